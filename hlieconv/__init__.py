@@ -1,0 +1,1 @@
+"""Learn Hamiltonians with the symmetries you choose, and see what they conserve."""

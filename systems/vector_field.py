@@ -1,0 +1,223 @@
+"""What moves a state: vector fields, Hamiltonians, and the Hamiltonians that integrators can exploit.
+
+Each class adds one piece of structure to the one above it; an integrator asks for the structure that it needs:
+
+    AbstractVectorField    (dq/dt, dp/dt) = f(t, q, p)
+    AbstractHamiltonian    dq/dt = dH/dp,  dp/dt = -dH/dq
+    AbstractSeparable      H = T(p) + V(q)
+    AbstractNewtonian      H = sum_i |p_i|^2 / 2 m_i + V(q)
+"""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from systems.phase_space import PhaseSpace
+
+Field = TypeVar("Field", bound="AbstractVectorField")
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A physical parameter of a system, as a Dataset stores it.
+
+    ``dims`` are its own dimensions, after those of the batch: ``("body",)`` for one value a body,
+    ``("body", "other_body")`` for one a pair (symmetric), ``()`` for one a trajectory.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    units: str
+    long_name: str
+    positive: bool = False
+
+
+class AbstractVectorField(nn.Module, ABC):
+    """dz/dt = f(t, z) for the state z = (q, p).
+
+    A subclass declares its physical parameters in ``variables``; each becomes a keyword of the constructor and an
+    attribute, a tensor of shape ``(*batch, *dims)`` with one set of values a trajectory.
+
+    Args:
+        mask: ``(*batch, n)``, True where a body exists; None if all do. What is masked has no influence on the rest.
+        trainable: names of the variables to register as ``nn.Parameter``, so that they can be fitted.
+        **values: the declared variables: tensors, arrays or numbers.
+
+    Raises:
+        ValueError: for a missing or unknown variable, a wrong shape, a value that is not finite, or one that is not
+            positive where the declaration asks for it.
+    """
+
+    name: ClassVar[str] = ""
+    """The name in a Dataset and on the command line."""
+    coordinates: ClassVar[str] = "cartesian"
+    """"cartesian", or "generalised" where q are not positions in space: then there is no P and no L."""
+    variables: ClassVar[tuple[Variable, ...]] = ()
+    has_closed_form: bool = False
+    """True where `closed_form` solves the equations of motion exactly."""
+
+    mask: Tensor | None
+
+    def __init__(
+        self, *, mask: Bool[Tensor, "*batch n"] | None = None, trainable: Iterable[str] = (), **values: Any
+    ) -> None:
+        super().__init__()
+        declared = {variable.name: variable for variable in self.variables}
+        _check_names(type(self).__name__, declared, values, trainable)
+        self.register_buffer("mask", mask)
+        for name, tensor in _same_dtype(values).items():
+            checked = _validated(declared[name], tensor, mask)
+            if name in trainable:
+                self.register_parameter(name, nn.Parameter(checked.clone()))
+            else:
+                self.register_buffer(name, checked)
+
+    @property
+    def conserved(self) -> tuple[str, ...]:
+        """Names of the quantities that the exact flow conserves: energy, momentum, angular_momentum."""
+        return ()
+
+    @property
+    def values(self) -> dict[str, Tensor]:
+        """The declared variables by name."""
+        return {variable.name: getattr(self, variable.name) for variable in self.variables}
+
+    def select(self: Field, index: slice | Tensor) -> Field:
+        """The same system for some of the trajectories of its batch ``(trajectory, ...)``.
+
+        Values without a trajectory dimension, or with one of size 1, are shared by all trajectories.
+        """
+        chosen = copy.copy(self)
+        chosen._buffers, chosen._parameters = dict(self._buffers), dict(self._parameters)
+        sizes = {variable.name: len(variable.dims) for variable in self.variables} | {"mask": 1}
+        for store in (vars(chosen)["_buffers"], vars(chosen)["_parameters"]):
+            for name, tensor in store.items():
+                if tensor is not None and name in sizes and tensor.ndim > sizes[name] and tensor.shape[0] > 1:
+                    store[name] = tensor[index]
+        return chosen
+
+    @abstractmethod
+    def forward(self, t: Float[Tensor, "*times"], state: PhaseSpace) -> PhaseSpace:
+        """The time derivative of the state, of the state's shape."""
+
+    def closed_form(self, state: PhaseSpace, times: Float[Tensor, " time *batch"]) -> PhaseSpace:
+        """The exact solution at ``times``, time first; ``times[0]`` is the state's own time."""
+        raise ValueError(f"{type(self).__name__} has no closed form for these parameters: name an integrator")
+
+
+class AbstractHamiltonian(AbstractVectorField):
+    """dq/dt = dH/dp, dp/dt = -dH/dq for an energy H(q, p)."""
+
+    @abstractmethod
+    def energy(self, state: PhaseSpace) -> Float[Tensor, "*batch"]:
+        """H(q, p), one value a trajectory (and time)."""
+
+    @property
+    def conserved(self) -> tuple[str, ...]:
+        return ("energy",)
+
+    def forward(self, t: Float[Tensor, "*times"], state: PhaseSpace) -> PhaseSpace:
+        slope = torch.func.grad(lambda s: self.energy(s).sum())(state)
+        return PhaseSpace(slope.p, -slope.q)
+
+
+class AbstractSeparable(AbstractHamiltonian):
+    """H(q, p) = T(p) + V(q), which explicit symplectic methods need."""
+
+    @abstractmethod
+    def kinetic(self, p: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
+        """T(p)."""
+
+    @abstractmethod
+    def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
+        """V(q)."""
+
+    def velocity(self, p: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
+        """dT/dp."""
+        return torch.func.grad(lambda x: self.kinetic(x).sum())(p)
+
+    def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
+        """-dV/dq."""
+        return -torch.func.grad(lambda x: self.potential(x).sum())(q)
+
+    def energy(self, state: PhaseSpace) -> Float[Tensor, "*batch"]:
+        return self.kinetic(state.p) + self.potential(state.q)
+
+    def forward(self, t: Float[Tensor, "*times"], state: PhaseSpace) -> PhaseSpace:
+        return PhaseSpace(self.velocity(state.p), self.force(state.q))
+
+
+class AbstractNewtonian(AbstractSeparable):
+    """H(q, p) = sum_i |p_i|^2 / 2 m_i + V(q): a subclass needs only `potential`.
+
+    Example:
+        >>> import torch
+        >>> from systems import AbstractNewtonian, PhaseSpace, Variable
+        >>> class Quartic(AbstractNewtonian):
+        ...     variables = (*AbstractNewtonian.variables, Variable("strength", ("body",), "1", "quartic strength"))
+        ...     def potential(self, q):
+        ...         return (self.strength * q.square().sum(-1).square()).sum(-1)
+        >>> system = Quartic(mass=torch.tensor([1.0, 2.0]), strength=0.5)
+        >>> system.energy(PhaseSpace(q=torch.ones(2, 2), p=torch.ones(2, 2)))
+        tensor(5.5000)
+    """
+
+    variables = (Variable("mass", ("body",), "1", "mass of a body", positive=True),)
+    mass: Tensor
+
+    def kinetic(self, p: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
+        return 0.5 * (p.square().sum(-1) / self.mass).sum(-1)
+
+    def velocity(self, p: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
+        return p / self.mass[..., None]
+
+
+def _check_names(owner: str, declared: Iterable[str], values: Iterable[str], trainable: Iterable[str]) -> None:
+    declared, values = list(declared), list(values)
+    if missing := [name for name in declared if name not in values]:
+        raise ValueError(f"{owner} needs {', '.join(missing)}: its variables are {', '.join(declared) or 'none'}")
+    if unknown := [name for name in (*values, *trainable) if name not in declared]:
+        raise ValueError(f"{owner} has no variable {', '.join(unknown)}: its variables are {', '.join(declared)}")
+
+
+def _same_dtype(values: dict[str, Any]) -> dict[str, Tensor]:
+    """Numbers and arrays become tensors of the dtype and device of the tensors beside them."""
+    like = next((v for v in values.values() if isinstance(v, Tensor) and v.is_floating_point()), None)
+    if like is None:
+        return {name: torch.as_tensor(v, dtype=torch.get_default_dtype()) for name, v in values.items()}
+    tensors = {
+        name: torch.as_tensor(v, dtype=None if isinstance(v, Tensor) else like.dtype) for name, v in values.items()
+    }
+    for name, tensor in tensors.items():
+        if tensor.dtype != like.dtype:
+            raise ValueError(f"{name}: expected dtype {like.dtype} like its neighbours, got {tensor.dtype}")
+    return {name: tensor.to(like.device) for name, tensor in tensors.items()}
+
+
+def _validated(variable: Variable, value: Tensor, mask: Tensor | None) -> Tensor:
+    """The value with its own dims present, harmless where masked; a ValueError if it cannot be used."""
+    own = len(variable.dims)
+    if value.ndim == 0:
+        value = value.expand((1,) * own).clone()
+    if value.ndim < own:
+        raise ValueError(
+            f"{variable.name}: expected shape (*batch, {', '.join(variable.dims)}), got {tuple(value.shape)}"
+        )
+    if own == 2 and value.shape[-1] != value.shape[-2]:
+        raise ValueError(f"{variable.name}: expected a square matrix a pair of bodies, got {tuple(value.shape)}")
+    if mask is not None and own:
+        real = mask if own == 1 else mask[..., :, None] & mask[..., None, :]
+        value = torch.where(real, value, torch.ones_like(value) if variable.positive else torch.zeros_like(value))
+    if not torch.isfinite(value).all():
+        raise ValueError(f"{variable.name}: expected finite values, got NaN or infinity")
+    if variable.positive and not (value > 0).all():
+        raise ValueError(f"{variable.name}: expected positive values, got {value.min().item():g}")
+    if own == 2 and not torch.equal(value, value.mT):
+        raise ValueError(f"{variable.name}: expected a symmetric matrix (k_ij = k_ji)")
+    return value
