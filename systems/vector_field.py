@@ -59,9 +59,6 @@ class AbstractVectorField(nn.Module, ABC):
     coordinates: ClassVar[str] = "cartesian"
     """"cartesian", or "generalised" where q are not positions in space: then there is no P and no L."""
     variables: ClassVar[tuple[Variable, ...]] = ()
-    has_closed_form: bool = False
-    """True where `closed_form` solves the equations of motion exactly."""
-
     mask: Tensor | None
 
     def __init__(
@@ -84,6 +81,11 @@ class AbstractVectorField(nn.Module, ABC):
         return ()
 
     @property
+    def has_closed_form(self) -> bool:
+        """True where `closed_form` solves the equations of motion exactly."""
+        return False
+
+    @property
     def values(self) -> dict[str, Tensor]:
         """The declared variables by name."""
         return {variable.name: getattr(self, variable.name) for variable in self.variables}
@@ -101,6 +103,10 @@ class AbstractVectorField(nn.Module, ABC):
                 if tensor is not None and name in sizes and tensor.ndim > sizes[name] and tensor.shape[0] > 1:
                     store[name] = tensor[index]
         return chosen
+
+    def existing(self, x: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
+        """x with zeros where the mask says that there is no body, whatever stood there."""
+        return x if self.mask is None else torch.where(self.mask[..., None], x, 0)
 
     @abstractmethod
     def forward(self, t: Float[Tensor, "*times"], state: PhaseSpace) -> PhaseSpace:
@@ -172,10 +178,10 @@ class AbstractNewtonian(AbstractSeparable):
     mass: Tensor
 
     def kinetic(self, p: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
-        return 0.5 * (p.square().sum(-1) / self.mass).sum(-1)
+        return 0.5 * (self.existing(p).square().sum(-1) / self.mass).sum(-1)
 
     def velocity(self, p: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
-        return p / self.mass[..., None]
+        return self.existing(p) / self.mass[..., None]
 
 
 def _check_names(owner: str, declared: Iterable[str], values: Iterable[str], trainable: Iterable[str]) -> None:
