@@ -1,0 +1,81 @@
+"""The contract of a learned model."""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from systems import AbstractVectorField
+
+
+class AbstractModel(nn.Module, ABC):
+    """A network that becomes a vector field once it is told which bodies it moves.
+
+    A subclass keeps every argument of its constructor as an attribute of the same name: `config` collects them, and a
+    checkpoint rebuilds the model from that.
+    """
+
+    name: ClassVar[str] = ""
+    """The name in `MODELS` and on the command line."""
+    body_features: tuple[str, ...] = ("mass",)
+    """What it is told of every body, ``(*batch, n)`` each: names of Dataset variables, mass first."""
+    pair_features: tuple[str, ...] = ()
+    """What it is told of every pair of bodies, ``(*batch, n, n)`` each."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Everything that it is conditioned on, bodies first."""
+        return (*self.body_features, *self.pair_features)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, JSON-serialisable: ``type(model)(**model.config)`` has the same shape."""
+        return {argument: getattr(self, argument) for argument in inspect.signature(type(self)).parameters}
+
+    @abstractmethod
+    def condition(
+        self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None
+    ) -> AbstractVectorField:
+        """The vector field of these bodies; what does not depend on the state is computed here, once.
+
+        Args:
+            features: the tensors of `features` by name (others are ignored): ``(*batch, n)`` or ``(*batch, n, n)``.
+            mask: True where a body exists; None if all do.
+
+        Raises:
+            ValueError: if a feature is missing or has the wrong shape.
+        """
+
+    def calibrate(
+        self,
+        q: Float[Tensor, "*sample n d"],
+        p: Float[Tensor, "*sample n d"],
+        features: Mapping[str, Tensor],
+        mask: Bool[Tensor, "*batch n"] | None = None,
+    ) -> None:
+        """Measure the scales of the data, once, before training: buffers of the model. By default there are none."""
+
+    def checked(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> dict[str, Tensor]:
+        """The model's own features, harmless where masked; a ValueError that names what is missing or misshapen."""
+        owner = type(self).__name__
+        if missing := [feature for feature in self.features if feature not in features]:
+            raise ValueError(
+                f"features: {owner} was made for {', '.join(self.features)}, "
+                f"got {', '.join(features) or 'none'}: missing {', '.join(missing)}"
+            )
+        n = features[self.features[0]].shape[-1]
+        found = {}
+        for feature in self.features:
+            value = features[feature]
+            own, real = (n,), mask
+            if feature in self.pair_features:
+                own, real = (n, n), None if mask is None else mask[..., :, None] & mask[..., None, :]
+            if value.shape[-len(own) :] != own or (real is not None and real.shape[-1] != n):
+                expected = ", ".join(str(size) for size in own)
+                raise ValueError(f"{feature}: expected shape (*batch, {expected}), got {tuple(value.shape)}")
+            found[feature] = value if real is None else torch.where(real, value, torch.ones_like(value))
+        return found
