@@ -7,7 +7,9 @@ import pkgutil
 from typing import Any
 
 #: Every system by its name on the command line. A new system is one file and one line here.
-SYSTEMS: dict[str, str] = {}
+SYSTEMS: dict[str, str] = {
+    "springs": "systems.springs:Springs",
+}
 
 _EXPORTS = (
     "systems.phase_space:PhaseSpace",

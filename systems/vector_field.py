@@ -28,7 +28,7 @@ class Variable:
     """A physical parameter of a system, as a Dataset stores it.
 
     ``dims`` are its own dimensions, after those of the batch: ``("body",)`` for one value a body,
-    ``("body", "other_body")`` for one a pair (symmetric), ``()`` for one a trajectory.
+    ``("body", "other_body")`` for one a pair (symmetric), ``()`` for one a trajectory. An optional one may be left out.
     """
 
     name: str
@@ -36,13 +36,15 @@ class Variable:
     units: str
     long_name: str
     positive: bool = False
+    optional: bool = False
 
 
 class AbstractVectorField(nn.Module, ABC):
     """dz/dt = f(t, z) for the state z = (q, p).
 
     A subclass declares its physical parameters in ``variables``; each becomes a keyword of the constructor and an
-    attribute, a tensor of shape ``(*batch, *dims)`` with one set of values a trajectory.
+    attribute, a tensor of shape ``(*batch, *dims)`` with one set of values a trajectory. An optional one that is left
+    out (or None) is None, and not among the ``variables`` of the instance.
 
     Args:
         mask: ``(*batch, n)``, True where a body exists; None if all do. What is masked has no influence on the rest.
@@ -58,7 +60,7 @@ class AbstractVectorField(nn.Module, ABC):
     """The name in a Dataset and on the command line."""
     coordinates: ClassVar[str] = "cartesian"
     """"cartesian", or "generalised" where q are not positions in space: then there is no P and no L."""
-    variables: ClassVar[tuple[Variable, ...]] = ()
+    variables: tuple[Variable, ...] = ()
     mask: Tensor | None
 
     def __init__(
@@ -66,6 +68,7 @@ class AbstractVectorField(nn.Module, ABC):
     ) -> None:
         super().__init__()
         declared = {variable.name: variable for variable in self.variables}
+        values = {name: value for name, value in values.items() if value is not None}
         _check_names(type(self).__name__, declared, values, trainable)
         self.register_buffer("mask", mask)
         for name, tensor in _same_dtype(values).items():
@@ -74,6 +77,9 @@ class AbstractVectorField(nn.Module, ABC):
                 self.register_parameter(name, nn.Parameter(checked.clone()))
             else:
                 self.register_buffer(name, checked)
+        for name in declared.keys() - values.keys():
+            self.register_buffer(name, None)
+        self.variables = tuple(variable for variable in self.variables if variable.name in values)
 
     @property
     def conserved(self) -> tuple[str, ...]:
@@ -184,12 +190,14 @@ class AbstractNewtonian(AbstractSeparable):
         return self.existing(p) / self.mass[..., None]
 
 
-def _check_names(owner: str, declared: Iterable[str], values: Iterable[str], trainable: Iterable[str]) -> None:
-    declared, values = list(declared), list(values)
-    if missing := [name for name in declared if name not in values]:
+def _check_names(owner: str, declared: dict[str, Variable], values: Iterable[str], trainable: Iterable[str]) -> None:
+    values = list(values)
+    if missing := [name for name, variable in declared.items() if not (name in values or variable.optional)]:
         raise ValueError(f"{owner} needs {', '.join(missing)}: its variables are {', '.join(declared) or 'none'}")
     if unknown := [name for name in (*values, *trainable) if name not in declared]:
         raise ValueError(f"{owner} has no variable {', '.join(unknown)}: its variables are {', '.join(declared)}")
+    if absent := [name for name in trainable if name not in values]:
+        raise ValueError(f"trainable: expected variables that are given, got {', '.join(absent)}")
 
 
 def _same_dtype(values: dict[str, Any]) -> dict[str, Tensor]:

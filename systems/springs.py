@@ -1,0 +1,228 @@
+"""Bodies joined by springs: the paper's data, and any chain, lattice or graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from systems.normal_modes import normal_mode_flow
+from systems.phase_space import PhaseSpace
+from systems.sampling import Draws
+from systems.vector_field import AbstractNewtonian, Variable
+
+
+class Springs(AbstractNewtonian):
+    """V(q) = 1/2 sum over i<j of k_ij (|q_i - q_j| - l_ij)^2, for any number of bodies in any dimension.
+
+    The constants k_ij are given as a matrix (``spring_constant``: any graph, chain or lattice, see `lattice`) or by one
+    number a body (``stiffness`` c_i, with k_ij = 2 c_i c_j: every pair is joined, as in Finzi et al. 2020, where
+    V = sum over i<j of c_i c_j |q_i - q_j|^2). Constants may be negative.
+
+    Springs of zero rest length are linear: `closed_form` solves them exactly by normal modes.
+
+    Args:
+        mass: ``(*batch, n)``, positive.
+        stiffness: ``(*batch, n)``; this or ``spring_constant``.
+        spring_constant: ``(*batch, n, n)``, symmetric; the diagonal has no meaning.
+        rest_length: ``(*batch, n, n)``, symmetric; zero if it is not given.
+        mask: ``(*batch, n)``, True where a body exists.
+        trainable: names of the variables to register as parameters.
+
+    Raises:
+        ValueError: for both or neither of ``stiffness`` and ``spring_constant``, wrong shapes, and values that are
+            not finite, not positive (mass) or not symmetric.
+
+    Example:
+        >>> import torch
+        >>> from systems import PhaseSpace, Springs
+        >>> pair = Springs(mass=torch.tensor([1.0, 1.0]), spring_constant=lattice(2), rest_length=1.0)
+        >>> q = torch.tensor([[0.0, 0.0], [4.0, 0.0]])
+        >>> pair.potential(q)
+        tensor(4.5000)
+        >>> pair.force(q)
+        tensor([[ 3.,  0.],
+                [-3.,  0.]])
+    """
+
+    name = "springs"
+    variables = (
+        *AbstractNewtonian.variables,
+        Variable("stiffness", ("body",), "1", "stiffness of a body", optional=True),
+        Variable("spring_constant", ("body", "other_body"), "1", "spring constant of a pair", optional=True),
+        Variable("rest_length", ("body", "other_body"), "1", "rest length of a spring", optional=True),
+    )
+    stiffness: Tensor | None
+    spring_constant: Tensor | None
+    rest_length: Tensor | None
+
+    def __init__(
+        self,
+        *,
+        mass: Any,
+        stiffness: Any = None,
+        spring_constant: Any = None,
+        rest_length: Any = None,
+        mask: Bool[Tensor, "*batch n"] | None = None,
+        trainable: Iterable[str] = (),
+    ) -> None:
+        if (stiffness is None) == (spring_constant is None):
+            given = "neither" if stiffness is None else "both"
+            raise ValueError(f"expected either stiffness or spring_constant, got {given}")
+        super().__init__(
+            mask=mask,
+            trainable=trainable,
+            mass=mass,
+            stiffness=stiffness,
+            spring_constant=spring_constant,
+            rest_length=rest_length,
+        )
+
+    @property
+    def conserved(self) -> tuple[str, ...]:
+        return ("energy", "momentum", "angular_momentum")
+
+    @classmethod
+    def sample(
+        cls,
+        count: int,
+        *,
+        seed: int,
+        bodies: int | tuple[int, int] = 6,
+        dimension: int = 2,
+        rest_length: float | tuple[float, float] = 0.0,
+        centre_of_mass: bool = False,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+    ) -> tuple[Springs, PhaseSpace]:
+        """Systems and first states as in Finzi et al. 2020.
+
+        m ~ U(0.1, 3.1), c ~ U(0, 5), q ~ 0.4 N(0, 1), p ~ 0.6 N(0, 1), all independent. The first
+        trajectories do not depend on how many are drawn.
+
+        Args:
+            count: number of trajectories.
+            seed: of all random numbers.
+            bodies: in each system, or a range (least, most) of which each system draws its number.
+            dimension: of space.
+            rest_length: of all springs, or a range in which each is drawn.
+            centre_of_mass: whether to put the centre of mass at rest at the origin.
+
+        Example:
+            >>> from systems import Springs
+            >>> system, state = Springs.sample(10, seed=0, bodies=(3, 6))
+            >>> state.q.shape, system.mask.shape
+            (torch.Size([10, 6, 2]), torch.Size([10, 6]))
+        """
+        least, most = (bodies, bodies) if isinstance(bodies, int) else bodies
+        draws = Draws(count, seed)
+        mass = draws.uniform(0.1, 3.1, most)
+        stiffness = draws.uniform(0.0, 5.0, most)
+        q, p = 0.4 * draws.normal(most, dimension), 0.6 * draws.normal(most, dimension)
+        mask = None
+        if least < most:
+            number = draws.uniform(float(least), most + 1.0).floor()
+            mask = (torch.arange(most) < number[:, None]).to(device)
+        length = None
+        if isinstance(rest_length, tuple):
+            upper = draws.uniform(*rest_length, most, most).triu(1)
+            length = (upper + upper.mT).to(device, dtype)
+        elif rest_length:
+            length = rest_length
+        mass, stiffness, q, p = (x.to(device, dtype) for x in (mass, stiffness, q, p))
+        system = cls(mass=mass, stiffness=stiffness, rest_length=length, mask=mask)
+        state = PhaseSpace(system.existing(q), system.existing(p))
+        return system, system.at_rest(state) if centre_of_mass else state
+
+    def at_rest(self, state: PhaseSpace) -> PhaseSpace:
+        """The state seen from its centre of mass: that is at the origin and the momentum is zero."""
+        mass = self._real_mass[..., None]
+        share = mass / mass.sum(-2, keepdim=True)
+        q = state.q - (share * state.q).sum(-2, keepdim=True)
+        return PhaseSpace(self.existing(q), state.p - share * state.p.sum(-2, keepdim=True))
+
+    @property
+    def _real_mass(self) -> Tensor:
+        return self.mass if self.mask is None else torch.where(self.mask, self.mass, 0)
+
+    def _pull(self, x: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
+        """sum over j of k_ij x_j."""
+        if self.spring_constant is not None:
+            return self.spring_constant @ x
+        assert self.stiffness is not None
+        c = self.stiffness[..., None]
+        return 2 * c * (c * x).sum(-2, keepdim=True)
+
+    def _constants(self) -> Float[Tensor, "*batch n n"]:
+        if self.spring_constant is not None:
+            return self.spring_constant
+        assert self.stiffness is not None
+        return 2 * self.stiffness[..., :, None] * self.stiffness[..., None, :]
+
+    def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
+        apart, length, _, inverse = self._pairs(q)
+        weight = self._constants() * (length * inverse - 1)
+        return torch.stack([(weight * component).sum(-1) for component in apart], -1)
+
+    def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
+        _, _, stretched, _ = self._pairs(q)
+        return 0.25 * (self._constants() * stretched).sum((-2, -1))
+
+    def _pairs(self, q: Tensor) -> tuple[list[Tensor], Tensor, Tensor, Tensor]:
+        """For all pairs ``(*batch, n, n)``: q_i - q_j by dimension, l, (|q_i - q_j| - l)^2 and 1 / |q_i - q_j|."""
+        apart = [x[..., :, None] - x[..., None, :] for x in self.existing(q).unbind(-1)]
+        square = torch.stack([component.square() for component in apart]).sum(0)
+        length = square.new_zeros(()) if self.rest_length is None else self.rest_length
+        distinct = square > torch.finfo(q.dtype).tiny ** (2 / 3)
+        inverse = torch.where(distinct, torch.where(distinct, square, 1).rsqrt(), 0)
+        distance = torch.where(distinct, torch.where(distinct, square, 1).sqrt(), 0)
+        # Both are (r - l)^2. The first is smooth at r = 0 for l = 0; the second keeps its digits near r = l.
+        short = 2 * length <= distance
+        stretched = torch.where(short, square - length * (2 * distance - length), (distance - length).square())
+        return apart, length, stretched, inverse
+
+    @property
+    def has_closed_form(self) -> bool:
+        """True without rest lengths."""
+        return self.rest_length is None or not (self.rest_length.requires_grad or bool(self.rest_length.any()))
+
+    def closed_form(self, state: PhaseSpace, times: Float[Tensor, " time *batch"]) -> PhaseSpace:
+        """The exact solution for springs of zero rest length, by normal modes (see `systems.normal_modes`).
+
+        Args:
+            state: ``(*batch, n, d)`` at ``times[0]``.
+            times: ``(time,)`` or ``(time, *batch)``, in any order.
+
+        Raises:
+            ValueError: if there are rest lengths.
+        """
+        if not self.has_closed_form:
+            return super().closed_form(state, times)
+        state = PhaseSpace(self.existing(state.q), self.existing(state.p))
+        return normal_mode_flow(self.mass, self._constants(), state, times)
+
+
+def lattice(*sizes: int, periodic: bool = False, dtype: torch.dtype | None = None) -> Float[Tensor, "n n"]:
+    """Spring constants of a lattice: 1 between nearest neighbours, else 0. One size is a chain, or a ring if periodic.
+
+    Bodies are numbered as in C order: the last index runs fastest.
+
+    Example:
+        >>> lattice(3)
+        tensor([[0., 1., 0.],
+                [1., 0., 1.],
+                [0., 1., 0.]])
+        >>> lattice(10, 10, periodic=True).sum(-1).unique()
+        tensor([4.])
+    """
+    total = torch.zeros(1, 1, dtype=dtype)
+    for size in sizes:
+        chain = torch.ones(size - 1, dtype=dtype).diag(1)
+        if periodic:
+            chain[0, size - 1] = float(size > 1)
+        chain = torch.maximum(chain, chain.mT)
+        total = torch.kron(total, torch.eye(size, dtype=dtype)) + torch.kron(torch.eye(len(total), dtype=dtype), chain)
+    return total
