@@ -8,6 +8,10 @@ from typing import Any
 
 #: Every system by its name on the command line. A new system is one file and one line here.
 SYSTEMS: dict[str, str] = {
+    "charges": "systems.charges:Charges",
+    "gravity": "systems.gravity:Gravity",
+    "henon_heiles": "systems.henon_heiles:HenonHeiles",
+    "pendulum": "systems.pendulum:Pendulum",
     "springs": "systems.springs:Springs",
 }
 

@@ -1,0 +1,95 @@
+"""What gravity and charges share: a softened 1/r potential between all pairs of bodies."""
+
+from abc import abstractmethod
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from systems.kepler import kepler_step
+from systems.phase_space import PhaseSpace
+from systems.vector_field import AbstractNewtonian
+
+
+class AbstractInverseDistance(AbstractNewtonian):
+    """V(q) = sum over i<j of c_ij / sqrt(|q_i - q_j|^2 + softening^2), in any dimension.
+
+    A subclass declares ``mass`` and ``softening`` among its variables and gives the ``coupling`` c_ij. Pair forces are
+    antisymmetric to the last bit. Without softening, bodies at one point have an infinite energy and no force.
+    """
+
+    softening: Tensor
+
+    @property
+    @abstractmethod
+    def coupling(self) -> Float[Tensor, "*batch n n"]:
+        """c_ij = c_ji to the last bit: negative attracts. The diagonal is not used."""
+
+    @property
+    def conserved(self) -> tuple[str, ...]:
+        return ("energy", "momentum", "angular_momentum")
+
+    def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
+        coupling, inverse, _ = self._pairs(q)
+        return 0.5 * (coupling * inverse).sum((-2, -1))
+
+    def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
+        return torch.stack([component.sum(-1) for component in self._pair_forces(q)], -1)
+
+    def _pair_forces(self, q: Tensor) -> list[Tensor]:
+        """The force on i from j, ``(*batch, n, n)`` for each dimension."""
+        coupling, inverse, apart = self._pairs(q)
+        weight = coupling * torch.where(inverse.isinf(), 0, inverse * inverse * inverse)
+        return [weight * component for component in apart]
+
+    def _pairs(self, q: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Couplings, inverse distances ``(*batch, n, n)``, and q_i - q_j one dimension at a time.
+
+        A last axis of two or three would cost four times as much in the sums over it.
+        """
+        apart = [x[..., :, None] - x[..., None, :] for x in self.existing(q).unbind(-1)]
+        square = sum((component.square() for component in apart), self.softening.square()[..., None, None])
+        pair = ~torch.eye(q.shape[-2], dtype=torch.bool, device=q.device)
+        if self.mask is not None:
+            pair = pair & self.mask[..., :, None] & self.mask[..., None, :]
+        apart_or_not = pair & (square > 0)
+        inverse = torch.where(apart_or_not, torch.where(apart_or_not, square, 1).rsqrt(), torch.inf)
+        return torch.where(pair, self.coupling, 0), torch.where(pair, inverse, 0), apart
+
+    @property
+    def has_closed_form(self) -> bool:
+        """Two bodies without softening: Kepler's problem, of either sign."""
+        if self.mass.shape[-1] != 2 or self.softening.requires_grad:
+            return False
+        return not bool(self.softening.any())
+
+    def closed_form(self, state: PhaseSpace, times: Float[Tensor, " time *batch"]) -> PhaseSpace:
+        """The two-body orbit: the centre of mass moves uniformly, the distance on a conic (see `systems.kepler`).
+
+        Args:
+            state: ``(*batch, 2, d)`` at ``times[0]``.
+            times: ``(time,)`` or ``(time, *batch)``, in any order.
+
+        Raises:
+            ValueError: unless there are exactly two bodies and no softening.
+        """
+        if not self.has_closed_form or state.q.shape[-2] != 2:
+            return super().closed_form(state, times)
+        coupling = self.coupling[..., 0, 1]
+        batch = torch.broadcast_shapes(state.q.shape[:-2], coupling.shape)
+        elapsed = (times - times[0]).reshape(times.shape if times.ndim > 1 else (-1, *(1 for _ in batch)))
+        q, p, (m1, m2) = self.existing(state.q), self.existing(state.p), self.mass.unbind(-1)
+        pair, reduced = self.mass.sum(-1), m1 * m2 / self.mass.sum(-1)
+        real = torch.ones_like(m1, dtype=torch.bool) if self.mask is None else self.mask.all(-1)
+        # A missing body leaves the other one free: no coupling, and any distance but zero.
+        attraction = torch.where(real, -coupling / reduced, 0)
+        apart = torch.where(real[..., None], q[..., 0, :] - q[..., 1, :], 1)
+        velocity = p / self.mass[..., None]
+        change_q, change_v = kepler_step(apart, velocity[..., 0, :] - velocity[..., 1, :], attraction, elapsed)
+        drift = elapsed[..., None] * (p.sum(-2) / pair[..., None])
+        share = torch.stack([m2 / pair, -m1 / pair], -1)[..., None]
+        sign = torch.tensor([1, -1], dtype=p.dtype, device=p.device)[:, None]
+        return PhaseSpace(
+            q + drift[..., None, :] + share * change_q[..., None, :],
+            p + sign * (reduced[..., None] * change_v)[..., None, :],
+        )
