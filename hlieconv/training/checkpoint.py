@@ -1,0 +1,89 @@
+"""Checkpoints: any tree of tensors and plain values in one safetensors file, written atomically, never pickled."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+_TENSOR, _ITEMS = "tensor", "items"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """The file is either the old one or the new one, even after a power cut."""
+    temporary = path.with_name(path.name + ".partial")
+    with open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def save(path: Path, tree: Any) -> None:
+    """Write a tree of dicts, lists, tuples, tensors and JSON values (tuples come back as lists).
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "checkpoint.safetensors"
+        >>> save(file, {"step": 3, "state": {0: [torch.ones(2), None]}})
+        >>> restore(file)
+        {'step': 3, 'state': {0: [tensor([1., 1.]), None]}}
+    """
+    tensors: dict[str, Tensor] = {}
+    skeleton = json.dumps(_flatten(tree, tensors))
+    write_atomically(path, safetensors.torch.save(tensors, metadata={"tree": skeleton}))
+
+
+def restore(path: Path) -> Any:
+    """The tree that `save` wrote, its tensors on the CPU.
+
+    Raises:
+        ValueError: if the file is missing, truncated, or not one of ours.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
+            skeleton = json.loads((file.metadata() or {})["tree"])
+        return _unflatten(skeleton, tensors)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: not a readable checkpoint ({error})") from error
+
+
+def _flatten(tree: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(tree, Tensor):
+        name = str(len(tensors))
+        tensors[name] = tree.detach().cpu().contiguous().clone()
+        return {_TENSOR: name}
+    if isinstance(tree, dict):  # as pairs: JSON has no integer keys, which optimisers use
+        return {_ITEMS: [[key, _flatten(value, tensors)] for key, value in tree.items()]}
+    if isinstance(tree, list | tuple):
+        return [_flatten(value, tensors) for value in tree]
+    return tree
+
+
+def _unflatten(skeleton: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(skeleton, list):
+        return [_unflatten(value, tensors) for value in skeleton]
+    if isinstance(skeleton, dict):
+        if _TENSOR in skeleton:
+            return tensors[skeleton[_TENSOR]]
+        return {key: _unflatten(value, tensors) for key, value in skeleton[_ITEMS]}
+    return skeleton
+
+
+def finite(tree: Any) -> bool:
+    """Whether every number in the tree's tensors is finite."""
+    if isinstance(tree, Tensor):
+        return bool(torch.isfinite(tree).all())
+    if isinstance(tree, dict):
+        return all(finite(value) for value in tree.values())
+    return not isinstance(tree, list | tuple) or all(finite(value) for value in tree)

@@ -1,0 +1,137 @@
+"""fit(model, dataset): train a model of dynamics, or the parameters of a known system, on trajectories."""
+
+import hashlib
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from hlieconv.models import AbstractModel
+from hlieconv.training.bodies import Conditioned, Unknowns
+from hlieconv.training.chunks import Chunks, Trajectories, chunked, trajectories
+from hlieconv.training.loop import Shuffle, train
+from hlieconv.training.losses import AbstractLoss, make_loss
+from hlieconv.training.run import Run, describe, load
+from hlieconv.training.settings import Settings, settings
+from systems import AbstractVectorField
+
+#: Enough to judge by, few enough to evaluate at every record.
+VALIDATION_CHUNKS = 256
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A trained model, and how it came about."""
+
+    model: nn.Module
+    history: list[dict[str, float | int]]
+    """One record a row: step, loss, validation, learning_rate, seconds."""
+    settings: Settings
+
+
+def fit(
+    model: AbstractModel | AbstractVectorField,
+    dataset: xr.Dataset,
+    *,
+    preset: str = "best",
+    path: str | Path | None = None,
+    overwrite: bool = False,
+    device: str = "auto",
+    checkpoint_seconds: float = 120.0,
+    checkpoint_steps: int | None = None,
+    progress: bool = True,
+    **changes: Any,
+) -> Fit:
+    """Train a model on trajectories, in place.
+
+    Args:
+        model: a model, or a known system with ``trainable`` parameters.
+        dataset: trajectories, with the variables that the model is conditioned on.
+        preset: "best", or "paper" for the settings of Finzi et al. 2020.
+        path: the folder of the run: checkpoints, metrics and the model. The same call again resumes a run that was
+            killed, to the same bits on a CPU, and returns one that is done.
+        overwrite: throw away the run that is in the folder.
+        device: "cpu", "cuda", ... or "auto": a GPU where there is one.
+        checkpoint_seconds: time between checkpoints.
+        checkpoint_steps: steps between checkpoints, if that comes first.
+        progress: show a bar, on a terminal.
+        **changes: any field of `Settings`, in place of the preset's.
+
+    Raises:
+        ValueError: for a setting out of range, or a dataset without the variables that the model needs.
+    """
+    data = trajectories(dataset)
+    count = data.times.shape[1]
+    description = describe(model)
+    chosen = settings(preset, count, description["name"], str(description["config"].get("group", "")), **changes)
+    run = None
+    if path is not None:
+        run = Run(path, _configuration(description, chosen, data), overwrite=overwrite)
+        if run.done:
+            model.load_state_dict(load(path).state_dict())
+            return Fit(model, run.history(until=chosen.steps), chosen)
+    target = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    model.to(target)
+    bodies = Conditioned(model, data, target) if isinstance(model, AbstractModel) else Unknowns(model, count)
+    dtype = next(bodies.parameters()).dtype
+    loss = make_loss(chosen.loss, chosen.integrator, chosen.chunk, chosen.segment)
+    training, validation = _split(data, chosen)
+    if isinstance(bodies, Conditioned):
+        bodies.calibrate(training.to(dtype, target))
+    seen, unseen = (
+        loss.samples(chunks, data.features.get("mass")).to(dtype, target) for chunks in (training, validation)
+    )
+    history = train(
+        bodies,
+        lambda bodies, index: _evaluate(loss, bodies, seen.take(index)),
+        Shuffle(len(seen.trajectory), chosen.batch, seed=chosen.seed, device=target),
+        steps=chosen.steps,
+        optimiser=chosen.optimiser,
+        learning_rate=chosen.learning_rate,
+        weight_average=chosen.weight_average,
+        seed=chosen.seed,
+        validate=(lambda bodies: _evaluate(loss, bodies, unseen)) if len(unseen.trajectory) else None,
+        run=run,
+        checkpoint_seconds=checkpoint_seconds,
+        checkpoint_steps=checkpoint_steps,
+        progress=progress,
+    )
+    if isinstance(bodies, Unknowns):
+        bodies.write_back()
+    if run is not None:
+        run.finish(model)
+    return Fit(model.eval(), history, chosen)
+
+
+def _evaluate(loss: AbstractLoss, bodies: Callable[[Tensor], AbstractVectorField], samples: Any) -> Tensor:
+    return loss(bodies(samples.trajectory), samples)
+
+
+def _split(data: Trajectories, chosen: Settings) -> tuple[Chunks, Chunks]:
+    """Chunks to train on, and chunks of other trajectories to validate on; no more than the training can look at."""
+    generator = torch.Generator().manual_seed(chosen.seed)
+    count = data.times.shape[1]
+    held_out = torch.zeros(count, dtype=torch.bool)
+    held_out[torch.randperm(count, generator=generator)[: int(chosen.validation * count)]] = True
+    chunks = chunked(data, chosen.chunk, chosen.chunks, generator)
+    order = torch.randperm(len(chunks.trajectory), generator=generator)
+    training = order[~held_out[chunks.trajectory[order]]][: chosen.steps * chosen.batch]
+    return chunks.take(training), chunks.take(order[held_out[chunks.trajectory[order]]][:VALIDATION_CHUNKS])
+
+
+def _configuration(description: dict[str, Any], chosen: Settings, data: Trajectories) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for tensor in (data.times, data.q, data.p):
+        digest.update(tensor.contiguous().numpy().tobytes())
+    same = {
+        "model": description,
+        "settings": asdict(chosen),
+        "data": {"sha256": digest.hexdigest(), "trajectories": data.times.shape[1], "points": len(data.times)},
+    }
+    versions = {name: importlib.metadata.version(name) for name in ("hlieconv", "torch")}
+    return {"same": same, "versions": versions}

@@ -1,0 +1,129 @@
+"""What a model of dynamics is fitted to: chunks of trajectories, or the derivatives that they imply.
+
+Each loss turns chunks into `samples` once, and gives a scalar for a vector field and some of these samples.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hlieconv.training.chunks import Chunks
+from hlieconv.training.interpolant import hermite, nodes
+from systems import AbstractNewtonian, AbstractVectorField, PhaseSpace, integrators
+from systems.integrators import INTEGRATORS, AbstractIntegrator
+
+Samples = TypeVar("Samples", bound="Chunks | Derivatives")
+
+
+class Derivatives(NamedTuple):
+    """States, and how they change there."""
+
+    trajectory: Int[Tensor, " sample"]
+    q: Float[Tensor, "sample n d"]
+    p: Float[Tensor, "sample n d"]
+    velocity: Float[Tensor, "sample n d"]
+    force: Float[Tensor, "sample n d"]
+
+    def take(self, index: Int[Tensor, " batch"]) -> "Derivatives":
+        """Some of the samples."""
+        return Derivatives(*(tensor[index] for tensor in self))
+
+    def to(self, dtype: torch.dtype, device: torch.device) -> "Derivatives":
+        """The same on a device."""
+        return Derivatives(self.trajectory.to(device), *(tensor.to(device, dtype) for tensor in self[1:]))
+
+
+class AbstractLoss(ABC, Generic[Samples]):
+    """A scalar for a vector field and some samples, 0 for the field that made them."""
+
+    @abstractmethod
+    def samples(self, chunks: Chunks, mass: Float[Tensor, "trajectory n"] | None) -> Samples:
+        """What the loss looks at, computed once, in float64.
+
+        Args:
+            chunks: pieces of trajectories.
+            mass: of the bodies, where it is known.
+
+        Raises:
+            ValueError: if the chunks do not have what the loss needs.
+        """
+
+    @abstractmethod
+    def __call__(self, field: AbstractVectorField, samples: Samples) -> Float[Tensor, ""]:
+        """The loss of a field that moves the bodies of these samples."""
+
+
+@dataclass(frozen=True)
+class Shooting(AbstractLoss[Chunks]):
+    """The mean square error of (q, p) where the integrator is restarted from the data every ``segment`` points.
+
+    All segments run in parallel: time is one more dimension of the batch. A segment that spans the whole chunk is the
+    rollout loss of the paper (Finzi et al. 2020), one that spans one step is the one-step loss. The mean is over all
+    points of all segments, their exact first ones included.
+
+    Args:
+        integrator: takes its steps between the points of the data.
+        segment: steps from one restart to the next; the chunk's number of steps is a multiple of it.
+    """
+
+    integrator: AbstractIntegrator
+    segment: int
+
+    def samples(self, chunks: Chunks, mass: Float[Tensor, "trajectory n"] | None) -> Chunks:
+        steps = len(chunks.times) - 1
+        if steps % self.segment:
+            raise ValueError(f"segment: expected a divisor of the chunk's {steps} steps, got {self.segment}")
+        return chunks
+
+    def __call__(self, field: AbstractVectorField, samples: Chunks) -> Float[Tensor, ""]:
+        # (point of a segment, segment, sample, ...): a restart belongs to the segment that it begins
+        times, q, p = (
+            x.unfold(0, self.segment + 1, self.segment).movedim(-1, 0) for x in (samples.times, samples.q, samples.p)
+        )
+        times = (times - times[0]).to(q.dtype)
+        predicted = self.integrator.integrate(field, PhaseSpace(q[0], p[0]), times)
+        return (mean_square(predicted.q - q, field.mask) + mean_square(predicted.p - p, field.mask)) / 2
+
+
+class ForceMatching(AbstractLoss[Derivatives]):
+    """The mean square error of the force, against what the chunks imply.
+
+    The Hermite interpolant of q and dq/dt = p / m through the points of a chunk gives the force m d^2q/dt^2 at its
+    `nodes`. A field that is not Newtonian has to give dq/dt as well.
+    """
+
+    def samples(self, chunks: Chunks, mass: Float[Tensor, "trajectory n"] | None) -> Derivatives:
+        if mass is None:
+            raise ValueError("loss: force_matching needs the masses of the bodies (variable mass); use one_step")
+        m = mass[chunks.trajectory][..., None]
+        at = nodes(len(chunks.times))
+        q, velocity, acceleration = hermite(chunks.times, chunks.q, chunks.p / m, at)
+        columns = (q, m * velocity, velocity, m * acceleration)
+        return Derivatives(chunks.trajectory.repeat(len(at)), *(x.flatten(0, 1) for x in columns))
+
+    def __call__(self, field: AbstractVectorField, samples: Derivatives) -> Float[Tensor, ""]:
+        if isinstance(field, AbstractNewtonian):
+            return mean_square(field.force(samples.q) - samples.force, field.mask)
+        slope = field(samples.q.new_zeros(()), PhaseSpace(samples.q, samples.p))
+        velocity = mean_square(slope.q - samples.velocity, field.mask)
+        return (velocity + mean_square(slope.p - samples.force, field.mask)) / 2
+
+
+def mean_square(error: Float[Tensor, "*batch n d"], mask: Tensor | None) -> Float[Tensor, ""]:
+    """The mean of the squares over the bodies that exist."""
+    if mask is None:
+        return error.square().mean()
+    real = mask.expand(error.shape[:-1])[..., None]
+    return torch.where(real, error, 0).square().sum() / (real.sum() * error.shape[-1])
+
+
+def make_loss(name: str, integrator: str, chunk: int, segment: int) -> AbstractLoss:
+    """The loss of a name in `settings.LOSSES`, for chunks of so many points."""
+    if name == "force_matching":
+        return ForceMatching()
+    steps = {"rollout": chunk - 1, "one_step": 1, "multiple_shooting": segment}[name]
+    return Shooting(getattr(integrators, INTEGRATORS[integrator].partition(":")[2])(), steps)

@@ -1,0 +1,174 @@
+"""The folder of a run.
+
+    config.json              the model and its constructor's arguments, the settings, the data's fingerprint, versions
+    metrics.jsonl            one record a line: step, loss, validation, learning_rate, seconds
+    checkpoint.safetensors   everything that a killed training needs to go on, to the bit
+    model.safetensors        the trained model: present when the training is done
+
+Files are replaced atomically; nothing is ever unpickled. A user's own model is named by its import path.
+"""
+
+import json
+import pkgutil
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import nn
+
+from hlieconv.models import MODELS
+from hlieconv.training.checkpoint import restore, save, write_atomically
+from systems import SYSTEMS
+
+CONFIG, METRICS, CHECKPOINT, MODEL = "config.json", "metrics.jsonl", "checkpoint.safetensors", "model.safetensors"
+
+
+class Run:
+    """A training on disk.
+
+    Args:
+        path: the folder; made if it is missing.
+        config: what was asked for: JSON values. ``config["same"]`` decides whether two runs are the same.
+        overwrite: throw an earlier run away.
+
+    Raises:
+        ValueError: if the folder holds a run with another configuration, or something else.
+    """
+
+    def __init__(self, path: str | Path, config: dict[str, Any], *, overwrite: bool = False) -> None:
+        self.path = Path(path)
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(f"{path}: expected a folder, found a file")
+        files = [self.path / name for name in (MODEL, CHECKPOINT, METRICS, CONFIG)]
+        if overwrite:
+            for file in files:
+                file.unlink(missing_ok=True)
+        elif (self.path / CONFIG).exists():
+            _check_same(self.path, read_config(self.path)["same"], json.loads(json.dumps(config["same"])))
+        elif self.path.exists() and any(self.path.iterdir()):
+            raise ValueError(f"{path}: expected a run or an empty folder, found other files")
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not (self.path / CONFIG).exists():
+            write_atomically(self.path / CONFIG, json.dumps(config, indent=2).encode() + b"\n")
+
+    @property
+    def done(self) -> bool:
+        """Whether the trained model is there."""
+        return (self.path / MODEL).exists()
+
+    def checkpoint(self) -> dict[str, Any] | None:
+        """The last checkpoint; None if there is none yet."""
+        file = self.path / CHECKPOINT
+        return restore(file) if file.exists() else None
+
+    def save_checkpoint(self, tree: dict[str, Any]) -> None:
+        save(self.path / CHECKPOINT, tree)
+
+    def history(self, until: int) -> list[dict[str, float | int]]:
+        """The records up to a step; the file forgets later ones, which a resumed training writes again."""
+        records = [record for record in read_metrics(self.path) if record["step"] <= until]
+        write_atomically(self.path / METRICS, "".join(json.dumps(record) + "\n" for record in records).encode())
+        return records
+
+    def record(self, record: dict[str, float | int]) -> None:
+        with open(self.path / METRICS, "a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def finish(self, model: nn.Module) -> None:
+        """Write the trained model; the checkpoint has served."""
+        tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+        write_atomically(self.path / MODEL, safetensors.torch.save(tensors))
+        (self.path / CHECKPOINT).unlink(missing_ok=True)
+
+
+def describe(model: nn.Module) -> dict[str, Any]:
+    """How to build a model again: its name in `MODELS` (or its import path) and its constructor's arguments.
+
+    Raises:
+        ValueError: if its class cannot be found again or an argument is not a JSON value.
+    """
+    own = f"{type(model).__module__}:{type(model).__qualname__}"
+    name = next((name for name, target in (MODELS | SYSTEMS).items() if target == own), own)
+    config = model.config if hasattr(model, "config") else {}
+    try:
+        json.dumps(config)
+    except TypeError as error:
+        raise ValueError(f"{own}.config: expected JSON values ({error})") from error
+    return {"name": name, "config": config}
+
+
+def build(description: dict[str, Any]) -> nn.Module:
+    """The model of a `describe`, with fresh weights.
+
+    Raises:
+        ValueError: if its class, or a group of the user's that it names, cannot be imported.
+    """
+    name: str = description["name"]
+    target = (MODELS | SYSTEMS).get(name, name)
+    try:
+        kind = pkgutil.resolve_name(target)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"model {target}: cannot be imported ({error}); is its folder on PYTHONPATH?") from error
+    return kind(**description["config"])
+
+
+def load(path: str | Path, device: str = "cpu") -> nn.Module:
+    """The trained model of a run.
+
+    Raises:
+        ValueError: if the folder holds no finished run, a file is corrupt, or the model's class cannot be imported.
+    """
+    path = Path(path)
+    model = build(read_config(path)["same"]["model"])
+    file = path / MODEL
+    if not file.exists():
+        raise ValueError(f"{path}: the training is not finished (no {MODEL}); the same fit command goes on with it")
+    try:
+        model.load_state_dict(safetensors.torch.load_file(file))
+    except (SafetensorError, OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{file}: not the weights of this model ({reason})") from error
+    return model.to(device).eval()
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """The configuration of a run.
+
+    Raises:
+        ValueError: if there is none, or it cannot be read.
+    """
+    file = Path(path) / CONFIG
+    if not file.exists():
+        raise ValueError(f"{path}: not a run (no {CONFIG})")
+    try:
+        config = json.loads(file.read_text())
+        json.dumps(config["same"]["model"]["config"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file}: not a readable configuration ({error})") from error
+    return config
+
+
+def read_metrics(path: str | Path) -> list[dict[str, float | int]]:
+    """The records of a run; a last line cut short by a kill is left out."""
+    file, records = Path(path) / METRICS, []
+    if file.exists():
+        for line in file.read_text().splitlines():
+            try:
+                records.append(json.loads(line))
+            except ValueError:
+                break
+    return records
+
+
+def _check_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    differences = [
+        f"{key} was {old[part].get(key)!r}, is {new[part].get(key)!r}"
+        for part in old
+        for key in {**old[part], **new[part]}
+        if old[part].get(key) != new[part].get(key)
+    ]
+    if differences:
+        raise ValueError(
+            f"{path}: holds a run with other settings ({'; '.join(differences)}): choose another folder or overwrite it"
+        )

@@ -1,0 +1,106 @@
+"""How `fit` trains: every choice, its default and the presets. The command line is made from this."""
+
+import math
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+LOSSES = ("force_matching", "rollout", "one_step", "multiple_shooting")
+OPTIMISERS = ("soap", "adam")
+
+
+def _option(default: Any, text: str, choices: tuple[str, ...] | None = None) -> Any:
+    return field(default=default, metadata={"help": text, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The choices that decide the weights; the defaults are the best known recipe.
+
+    Raises:
+        ValueError: for a value outside its range, naming it.
+    """
+
+    loss: str = _option("force_matching", "what is minimised", LOSSES)
+    integrator: str = _option("rk4", "the integrator of the shooting losses, one step between two points")
+    segment: int = _option(2, "multiple_shooting: steps from one restart to the next")
+    chunk: int = _option(5, "consecutive points in a chunk")
+    chunks: int = _option(0, "random chunks taken from each trajectory; 0 takes all of them, end to end")
+    optimiser: str = _option("soap", "soap or adam", OPTIMISERS)
+    learning_rate: float = _option(3e-3, "the first learning rate; it falls to zero by a cosine")
+    batch: int = _option(64, "chunks in a batch")
+    steps: int = _option(3000, "updates of the weights")
+    weight_average: float = _option(0.99, "decay of the average of the weights, a step; 0 keeps the last ones")
+    validation: float = _option(0.1, "fraction of the trajectories kept for validation")
+    seed: int = _option(0, "of the chunks, the validation split and the order of the batches")
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "segment": (1, math.inf),
+            "chunk": (2, math.inf),
+            "chunks": (0, math.inf),
+            "learning_rate": (0.0, math.inf),
+            "batch": (1, math.inf),
+            "steps": (1, math.inf),
+            "weight_average": (0.0, 1.0),
+            "validation": (0.0, 0.9),
+            "seed": (0, 2**62),
+        }
+        for option in fields(self):
+            value, choices = getattr(self, option.name), option.metadata["choices"]
+            if choices and value not in choices:
+                raise ValueError(f"{option.name}: expected one of {', '.join(choices)}, got {value!r}")
+            if option.name in ranges:
+                low, high = ranges[option.name]
+                if not isinstance(value, int | float) or not low <= value <= high:
+                    raise ValueError(f"{option.name}: expected a number from {low} to {high}, got {value!r}")
+                if option.type == "int" or (option.type is int and value != int(value)):
+                    raise ValueError(f"{option.name}: expected a whole number, got {value!r}")
+
+
+def best(trajectories: int, model: str = "", group: str = "") -> Settings:
+    """The best known recipe: the defaults."""
+    return Settings()
+
+
+#: Learning rates of the paper where they are not 1e-3.
+PAPER_LEARNING_RATE = {("hlieconv", "SO2"): 3e-4, "fc": 1e-2, "hfc": 1e-2, "ogn": 1e-2, "hogn": 1e-2}
+
+
+def paper(trajectories: int, model: str = "", group: str = "") -> Settings:
+    """The settings of Finzi et al. 2020 (LieConv) for dynamics: sqrt(1e7 / n_train) epochs in batches of 200.
+
+    Example:
+        >>> paper(trajectories=3000, model="hlieconv").steps
+        870
+    """
+    batch = min(200, trajectories)
+    epochs = round(math.sqrt(1e7 / trajectories))
+    return Settings(
+        loss="rollout",
+        integrator="rk4",
+        chunk=5,
+        chunks=1,
+        optimiser="adam",
+        learning_rate=PAPER_LEARNING_RATE.get((model, group), PAPER_LEARNING_RATE.get(model, 1e-3)),
+        batch=batch,
+        steps=epochs * (trajectories // batch),
+        weight_average=0.0,
+        validation=0.0,
+    )
+
+
+PRESETS = {"best": best, "paper": paper}
+
+
+def settings(preset: str, trajectories: int, model: str = "", group: str = "", **changes: Any) -> Settings:
+    """A preset with changes.
+
+    Raises:
+        ValueError: for an unknown preset, an unknown setting or a value outside its range.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {preset!r}")
+    known = [option.name for option in fields(Settings)]
+    if unknown := [name for name in changes if name not in known]:
+        raise ValueError(f"fit has no setting {', '.join(unknown)}: its settings are {', '.join(known)}")
+    return replace(PRESETS[preset](trajectories, model, group), **changes)
