@@ -1,0 +1,27 @@
+"""LieConv: convolution over group elements, for any group and any points. No physics.
+
+Names are imported on first use, so that no command imports torch before it must.
+"""
+
+import pkgutil
+from typing import Any
+
+_TARGETS = {
+    target.partition(":")[2]: target
+    for target in (
+        "hlieconv.nn.convolution:LieConv",
+        "hlieconv.nn.convolution:Pairs",
+        "hlieconv.nn.normalisation:MaskedBatchNorm",
+        "hlieconv.nn.resnet:BottleneckBlock",
+    )
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _TARGETS:
+        raise AttributeError(f"module 'hlieconv.nn' has no attribute {name!r}")
+    return pkgutil.resolve_name(_TARGETS[name])
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_TARGETS])

@@ -1,0 +1,134 @@
+"""The convolution: a kernel of pair features, factored so that no pair ever carries the channels."""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class Pairs(NamedTuple):
+    """What a convolution needs to know of the geometry: computed once, shared by layers.
+
+    m query points, each with k neighbours among n input points.
+    """
+
+    features: Float[Tensor, "*batch m k a"]
+    """Of query i and its neighbour j: log(v_j^-1 u_i), orbit_i, orbit_j; or any invariants of the two."""
+    weight: Float[Tensor, "*batch m k"] | None = None
+    """0 where there is none (masked, or out of the ball), else 1 or the value of a smooth cutoff; None: all 1."""
+    neighbour: Int[Tensor, "*batch m k"] | None = None
+    """Which input point each neighbour is; None: k = n, and neighbour j is input point j."""
+
+
+def gather(values: Float[Tensor, "*batch n c"], index: Int[Tensor, "..."]) -> Float[Tensor, "... c"]:
+    """The rows of ``values`` that ``index (*batch, ...)`` names, within each entry of the batch.
+
+    Example:
+        >>> gather(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([1, 1, 0]))
+        tensor([[3., 4.],
+                [3., 4.],
+                [1., 2.]])
+    """
+    *batch, n, c = values.shape
+    first = n * torch.arange(math.prod(batch), device=index.device)
+    rows = index + first.reshape(*batch, *(1 for _ in index.shape[len(batch) :]))
+    return values.reshape(-1, c).index_select(0, rows.flatten()).reshape(*index.shape, c)
+
+
+def perceptron(widths: Sequence[int], activation: Callable[[], nn.Module] = nn.SiLU) -> nn.Sequential:
+    """Linear layers of these widths with the activation between them."""
+    layers: list[nn.Module] = []
+    for narrow, wide in pairwise(widths):
+        layers += [nn.Linear(narrow, wide), activation()]
+    return nn.Sequential(*layers[:-1])
+
+
+class LieConv(nn.Module):
+    """h_i = (1/n_i) sum_j k(a_ij) f_j, for pair features a_ij and a kernel k of out_channels x in_channels values.
+
+    The kernel is factored (the PointConv trick): k(a) = sum_c s_c(a) W_c, with s a perceptron of a and W_c matrices, so
+    that a pair carries ``mid_channels`` values and never the channels. Of the two orders of the products, sum over
+    neighbours then W, or W then sum over neighbours, the cheaper one is taken; they agree to rounding.
+
+    Whatever stands at an input point that is no pair's neighbour (weight 0) must be finite.
+
+    Args:
+        in_channels: channels of the input values.
+        out_channels: channels of the output values.
+        pair_channels: how many features a pair has.
+        widths: the hidden layers of the kernel.
+        mid_channels: how many matrices W_c there are.
+        aggregation: "mean" divides by the sum of the weights, "sum" does not.
+        activation: of the kernel. Swish keeps the layer smooth.
+
+    Source: Finzi et al. 2020 (arXiv:2002.12880), eqs. 7 and 9; Wu et al. 2019 (arXiv:1811.07246).
+
+    Example:
+        >>> layer = LieConv(in_channels=8, out_channels=4, pair_channels=2)
+        >>> points, values = torch.randn(10, 5, 2), torch.randn(10, 5, 8)
+        >>> pairs = Pairs(points[:, :, None] - points[:, None])
+        >>> layer(values, pairs).shape
+        torch.Size([10, 5, 4])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        pair_channels: int,
+        *,
+        widths: Sequence[int] = (32, 32),
+        mid_channels: int = 16,
+        aggregation: str = "mean",
+        activation: Callable[[], nn.Module] = nn.SiLU,
+    ) -> None:
+        super().__init__()
+        if aggregation not in ("mean", "sum"):
+            raise ValueError(f"aggregation: expected mean or sum, got {aggregation!r}")
+        self.aggregation = aggregation
+        self.kernel = perceptron((pair_channels, *widths, mid_channels), activation)
+        bound = 1 / math.sqrt(mid_channels * in_channels)
+        self.weight = nn.Parameter(torch.empty(mid_channels, in_channels, out_channels).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound))
+
+    def forward(self, values: Float[Tensor, "*batch n c_in"], pairs: Pairs) -> Float[Tensor, "*batch m c_out"]:
+        """The values at the query points."""
+        kernel = self.kernel(pairs.features)
+        if pairs.weight is not None:
+            kernel = kernel * pairs.weight[..., None]
+        m, k, mid = kernel.shape[-3:]
+        c_in, c_out = self.weight.shape[1:]
+        if pairs.neighbour is not None:
+            total = _weight_last(kernel, gather(values, pairs.neighbour), self.weight)
+        elif m * mid * c_in * (k + c_out) <= k * mid * c_out * (m + c_in):
+            total = _weight_last(kernel, values, self.weight)
+        else:
+            total = _weight_first(kernel, values, self.weight)
+        if self.aggregation == "sum":
+            return total + self.bias
+        if pairs.weight is None:
+            return total / k + self.bias
+        count = pairs.weight.sum(-1, keepdim=True)
+        return total / torch.where(count > 0, count, 1) + self.bias
+
+
+def _weight_last(kernel: Tensor, values: Tensor, weight: Tensor) -> Tensor:
+    """sum_c W_c (sum_j s_ijc f_j), for values of the input points or, gathered, of each query's neighbours."""
+    m, k, mid = kernel.shape[-3:]
+    if values.ndim == kernel.ndim:
+        summed = kernel.mT @ values
+    else:  # one product for all the queries: broadcasting would repeat the values for each
+        summed = kernel.mT.reshape(*kernel.shape[:-3], m * mid, k) @ values
+    return summed.reshape(*kernel.shape[:-2], mid * values.shape[-1]) @ weight.flatten(0, 1)
+
+
+def _weight_first(kernel: Tensor, values: Tensor, weight: Tensor) -> Tensor:
+    """sum_jc s_ijc (W_c f_j)."""
+    m, k, mid = kernel.shape[-3:]
+    c_in, c_out = weight.shape[1:]
+    weighted = values @ weight.transpose(0, 1).reshape(c_in, mid * c_out)
+    return kernel.reshape(*kernel.shape[:-3], m, k * mid) @ weighted.reshape(*values.shape[:-2], k * mid, c_out)
