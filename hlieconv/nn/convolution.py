@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from hlieconv.nn.recomputation import recomputed
 
 
 class Pairs(NamedTuple):
@@ -64,6 +67,11 @@ class LieConv(nn.Module):
         mid_channels: how many matrices W_c there are.
         aggregation: "mean" divides by the sum of the weights, "sum" does not.
         activation: of the kernel. Swish keeps the layer smooth.
+        tile: queries computed at a time, each tile computed again in the backward pass (and in the backward pass of
+            that), so that memory no longer grows as m k times the widths; None: all at once, nothing twice.
+
+    Raises:
+        ValueError: for an unknown aggregation.
 
     Source: Finzi et al. 2020 (arXiv:2002.12880), eqs. 7 and 9; Wu et al. 2019 (arXiv:1811.07246).
 
@@ -85,11 +93,13 @@ class LieConv(nn.Module):
         mid_channels: int = 16,
         aggregation: str = "mean",
         activation: Callable[[], nn.Module] = nn.SiLU,
+        tile: int | None = None,
     ) -> None:
         super().__init__()
         if aggregation not in ("mean", "sum"):
             raise ValueError(f"aggregation: expected mean or sum, got {aggregation!r}")
         self.aggregation = aggregation
+        self.tile = tile
         self.kernel = perceptron((pair_channels, *widths, mid_channels), activation)
         bound = 1 / math.sqrt(mid_channels * in_channels)
         self.weight = nn.Parameter(torch.empty(mid_channels, in_channels, out_channels).uniform_(-bound, bound))
@@ -97,6 +107,8 @@ class LieConv(nn.Module):
 
     def forward(self, values: Float[Tensor, "*batch n c_in"], pairs: Pairs) -> Float[Tensor, "*batch m c_out"]:
         """The values at the query points."""
+        if self.tile is not None and pairs.features.shape[-3] > self.tile:
+            return self._tiled(values, pairs)
         kernel = self.kernel(pairs.features)
         if pairs.weight is not None:
             kernel = kernel * pairs.weight[..., None]
@@ -104,7 +116,7 @@ class LieConv(nn.Module):
         c_in, c_out = self.weight.shape[1:]
         if pairs.neighbour is not None:
             total = _weight_last(kernel, gather(values, pairs.neighbour), self.weight)
-        elif m * mid * c_in * (k + c_out) <= k * mid * c_out * (m + c_in):
+        elif m * c_in * (k + c_out) <= k * c_out * (m + c_in):
             total = _weight_last(kernel, values, self.weight)
         else:
             total = _weight_first(kernel, values, self.weight)
@@ -114,6 +126,27 @@ class LieConv(nn.Module):
             return total / k + self.bias
         count = pairs.weight.sum(-1, keepdim=True)
         return total / torch.where(count > 0, count, 1) + self.bias
+
+    def _tiled(self, values: Tensor, pairs: Pairs) -> Tensor:
+        assert self.tile is not None
+        names, parameters = zip(*self.named_parameters(), strict=True)
+
+        def convolve(neighbour: Tensor | None, features: Tensor, values: Tensor, *rest: Tensor) -> Tensor:
+            parameters, weight = rest[: len(names)], rest[len(names) :]
+            tile = Pairs(features, *(weight or (None,)), neighbour)
+            return torch.func.functional_call(self, dict(zip(names, parameters, strict=True)), (values, tile))
+
+        count = -(-pairs.features.shape[-3] // self.tile)
+        weights = [()] * count if pairs.weight is None else [(w,) for w in pairs.weight.split(self.tile, -2)]
+        neighbours = [None] * count if pairs.neighbour is None else pairs.neighbour.split(self.tile, -2)
+        tiles = zip(neighbours, pairs.features.split(self.tile, -3), weights, strict=True)
+        return torch.cat(
+            [
+                recomputed(partial(convolve, index), features, values, *parameters, *weight)
+                for index, features, weight in tiles
+            ],
+            dim=-2,
+        )
 
 
 def _weight_last(kernel: Tensor, values: Tensor, weight: Tensor) -> Tensor:
