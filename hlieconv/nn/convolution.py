@@ -112,7 +112,7 @@ class LieConv(nn.Module):
         kernel = self.kernel(pairs.features)
         if pairs.weight is not None:
             kernel = kernel * pairs.weight[..., None]
-        m, k, mid = kernel.shape[-3:]
+        m, k, _ = kernel.shape[-3:]
         c_in, c_out = self.weight.shape[1:]
         if pairs.neighbour is not None:
             total = _weight_last(kernel, gather(values, pairs.neighbour), self.weight)
@@ -133,7 +133,7 @@ class LieConv(nn.Module):
 
         def convolve(neighbour: Tensor | None, features: Tensor, values: Tensor, *rest: Tensor) -> Tensor:
             parameters, weight = rest[: len(names)], rest[len(names) :]
-            tile = Pairs(features, *(weight or (None,)), neighbour)
+            tile = Pairs(features, weight[0] if weight else None, neighbour)
             return torch.func.functional_call(self, dict(zip(names, parameters, strict=True)), (values, tile))
 
         count = -(-pairs.features.shape[-3] // self.tile)

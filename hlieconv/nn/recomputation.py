@@ -11,8 +11,8 @@ from torch import Tensor
 def recomputed(function: Callable[..., Tensor | tuple[Tensor, ...]], *tensors: Tensor) -> Any:
     """``function(*tensors)``, keeping for its derivatives nothing but its arguments.
 
-    Unlike `torch.utils.checkpoint`, the backward pass is itself recomputed when it is differentiated (as the training of
-    a Hamiltonian does), and so on to any order.
+    Unlike `torch.utils.checkpoint`, the backward pass is itself recomputed when it is differentiated (as in the training
+    of a Hamiltonian), and so on to any order.
 
     Args:
         function: pure; what it closes over is constant, to be differentiated only with respect to ``tensors``.
@@ -50,10 +50,10 @@ class _Recomputed(torch.autograd.Function):
         return None, *(next(slopes) if needed else None for needed in ctx.needs_input_grad[1:])
 
     @staticmethod
-    def jvp(ctx: Any, _: None, *tangents: Tensor | None) -> Any:
+    def jvp(ctx: Any, *tangents: Tensor | None) -> Any:
         tensors = ctx.saved_tensors
-        filled = tuple(torch.zeros_like(x) if t is None else t for x, t in zip(tensors, tangents, strict=True))
-        output, pull = torch.func.vjp(ctx.function, *tensors)
+        filled = tuple(torch.zeros_like(x) if t is None else t for x, t in zip(tensors, tangents[1:], strict=True))
+        output, pull = torch.func.vjp(ctx.function, *tensors)[:2]
         # Pulling back is linear in the cotangents; its transpose pushes forward. (Forward mode does not nest.)
         anywhere = tuple(map(torch.zeros_like, output)) if isinstance(output, tuple) else torch.zeros_like(output)
         return torch.func.vjp(pull, anywhere)[1](filled)[0]
@@ -67,5 +67,5 @@ def _pullback(function: Callable, outputs: int, wanted: list[int], *arguments: T
         place = dict(zip(wanted, chosen, strict=True))
         return function(*(place.get(i, tensor) for i, tensor in enumerate(tensors)))
 
-    output, pull = torch.func.vjp(of_wanted, *(tensors[i] for i in wanted))
+    output, pull = torch.func.vjp(of_wanted, *(tensors[i] for i in wanted))[:2]
     return pull(cotangents if isinstance(output, tuple) else cotangents[0])
