@@ -4,36 +4,43 @@ import copy
 from collections.abc import Iterator
 
 import torch
+import xarray as xr
 from jaxtyping import Int
 from torch import Tensor, nn
 
 from hlieconv.models import AbstractModel
-from hlieconv.training.chunks import Chunks, Trajectories
+from hlieconv.training.chunks import Chunks
 from systems import AbstractVectorField
+from systems.schema import mask_of, variables_of
 
 
 class Conditioned(nn.Module):
-    """A model, and what it is told of the bodies of every trajectory."""
+    """A model, and what it is told of the bodies of every trajectory.
 
-    def __init__(self, model: AbstractModel, data: Trajectories, device: torch.device) -> None:
+    Raises:
+        ValueError: if the Dataset lacks a feature of the model.
+    """
+
+    def __init__(self, model: AbstractModel, dataset: xr.Dataset) -> None:
         super().__init__()
         self.model = model
-        self.told = {name: data.features[name] for name in model.features if name in data.features}
-        model.checked(self.told, data.mask)
-        dtype = next(model.parameters()).dtype
-        self.told = {name: value.to(device, dtype) for name, value in self.told.items()}
-        self.mask = None if data.mask is None else data.mask.to(device)
+        parameter = next(model.parameters())
+        kind = {"dtype": parameter.dtype, "device": parameter.device}
+        self.features = model.checked(variables_of(dataset, model.features, **kind), mask_of(dataset))
+        self.mask = mask_of(dataset, device=parameter.device)
 
     def calibrate(self, chunks: Chunks) -> None:
-        """Let the model measure the scales of its data."""
+        """Let the model measure the scales of its data, on a few thousand chunks."""
         some = chunks.take(torch.arange(min(len(chunks.trajectory), 4096), device=chunks.trajectory.device))
-        told = {name: value[some.trajectory] for name, value in self.told.items()}
-        self.model.calibrate(some.q, some.p, told, None if self.mask is None else self.mask[some.trajectory])
+        self.model.calibrate(some.q, some.p, *self._told(some.trajectory))
 
     def forward(self, trajectory: Int[Tensor, " batch"]) -> AbstractVectorField:
         """What moves these trajectories."""
-        mask = None if self.mask is None else self.mask[trajectory]
-        return self.model.condition({name: value[trajectory] for name, value in self.told.items()}, mask)
+        return self.model.condition(*self._told(trajectory))
+
+    def _told(self, trajectory: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
+        features = {name: value[trajectory] for name, value in self.features.items()}
+        return features, None if self.mask is None else self.mask[trajectory]
 
 
 class Unknowns(nn.Module):
@@ -42,24 +49,32 @@ class Unknowns(nn.Module):
     Positive parameters are trained as their logarithms, pairs of bodies by the mean of the matrix and its transpose.
 
     Args:
-        system: with ``trainable`` parameters, one value for all trajectories or one a trajectory.
-        count: of trajectories.
+        system: with ``trainable`` parameters: one value for all trajectories, or one a trajectory.
+        dataset: its trajectories.
+
+    Raises:
+        ValueError: if the system has values for another number of trajectories, or nothing is trainable.
     """
 
-    def __init__(self, system: AbstractVectorField, count: int) -> None:
+    def __init__(self, system: AbstractVectorField, dataset: xr.Dataset) -> None:
         super().__init__()
         self.system = [system]  # in a list: its parameters are not trained, the free ones are
         self.free = nn.ParameterDict()
+        count, trainable = dataset.sizes["trajectory"], dict(system.named_parameters())
         for variable in system.variables:
             value: Tensor | None = getattr(system, variable.name)
             if value is None:
                 continue
             batch = value.shape[: value.ndim - len(variable.dims)]
             if batch and batch[0] not in (1, count):
-                raise ValueError(f"{variable.name}: expected 1 or {count} trajectories, got {batch[0]}")
-            if variable.name in dict(system.named_parameters()):
+                raise ValueError(f"{variable.name}: expected values of 1 or {count} trajectories, got {batch[0]}")
+            if variable.name in trainable:
                 start = value.detach().log() if variable.positive else value.detach()
                 self.free[variable.name] = nn.Parameter(start.clone())
+        if not self.free:
+            raise ValueError(
+                f"model: nothing to fit, give {type(system).__name__} the names of its trainable variables"
+            )
 
     def values(self) -> Iterator[tuple[str, Tensor]]:
         """The physical values of the free parameters."""

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from hlieconv.models import AbstractModel
 from hlieconv.training.bodies import Conditioned, Unknowns
-from hlieconv.training.chunks import Chunks, Trajectories, chunked, trajectories
+from hlieconv.training.chunks import Chunks, chunks_of
 from hlieconv.training.loop import Shuffle, train
-from hlieconv.training.losses import AbstractLoss, make_loss
+from hlieconv.training.losses import AbstractLoss, ForceMatching, make_loss
 from hlieconv.training.run import Run, describe, load
 from hlieconv.training.settings import Settings, settings
 from systems import AbstractVectorField
+from systems.schema import validate, variables_of
 
 #: Enough to judge by, few enough to evaluate at every record.
 VALIDATION_CHUNKS = 256
@@ -65,27 +66,28 @@ def fit(
     Raises:
         ValueError: for a setting out of range, or a dataset without the variables that the model needs.
     """
-    data = trajectories(dataset)
-    count = data.times.shape[1]
+    validate(dataset)
+    count = dataset.sizes["trajectory"]
     description = describe(model)
     chosen = settings(preset, count, description["name"], str(description["config"].get("group", "")), **changes)
+    training, validation = _split(dataset, chosen)
     run = None
     if path is not None:
-        run = Run(path, _configuration(description, chosen, data), overwrite=overwrite)
+        run = Run(path, _configuration(description, chosen, training), overwrite=overwrite)
         if run.done:
             model.load_state_dict(load(path).state_dict())
             return Fit(model, run.history(until=chosen.steps), chosen)
     target = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     model.to(target)
-    bodies = Conditioned(model, data, target) if isinstance(model, AbstractModel) else Unknowns(model, count)
+    bodies = (Conditioned if isinstance(model, AbstractModel) else Unknowns)(model, dataset)
     dtype = next(bodies.parameters()).dtype
     loss = make_loss(chosen.loss, chosen.integrator, chosen.chunk, chosen.segment)
-    training, validation = _split(data, chosen)
+    if isinstance(bodies, Unknowns) and "mass" in bodies.free and isinstance(loss, ForceMatching):
+        raise ValueError("loss: force_matching needs known masses; use rollout, one_step or multiple_shooting")
     if isinstance(bodies, Conditioned):
         bodies.calibrate(training.to(dtype, target))
-    seen, unseen = (
-        loss.samples(chunks, data.features.get("mass")).to(dtype, target) for chunks in (training, validation)
-    )
+    mass = variables_of(dataset, ["mass"], dtype=torch.float64)["mass"] if "mass" in dataset else None
+    seen, unseen = (loss.samples(chunks, mass).to(dtype, target) for chunks in (training, validation))
     history = train(
         bodies,
         lambda bodies, index: _evaluate(loss, bodies, seen.take(index)),
@@ -112,26 +114,22 @@ def _evaluate(loss: AbstractLoss, bodies: Callable[[Tensor], AbstractVectorField
     return loss(bodies(samples.trajectory), samples)
 
 
-def _split(data: Trajectories, chosen: Settings) -> tuple[Chunks, Chunks]:
-    """Chunks to train on, and chunks of other trajectories to validate on; no more than the training can look at."""
+def _split(dataset: xr.Dataset, chosen: Settings) -> tuple[Chunks, Chunks]:
+    """Chunks to train on, no more than there is time to see, and chunks of other trajectories to validate on."""
+    chunks = chunks_of(dataset, chosen.chunk, chosen.chunks, seed=chosen.seed)
     generator = torch.Generator().manual_seed(chosen.seed)
-    count = data.times.shape[1]
+    count = dataset.sizes["trajectory"]
     held_out = torch.zeros(count, dtype=torch.bool)
     held_out[torch.randperm(count, generator=generator)[: int(chosen.validation * count)]] = True
-    chunks = chunked(data, chosen.chunk, chosen.chunks, generator)
     order = torch.randperm(len(chunks.trajectory), generator=generator)
-    training = order[~held_out[chunks.trajectory[order]]][: chosen.steps * chosen.batch]
-    return chunks.take(training), chunks.take(order[held_out[chunks.trajectory[order]]][:VALIDATION_CHUNKS])
+    kept = held_out[chunks.trajectory[order]]
+    return chunks.take(order[~kept][: chosen.steps * chosen.batch]), chunks.take(order[kept][:VALIDATION_CHUNKS])
 
 
-def _configuration(description: dict[str, Any], chosen: Settings, data: Trajectories) -> dict[str, Any]:
+def _configuration(description: dict[str, Any], chosen: Settings, training: Chunks) -> dict[str, Any]:
     digest = hashlib.sha256()
-    for tensor in (data.times, data.q, data.p):
-        digest.update(tensor.contiguous().numpy().tobytes())
-    same = {
-        "model": description,
-        "settings": asdict(chosen),
-        "data": {"sha256": digest.hexdigest(), "trajectories": data.times.shape[1], "points": len(data.times)},
-    }
+    for tensor in training:
+        digest.update(tensor.numpy().tobytes())
+    data = {"chunks": len(training.trajectory), "sha256": digest.hexdigest()}
     versions = {name: importlib.metadata.version(name) for name in ("hlieconv", "torch")}
-    return {"same": same, "versions": versions}
+    return {"model": description, "settings": asdict(chosen), "data": data, "versions": versions}

@@ -1,6 +1,5 @@
 """The training loop. It knows a loss and a stream of batches, and nothing of physics."""
 
-import math
 import sys
 import time
 import warnings
@@ -64,9 +63,9 @@ def train(
 ) -> list[dict[str, float | int]]:
     """Minimise ``loss(model, batches(step))`` over the model's parameters, in place.
 
-    The learning rate falls to zero by a cosine; the model ends with the average of its weights. Any randomness in the
-    loss is drawn from torch's own generators, seeded by ``(seed, step)``. With a `run`, everything that the training
-    needs is kept on disk, and the same call goes on where it was killed: with the same bits on a CPU.
+    The learning rate falls to zero by a cosine; the model ends in evaluation mode, with the average of its weights.
+    Any randomness in the loss is drawn from torch's own generators, seeded by ``(seed, step)``. With a `run`, all that
+    the training needs is kept on disk, and the same call goes on where it was killed: with the same bits on a CPU.
 
     Args:
         model: what is trained, on its device.
@@ -95,96 +94,105 @@ def train(
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:
         raise ValueError("model: nothing to train, no parameter requires a gradient")
-    update = OPTIMISERS[optimiser](parameters, learning_rate)
-    average = Average(model, weight_average)
-    total = torch.zeros((), dtype=torch.float64, device=parameters[0].device)  # of the losses since the last record
-    state = _State(model, update, average, total)
+    state = _State(model, OPTIMISERS[optimiser](parameters, learning_rate), Average(model, weight_average))
     if run is not None and (kept := run.checkpoint()) is not None:
         state.restore(kept)
-    good = state.tree()
     history = [] if run is None else run.history(until=state.step)
     every = max(1, steps // records)
     started, saved = time.monotonic() - state.seconds, time.monotonic()
+    good, diverged = state.weights(), False
+    model.train()
     bar = tqdm(total=steps, initial=state.step, disable=not (progress and sys.stderr.isatty()), leave=False)
-    cuda = [parameters[0].device] if parameters[0].is_cuda else []
-    with bar, torch.random.fork_rng(devices=cuda):
+    with bar, torch.random.fork_rng(devices=[parameters[0].device] if parameters[0].is_cuda else []):
         while state.step < steps:
-            step = state.step
-            torch.manual_seed(_mix(seed, step))
-            rate = learning_rate * cosine(step, steps, warmup)
-            for group in update.param_groups:
-                group["lr"] = rate
-            update.zero_grad(set_to_none=True)
-            value = loss(model, batches(step))
-            value.backward()
-            update.step()
-            average.update(step)
-            total += value.detach()
-            state.step += 1
-            recorded = state.step % every == 0 or state.step == steps
-            if recorded:
-                record = {"step": state.step, "loss": total.item() / (state.step - state.recorded)}
-                if not math.isfinite(record["loss"]) or not finite(parameters):
-                    break
+            rate = learning_rate * cosine(state.step, steps, warmup)
+            torch.manual_seed(_mix(seed, state.step))
+            state.update(loss, batches(state.step), rate)
+            bar.update()
+            record_due = state.step % every == 0 or state.step == steps
+            checkpoint_due = time.monotonic() - saved > checkpoint_seconds or (
+                checkpoint_steps is not None and state.step % checkpoint_steps == 0
+            )
+            if not (record_due or checkpoint_due):
+                continue
+            # Only here does the host wait for the device.
+            diverged = not finite([state.loss, parameters])
+            if diverged:
+                break
+            good = state.weights()
+            state.seconds = time.monotonic() - started
+            if record_due:
+                record = {"step": state.step, "loss": state.mean_loss()}
                 if validate is not None:
-                    record["validation"] = _validation(model, average, validate)
-                record |= {"learning_rate": rate, "seconds": time.monotonic() - started}
+                    record["validation"] = _validation(model, state.average, validate)
+                record |= {"learning_rate": rate, "seconds": round(state.seconds, 3)}
                 history.append(record)
+                bar.set_postfix(loss=f"{record['loss']:.3g}")
                 if run is not None:
                     run.record(record)
-                total.zero_()
-                state.recorded = state.step
-                bar.set_postfix(loss=f"{record['loss']:.3g}")
-            bar.update()
-            due = time.monotonic() - saved > checkpoint_seconds
-            if due or (checkpoint_steps and state.step % checkpoint_steps == 0):
-                state.seconds = time.monotonic() - started
-                tree = state.tree()
-                if not finite(tree["model"]) or not finite(tree["total"]):
-                    break
-                good, saved = tree, time.monotonic()
-                if run is not None:
-                    run.save_checkpoint(tree)
-    if state.step < steps or not finite(parameters):
-        diverged = state.step
-        state.restore(good)
-        history = [record for record in history if record["step"] <= state.step]
+            if checkpoint_due and run is not None:
+                run.save_checkpoint(state.tree())
+                saved = time.monotonic()
+    if diverged:
         warnings.warn(
-            f"the loss is not finite at step {diverged}: training ends with the weights of step {state.step}; "
-            "a smaller learning_rate may help",
+            f"the loss is not finite at step {state.step}: the training ends with the weights of step {good['step']}; "
+            "try a smaller learning_rate",
             RuntimeWarning,
             stacklevel=2,
         )
-    average.swap()
+        state.restore_weights(good)
+    state.average.swap()
+    model.eval()
     return history
 
 
 class _State:
-    """All that a training is: what a checkpoint holds."""
+    """All that a training is at one moment: what a checkpoint holds."""
 
-    def __init__(self, model: nn.Module, update: torch.optim.Optimizer, average: Average, total: Tensor) -> None:
-        self.model, self.update, self.average, self.total = model, update, average, total
+    def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, average: Average) -> None:
+        self.model, self.optimiser, self.average = model, optimiser, average
         self.step, self.recorded, self.seconds = 0, 0, 0.0
+        # The sum since the last record; on the device, so that no step waits for it.
+        self.loss = torch.zeros((), dtype=torch.float64, device=average.weights[0].device)
 
-    def tree(self) -> dict[str, Any]:
-        """A copy, on the CPU."""
-        tree = {
-            "step": self.step,
-            "recorded": self.recorded,
-            "seconds": self.seconds,
-            "total": self.total,
-            "model": dict(self.model.state_dict()),
-            "average": self.average.weights,
-            "optimiser": self.update.state_dict(),
-        }
-        return _copy(tree)
+    def update(self, loss: Callable[[Any, Any], Tensor], batch: Any, rate: float) -> None:
+        """One step of the optimiser."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.zero_grad(set_to_none=True)
+        value = loss(self.model, batch)
+        value.backward()
+        self.optimiser.step()
+        self.average.update(self.step)
+        self.loss += value.detach()
+        self.step += 1
 
-    def restore(self, tree: dict[str, Any]) -> None:
-        self.step, self.recorded, self.seconds = tree["step"], tree["recorded"], tree["seconds"]
-        self.total.copy_(tree["total"])
+    def mean_loss(self) -> float:
+        """The mean since the last time this was asked."""
+        mean = self.loss.item() / (self.step - self.recorded)
+        self.loss.zero_()
+        self.recorded = self.step
+        return mean
+
+    def weights(self) -> dict[str, Any]:
+        """A copy of what the model knows."""
+        return _copy({"step": self.step, "model": self.model.state_dict(), "average": self.average.weights})
+
+    def restore_weights(self, tree: dict[str, Any]) -> None:
+        self.step = tree["step"]
         self.model.load_state_dict(tree["model"])
         self.average.restore(tree["average"])
-        self.update.load_state_dict(_copy(tree["optimiser"]))
+
+    def tree(self) -> dict[str, Any]:
+        """A copy of everything."""
+        rest = {"recorded": self.recorded, "seconds": self.seconds, "loss": self.loss}
+        return self.weights() | _copy(rest | {"optimiser": self.optimiser.state_dict()})
+
+    def restore(self, tree: dict[str, Any]) -> None:
+        self.restore_weights(tree)
+        self.recorded, self.seconds = tree["recorded"], tree["seconds"]
+        self.loss.copy_(tree["loss"])
+        self.optimiser.load_state_dict(tree["optimiser"])
 
 
 def _copy(tree: Any) -> Any:
@@ -197,12 +205,11 @@ def _copy(tree: Any) -> Any:
 
 def _validation(model: nn.Module, average: Average, validate: Callable[[Any], Tensor]) -> float:
     """With the averaged weights, and the model in its evaluation mode."""
-    training = model.training
     average.swap()
     model.eval()
     with torch.no_grad():
         value = validate(model).item()
-    model.train(training)
+    model.train()
     average.swap()
     return value
 

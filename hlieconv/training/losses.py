@@ -98,8 +98,11 @@ class ForceMatching(AbstractLoss[Derivatives]):
 
     def samples(self, chunks: Chunks, mass: Float[Tensor, "trajectory n"] | None) -> Derivatives:
         if mass is None:
-            raise ValueError("loss: force_matching needs the masses of the bodies (variable mass); use one_step")
+            raise ValueError("loss: force_matching needs the variable mass; use rollout, one_step or multiple_shooting")
         m = mass[chunks.trajectory][..., None]
+        path = torch.trapezoid(chunks.p / m, chunks.times[..., None, None], dim=0)
+        if (path - (chunks.q[-1] - chunks.q[0])).norm() > 0.3 * path.norm():
+            raise ValueError("loss: force_matching needs p = mass dq/dt; use rollout, one_step or multiple_shooting")
         at = nodes(len(chunks.times))
         q, velocity, acceleration = hermite(chunks.times, chunks.q, chunks.p / m, at)
         columns = (q, m * velocity, velocity, m * acceleration)

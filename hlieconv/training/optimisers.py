@@ -69,11 +69,8 @@ class Average:
             parameter.copy_(weight)
             weight.copy_(held)
 
-    def state(self) -> list[Tensor]:
-        """What a checkpoint keeps."""
-        return self.weights
-
-    def restore(self, state: list[Tensor]) -> None:
-        """Go on from the `state` of a checkpoint."""
-        for weight, kept in zip(self.weights, state, strict=True):
+    @torch.no_grad()
+    def restore(self, weights: list[Tensor]) -> None:
+        """Go on from the weights of a checkpoint."""
+        for weight, kept in zip(self.weights, weights, strict=True):
             weight.copy_(kept)

@@ -29,7 +29,8 @@ class Run:
 
     Args:
         path: the folder; made if it is missing.
-        config: what was asked for: JSON values. ``config["same"]`` decides whether two runs are the same.
+        config: what was asked for, in sections of JSON values. Runs that differ in more than the section "versions"
+            are not the same; "model" (see `describe`) is what `load` builds.
         overwrite: throw an earlier run away.
 
     Raises:
@@ -45,7 +46,7 @@ class Run:
             for file in files:
                 file.unlink(missing_ok=True)
         elif (self.path / CONFIG).exists():
-            _check_same(self.path, read_config(self.path)["same"], json.loads(json.dumps(config["same"])))
+            _check_same(self.path, read_config(self.path), json.loads(json.dumps(config)))
         elif self.path.exists() and any(self.path.iterdir()):
             raise ValueError(f"{path}: expected a run or an empty folder, found other files")
         self.path.mkdir(parents=True, exist_ok=True)
@@ -120,7 +121,7 @@ def load(path: str | Path, device: str = "cpu") -> nn.Module:
         ValueError: if the folder holds no finished run, a file is corrupt, or the model's class cannot be imported.
     """
     path = Path(path)
-    model = build(read_config(path)["same"]["model"])
+    model = build(read_config(path)["model"])
     file = path / MODEL
     if not file.exists():
         raise ValueError(f"{path}: the training is not finished (no {MODEL}); the same fit command goes on with it")
@@ -143,7 +144,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path}: not a run (no {CONFIG})")
     try:
         config = json.loads(file.read_text())
-        json.dumps(config["same"]["model"]["config"])
+        json.dumps(config["model"]["config"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{file}: not a readable configuration ({error})") from error
     return config
@@ -162,11 +163,13 @@ def read_metrics(path: str | Path) -> list[dict[str, float | int]]:
 
 
 def _check_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    sections = sorted({**old, **new}.keys() - {"versions"})
+    pairs = [(old.get(section, {}), new.get(section, {})) for section in sections]
     differences = [
-        f"{key} was {old[part].get(key)!r}, is {new[part].get(key)!r}"
-        for part in old
-        for key in {**old[part], **new[part]}
-        if old[part].get(key) != new[part].get(key)
+        f"{key} was {before.get(key)!r}, is {after.get(key)!r}"
+        for before, after in pairs
+        for key in sorted({**before, **after})
+        if before.get(key) != after.get(key)
     ]
     if differences:
         raise ValueError(

@@ -1,37 +1,18 @@
-"""Small things to train: data of known systems, and networks of a few hundred weights."""
+"""Small things to train: data of known systems, and networks of a few dozen weights."""
 
 import torch
-import xarray as xr
 from torch import nn
 
 from hlieconv.models import AbstractModel
 from systems import AbstractNewtonian, Springs, Variable
-
-UNITS = {"units": "1", "long_name": "of a test"}
-
-
-def dataset(system, state, times):
-    """The exact trajectories of springs, as a Dataset."""
-    exact = system.closed_form(state, times[:, None].expand(-1, len(state.q)))
-    return as_dataset(system, times, exact)
-
-
-def as_dataset(system, times, exact):
-    q, p = (x.movedim(0, 1).numpy() for x in exact)
-    variables = {"q": (("trajectory", "time", "body", "space"), q), "p": (("trajectory", "time", "body", "space"), p)}
-    for variable in system.variables:
-        value = getattr(system, variable.name)
-        if value is not None:
-            dims = ("trajectory",) * (value.ndim > len(variable.dims)) + variable.dims
-            variables[variable.name] = (dims, value.detach().numpy())
-    if system.mask is not None:
-        variables["mask"] = (("trajectory", "body"), system.mask.numpy())
-    return xr.Dataset(variables, coords={"time": ("time", times.numpy(), UNITS)})
+from systems.schema import to_dataset
 
 
 def springs(count=8, points=9, spacing=0.01, **settings):
-    system, state = Springs.sample(count, seed=1, bodies=settings.pop("bodies", 3), **settings)
-    return system, dataset(system, state, spacing * torch.arange(points, dtype=torch.float64))
+    """Springs and their exact trajectories."""
+    system, state = Springs.sample(count, seed=1, **({"bodies": 3} | settings))
+    times = spacing * torch.arange(points, dtype=torch.float64)
+    return system, to_dataset(system.closed_form(state, times), times, field=system)
 
 
 class SmallField(AbstractNewtonian):
@@ -46,7 +27,10 @@ class SmallField(AbstractNewtonian):
     def potential(self, q):
         square = (q[..., :, None, :] - q[..., None, :, :]).square().sum(-1)
         product = (self.stiffness[..., :, None] * self.stiffness[..., None, :]).expand(square.shape)
-        return (self.network(torch.stack([square, product], -1))[..., 0] * (product > -1).triu(1)).sum((-1, -2))
+        real = torch.ones_like(square, dtype=torch.bool).triu(1)
+        if self.mask is not None:
+            real = real & self.mask[..., :, None] & self.mask[..., None, :]
+        return torch.where(real, self.network(torch.stack([square, product], -1))[..., 0], 0).sum((-1, -2))
 
 
 class Small(AbstractModel):
@@ -56,7 +40,8 @@ class Small(AbstractModel):
     def __init__(self, width=8, dtype="float64"):
         super().__init__()
         self.width, self.dtype = width, dtype
-        self.network = nn.Sequential(nn.Linear(2, width), nn.Tanh(), nn.Linear(width, 1)).to(getattr(torch, dtype))
+        layers = nn.Linear(2, width), nn.Dropout(0.1), nn.Tanh(), nn.Linear(width, 1)
+        self.network = nn.Sequential(*layers).to(getattr(torch, dtype))
 
     def condition(self, features, mask=None):
         return SmallField(self.network, mask=mask, **self.checked(features, mask))
