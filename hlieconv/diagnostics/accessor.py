@@ -1,0 +1,57 @@
+"""``dataset.dynamics``: the diagnostics as methods of any Dataset that follows the schema."""
+
+import xarray as xr
+
+from hlieconv.diagnostics import conservation, errors, momentum_map
+
+
+@xr.register_dataset_accessor("dynamics")
+class Dynamics:
+    """The diagnostics of the trajectories in a Dataset; each method is the function of its name.
+
+    Example:
+        >>> import torch, hlieconv.diagnostics
+        >>> from systems import Springs, simulate
+        >>> dataset = simulate(*Springs.sample(3, seed=0), torch.linspace(0, 5, 6))
+        >>> dataset.dynamics.momentum().dims
+        ('trajectory', 'time', 'space')
+    """
+
+    def __init__(self, dataset: xr.Dataset) -> None:
+        self._dataset = dataset
+
+    def energy(self, hamiltonian=None) -> xr.DataArray:
+        """See `hlieconv.diagnostics.energy`."""
+        return conservation.energy(self._dataset, hamiltonian)
+
+    def momentum(self) -> xr.DataArray:
+        """See `hlieconv.diagnostics.momentum`."""
+        return conservation.momentum(self._dataset)
+
+    def angular_momentum(self, about=None) -> xr.DataArray:
+        """See `hlieconv.diagnostics.angular_momentum`."""
+        return conservation.angular_momentum(self._dataset, about)
+
+    def charges(self, group) -> xr.Dataset:
+        """See `hlieconv.diagnostics.charges_of`."""
+        return momentum_map.charges_of(self._dataset, group)
+
+    def boost(self) -> xr.DataArray:
+        """See `hlieconv.diagnostics.boost`."""
+        return momentum_map.boost(self._dataset)
+
+    def drift(self, quantity: str = "energy", *, hamiltonian=None) -> xr.DataArray:
+        """See `hlieconv.diagnostics.drift`."""
+        return conservation.drift(self._dataset, quantity, hamiltonian=hamiltonian)
+
+    def error(self, reference: xr.Dataset) -> xr.DataArray:
+        """See `hlieconv.diagnostics.state_error`."""
+        return errors.state_error(self._dataset, reference)
+
+    def valid_time(self, reference: xr.Dataset, threshold: float = 0.1) -> xr.DataArray:
+        """See `hlieconv.diagnostics.valid_time`."""
+        return errors.valid_time(self._dataset, reference, threshold)
+
+    def summary(self, reference: xr.Dataset | None = None) -> dict[str, float]:
+        """See `hlieconv.diagnostics.summary`."""
+        return errors.summary(self._dataset, reference)

@@ -1,0 +1,75 @@
+"""Conserved quantities along trajectories, and how far they drift."""
+
+import xarray as xr
+from matplotlib.axes import Axes
+
+from hlieconv.diagnostics import angular_momentum, drift, energy, momentum
+from hlieconv.plots.style import axes_or_new, label, plot_band, times_of
+
+
+def plot_energy(dataset: xr.Dataset, trajectory: int = 0, *, ax: Axes | None = None, **line) -> Axes:
+    """The energy of one trajectory against time."""
+    return _plot_curve(energy(dataset), trajectory, ax, line)
+
+
+def plot_momentum(
+    dataset: xr.Dataset, component: str = "L_z", trajectory: int = 0, *, ax: Axes | None = None, **line
+) -> Axes:
+    """One component of the momentum (P_x, P_y, P_z) or angular momentum (L_z, L_x, L_y) of one trajectory.
+
+    Raises:
+        ValueError: if the trajectories have no such component.
+    """
+    return _plot_curve(component_of(dataset, component), trajectory, ax, line)
+
+
+def plot_drift(dataset: xr.Dataset, component: str = "energy", *, ax: Axes | None = None, **line) -> Axes:
+    """The drift of a quantity on a log scale: median over trajectories, band from the 10th to the 90th percentile.
+
+    Args:
+        dataset: trajectories.
+        component: "energy", or a component such as P_x or L_z.
+        ax: where to draw.
+        **line: passed to ``Axes.plot``.
+    """
+    ax = axes_or_new(ax)
+    values = drift_of(dataset, component)
+    line.setdefault("label", component)
+    plot_band(ax, values, log=True, **line)
+    ax.set_xlabel("time (s)")
+    ax.set_ylabel("drift")
+    return ax
+
+
+def component_of(dataset: xr.Dataset, component: str) -> xr.DataArray:
+    """P_x, ..., L_z of trajectories, ``(trajectory, time)``."""
+    array = {"P": momentum, "L": angular_momentum}.get(component[:1], lambda _: None)(dataset)
+    return _one(array, component)
+
+
+def drift_of(dataset: xr.Dataset, component: str) -> xr.DataArray:
+    """The drift of the energy or of one component, ``(trajectory, time)``."""
+    if component == "energy":
+        return drift(dataset, "energy")
+    quantity = {"P": "momentum", "L": "angular_momentum"}.get(component[:1], component)
+    return _one(drift(dataset, quantity), component)
+
+
+def _one(array: xr.DataArray | None, component: str) -> xr.DataArray:
+    axis = "xyz".find(component[2:]) if len(component) == 3 and component[1] == "_" else -1
+    if (
+        array is None
+        or axis < 0
+        or not (axis < array.sizes.get("space", 0) or ("space" not in array.dims and axis == 2))
+    ):
+        raise ValueError(f"component: expected one such as P_x or L_z that the trajectories have, got {component}")
+    chosen = array.isel(space=axis) if "space" in array.dims else array
+    return chosen.assign_attrs(long_name=f"{component[0]}$_{component[2]}$")
+
+
+def _plot_curve(array: xr.DataArray, trajectory: int, ax: Axes | None, line: dict) -> Axes:
+    ax = axes_or_new(ax)
+    ax.plot(times_of(array), array.isel(trajectory=trajectory), **line)
+    ax.set_xlabel("time (s)")
+    ax.set_ylabel(label(array))
+    return ax

@@ -1,0 +1,74 @@
+"""The look that all figures share: colours that the colour-blind can tell apart, readable in print."""
+
+from contextlib import AbstractContextManager
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+#: Okabe and Ito 2008, without the yellow that vanishes on paper.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+#: What float64 can tell apart from 1: drift below it is drawn on it.
+ROUND_OFF = 2.0**-53
+
+
+def style() -> AbstractContextManager[None]:
+    """A context in which figures are drawn.
+
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> with style():
+        ...     figure, axes = plt.subplots()
+        >>> plt.close(figure)
+    """
+    return mpl.rc_context(
+        {
+            "axes.prop_cycle": mpl.cycler(color=COLOURS),
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.alpha": 0.25,
+            "grid.linewidth": 0.6,
+            "legend.frameon": False,
+            "lines.linewidth": 1.5,
+            "font.size": 9,
+            "axes.titlesize": 10,
+            "figure.constrained_layout.use": True,
+            "figure.dpi": 110,
+            "savefig.dpi": 200,
+        }
+    )
+
+
+def axes_or_new(ax: Axes | None) -> Axes:
+    """The Axes given, or those of a new figure in our style."""
+    if ax is not None:
+        return ax
+    with style():
+        return plt.subplots(figsize=(4.5, 3.2))[1]
+
+
+def label(array: xr.DataArray) -> str:
+    """An axis label: the long name, and the units unless there are none."""
+    name, units = array.attrs.get("long_name", array.name), array.attrs.get("units", "1")
+    return str(name) if units == "1" else f"{name} ({units})"
+
+
+def times_of(array: xr.DataArray) -> np.ndarray:
+    """The times to draw against, ``(time,)``; of the first trajectory where each has its own."""
+    return (array["trajectory_time"].isel(trajectory=0) if "trajectory_time" in array.coords else array["time"]).values
+
+
+def plot_band(ax: Axes, array: xr.DataArray, *, log: bool = False, **line) -> None:
+    """The median over trajectories, and a band from the 10th to the 90th percentile."""
+    values = array.transpose("trajectory", "time").values
+    if log:
+        values = np.maximum(values, ROUND_OFF)
+    low, middle, high = np.nanquantile(values, [0.1, 0.5, 0.9], axis=0)
+    [drawn] = ax.plot(times_of(array), middle, **line)
+    ax.fill_between(times_of(array), low, high, color=drawn.get_color(), alpha=0.2, linewidth=0)
+    if log:
+        ax.set_yscale("log")
