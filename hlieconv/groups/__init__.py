@@ -1,0 +1,65 @@
+"""Lie groups that act on R^d: exponential, logarithm, lifting and distance. One group (or family) a file.
+
+Names are imported on first use, so that no command imports torch before it must.
+"""
+
+import pkgutil
+from typing import Any
+
+#: Every group by its name on the command line: the class and its arguments. A new group is one file and one line here.
+GROUPS: dict[str, tuple[Any, ...]] = {
+    "Trivial1": ("hlieconv.groups.trivial:Trivial", 1),
+    "Trivial2": ("hlieconv.groups.trivial:Trivial", 2),
+    "Trivial3": ("hlieconv.groups.trivial:Trivial", 3),
+    "T1": ("hlieconv.groups.translation:T", 1),
+    "T2": ("hlieconv.groups.translation:T", 2),
+    "T3": ("hlieconv.groups.translation:T", 3),
+    "Tx": ("hlieconv.groups.translation:T", 2, (0,)),
+    "Ty": ("hlieconv.groups.translation:T", 2, (1,)),
+    "SO2": ("hlieconv.groups.so2:SO2",),
+    "SE2": ("hlieconv.groups.se2:SE2",),
+}
+
+_EXPORTS = (
+    "hlieconv.groups.abstract:AbstractGroup",
+    "hlieconv.groups.abstract:Lift",
+)
+
+_TARGETS = {target.partition(":")[2]: target for target in (*_EXPORTS, *(entry[0] for entry in GROUPS.values()))}
+
+
+def group(name: str, dimension: int = 2) -> Any:
+    """The group called ``name``; a family without its number (Trivial, T, R) acts on R^dimension.
+
+    A group of your own goes by its import path, ``"package.module:Name"``.
+
+    Raises:
+        ValueError: for an unknown name; it lists the known ones.
+
+    Example:
+        >>> from hlieconv.groups import group
+        >>> group("SE2").generator_names
+        ('P_x', 'P_y', 'L_z')
+        >>> group("T", dimension=3).name
+        'T3'
+    """
+    if ":" in name:
+        try:
+            found = pkgutil.resolve_name(name)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"group: {name!r} cannot be imported: {error}") from error
+        return found() if isinstance(found, type) else found
+    entry = GROUPS.get(name) or GROUPS.get(f"{name}{dimension}")
+    if entry is None:
+        raise ValueError(f"group: expected one of {', '.join(GROUPS)} or an import path module:Name, got {name!r}")
+    return pkgutil.resolve_name(entry[0])(*entry[1:])
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _TARGETS:
+        raise AttributeError(f"module 'hlieconv.groups' has no attribute {name!r}")
+    return pkgutil.resolve_name(_TARGETS[name])
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_TARGETS])

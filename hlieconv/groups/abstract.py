@@ -1,0 +1,295 @@
+"""The contract of a Lie group that acts on R^d.
+
+A group is a stateless, hashable object that works on plain tensors of any batch shape, dtype and device:
+
+    algebra vector   ``(*batch, a)``     translations first, then rotations, then log-scales
+    element          ``(*batch, r, r)``  a matrix; r = d for linear actions, r = d + 1 (homogeneous) for affine ones
+    orbit            ``(*batch, o)``     which orbit a point lies on; o = 0 where there is one orbit only
+"""
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from hlieconv.groups.smooth import norm
+
+#: One generator: the entries (row, column, value) of its matrix that are not zero.
+Entries = tuple[tuple[int, int, float], ...]
+
+
+class Lift(NamedTuple):
+    """Points of R^d as pairs of a group element and an orbit."""
+
+    elements: Float[Tensor, "*batch n samples r r"]
+    orbit: Float[Tensor, "*batch n samples o"]
+
+
+class Generators(NamedTuple):
+    """The vector fields x -> A x + b of a basis of the algebra."""
+
+    linear: Float[Tensor, "a d d"]
+    shift: Float[Tensor, "a d"]
+
+
+class AbstractGroup(ABC):
+    """A Lie group acting on R^d by linear or affine maps.
+
+    A subclass gives `algebra`, `exp`, `log` and, where the action is not transitive, the cross-section of its orbits
+    (`section` and `origin`); the rest follows from these, and may be replaced by something faster.
+    """
+
+    name: str
+    """The name on the command line."""
+    dimension: int
+    """d of the space R^d that the group acts on."""
+    element_size: int
+    """r of the matrices (r, r): d, or d + 1 for homogeneous coordinates."""
+    orbit_dimension: int = 0
+    translation_dimension: int = 0
+    """How many of the generators, the first ones, are translations."""
+    stabiliser_dimension: int = 0
+    """Dimension of the subgroup that leaves an origin in place; 0 where a point has exactly one element."""
+
+    @property
+    @abstractmethod
+    def algebra(self) -> dict[str, Entries]:
+        """The basis of the Lie algebra: the matrix of each generator by its name (P_x, L_z, dilation, ...)."""
+
+    @property
+    def algebra_dimension(self) -> int:
+        return len(self.algebra)
+
+    @property
+    def generator_names(self) -> tuple[str, ...]:
+        return tuple(self.algebra)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).items()))
+
+    def __repr__(self) -> str:
+        return f"<group {self.name}>"
+
+    # --- elements and algebra vectors ---
+
+    @abstractmethod
+    def exp(self, a: Float[Tensor, "*batch a"]) -> Float[Tensor, "*batch r r"]:
+        """The element of an algebra vector: the exponential of the matrix `hat(a)`."""
+
+    @abstractmethod
+    def log(self, g: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch a"]:
+        """The principal logarithm: exp(log(g)) = g for every element; angles lie in (-pi, pi]."""
+
+    def hat(self, a: Float[Tensor, "*batch a"]) -> Float[Tensor, "*batch r r"]:
+        """The matrix sum_k a_k E_k of an algebra vector."""
+        return torch.einsum("...a,aij->...ij", a, self.basis(a.dtype, a.device))
+
+    def vee(self, matrix: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch a"]:
+        """The algebra vector of a matrix: the inverse of `hat` (least squares outside its image)."""
+        return matrix.flatten(-2) @ _dual(_entries(self), self.element_size, matrix.dtype, matrix.device)
+
+    def basis(self, dtype: torch.dtype, device: torch.device | str | None = None) -> Float[Tensor, "a r r"]:
+        """The matrices of the generators."""
+        return _basis(_entries(self), self.element_size, dtype, torch.device(device or "cpu"))
+
+    def generators(self, dtype: torch.dtype, device: torch.device | str | None = None) -> Generators:
+        """The generators as vector fields x -> A x + b on R^d: matrices A ``(a, d, d)`` and shifts b ``(a, d)``."""
+        basis, d = self.basis(dtype, device), self.dimension
+        shift = basis[:, :d, d] if self.element_size > d else basis.new_zeros(len(basis), d)
+        return Generators(basis[:, :d, :d], shift)
+
+    def identity(
+        self, batch: Sequence[int] = (), *, dtype: torch.dtype, device: torch.device | str | None = None
+    ) -> Float[Tensor, "*batch r r"]:
+        r = self.element_size
+        return torch.eye(r, dtype=dtype, device=device).expand(*batch, r, r)
+
+    def inverse(self, g: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch r r"]:
+        return torch.linalg.inv_ex(g).inverse
+
+    def relative(self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]) -> Float[Tensor, "*batch a"]:
+        """log(v^-1 u), which does not change when both are moved by the same element."""
+        return self.log(self.inverse(v) @ u)
+
+    def adjoint(self, g: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch a a"]:
+        """The matrix Ad_g: g exp(a) g^-1 = exp(Ad_g a)."""
+        basis = self.basis(g.dtype, g.device)
+        return self.vee(g[..., None, :, :] @ basis @ self.inverse(g)[..., None, :, :]).mT
+
+    # --- pairs of elements, for kernels and neighbourhoods ---
+
+    def embedding(self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]) -> Float[Tensor, "*batch e"]:
+        """Coordinates of v^-1 u that are smooth everywhere and 0 where u = v.
+
+        `relative` jumps at the cut (an angle from pi to -pi), so that a kernel of it is discontinuous, and the
+        energy of a Hamiltonian made of it is not conserved; here angles enter by sine and cosine.
+        """
+        entries = self.inverse(v) @ u - self.identity(dtype=u.dtype, device=u.device)
+        return entries[..., : self.dimension, :].flatten(-2)
+
+    def bi_invariants(
+        self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]
+    ) -> Float[Tensor, "*batch b"]:
+        """Smooth functions of v^-1 u that do not depend on the stabiliser parts of u and v.
+
+        A kernel of these needs no samples of the stabiliser and is exactly equivariant with any one lift, but cannot
+        tell directions apart: on SE(2) only the distance of two points is left. Without a stabiliser: `embedding`.
+        """
+        if self.stabiliser_dimension:
+            raise ValueError(f"{self.name} does not say what is left of its pairs without the stabiliser")
+        return self.embedding(u, v)
+
+    def norm(
+        self, a: Float[Tensor, "*batch a"], orbit: Float[Tensor, "*batch o"] | None = None, alpha: float = 0.2
+    ) -> Float[Tensor, "*batch"]:
+        """Length alpha |a_group| + (1 - alpha) |(a_translation, orbit)| of an algebra vector and an orbit difference.
+
+        The weighted sum of the two lengths; the paper's text has d^2 + alpha |q - q'|^2 instead. A group that has
+        one of the two parts only, as T(d), gets the plain length.
+        """
+        spatial = a[..., : self.translation_dimension]
+        angular = a[..., self.translation_dimension :]
+        if orbit is not None:
+            spatial = torch.cat([spatial, orbit], -1)
+        if not angular.shape[-1]:
+            return norm(spatial)
+        if not spatial.shape[-1]:
+            return norm(angular)
+        return alpha * norm(angular) + (1 - alpha) * norm(spatial)
+
+    def distance(
+        self,
+        u: Float[Tensor, "*#batch r r"],
+        v: Float[Tensor, "*#batch r r"],
+        orbits: tuple[Float[Tensor, "*#batch o"], Float[Tensor, "*#batch o"]] | None = None,
+        alpha: float = 0.2,
+    ) -> Float[Tensor, "*batch"]:
+        """Left-invariant distance of u and v: `norm` of `relative(u, v)`, with the difference of their two orbits."""
+        difference = None if orbits is None else orbits[0] - orbits[1]
+        return self.norm(self.relative(u, v), difference, alpha)
+
+    # --- the action on points ---
+
+    def apply(self, g: Float[Tensor, "*#batch r r"], points: Float[Tensor, "*#batch d"]) -> Float[Tensor, "*batch d"]:
+        """The points moved by the elements."""
+        self._check_dimension(points)
+        d = self.dimension
+        moved = (g[..., :d, :d] @ points[..., None])[..., 0]
+        return moved + g[..., :d, d] if self.element_size > d else moved
+
+    @abstractmethod
+    def section(
+        self, points: Float[Tensor, "*batch d"]
+    ) -> tuple[Float[Tensor, "*batch r r"], Float[Tensor, "*batch o"]]:
+        """One element u and the orbit q of each point x, such that u applied to `origin(q)` is x."""
+
+    @abstractmethod
+    def origin(self, orbit: Float[Tensor, "*batch o"]) -> Float[Tensor, "*batch d"]:
+        """The point of each orbit that its elements are counted from."""
+
+    def stabiliser_nodes(
+        self, count: int, *, dtype: torch.dtype, device: torch.device | str | None = None
+    ) -> Float[Tensor, "count r r"]:
+        """Equally weighted quadrature nodes on the stabiliser, the identity first.
+
+        Raises:
+            ValueError: if there is no such rule of this size.
+        """
+        return self.identity((count,), dtype=dtype, device=device)
+
+    def stabiliser_samples(
+        self,
+        batch: Sequence[int],
+        *,
+        generator: torch.Generator,
+        dtype: torch.dtype,
+        device: torch.device | str | None = None,
+    ) -> Float[Tensor, "*batch r r"]:
+        """Independent samples of the stabiliser, uniform by its Haar measure."""
+        return self.identity(batch, dtype=dtype, device=device)
+
+    def lift(
+        self,
+        points: Float[Tensor, "*batch n d"],
+        samples: int = 1,
+        *,
+        generator: torch.Generator | None = None,
+        stabiliser: Float[Tensor, "..."] | None = None,
+        mask: Bool[Tensor, "*batch n"] | None = None,
+    ) -> Lift:
+        """Every element (of `samples`) that takes the origin of a point's orbit to the point, and that orbit.
+
+        Args:
+            points: in R^d.
+            samples: elements a point. They differ by elements of the stabiliser (repeated where that is trivial).
+            generator: draws the stabiliser elements uniformly, anew for each point. Without it they are the fixed
+                nodes of a quadrature: then the lift is deterministic and smooth, as a Hamiltonian must be.
+            stabiliser: the stabiliser elements to use instead, ``(samples, r, r)`` or ``(*batch, n, samples, r, r)``.
+            mask: True where a body exists. What is masked may be anything, also NaN, and lifts as (1, ..., 1).
+
+        Raises:
+            ValueError: for the wrong dimension, no bodies, or points outside the domain of the action.
+
+        Example:
+            >>> import torch
+            >>> from hlieconv.groups import SE2
+            >>> lifted = SE2().lift(torch.rand(10, 6, 2), samples=4, generator=torch.Generator().manual_seed(0))
+            >>> lifted.elements.shape, lifted.orbit.shape
+            (torch.Size([10, 6, 4, 3, 3]), torch.Size([10, 6, 4, 0]))
+        """
+        self._check_dimension(points)
+        if points.ndim < 2 or points.shape[-2] == 0:
+            raise ValueError(f"points: expected shape (*batch, n, d) with n > 0 bodies, got {tuple(points.shape)}")
+        if samples < 1:
+            raise ValueError(f"samples: expected at least 1, got {samples}")
+        if mask is not None:
+            points = torch.where(mask[..., None], points, 1)
+        like: Any = {"dtype": points.dtype, "device": points.device}
+        elements, orbit = self.section(points)
+        if stabiliser is None and generator is not None:
+            stabiliser = self.stabiliser_samples((*points.shape[:-1], samples), generator=generator, **like)
+        elif stabiliser is None:
+            stabiliser = self.stabiliser_nodes(samples, **like)
+        samples, elements = stabiliser.shape[-3], elements[..., None, :, :]
+        if self.stabiliser_dimension:
+            lifted = elements @ stabiliser
+        else:
+            lifted = elements.expand(*points.shape[:-1], samples, *elements.shape[-2:])
+        return Lift(lifted, orbit[..., None, :].expand(*orbit.shape[:-1], samples, orbit.shape[-1]))
+
+    def _check_dimension(self, points: Tensor) -> None:
+        if points.shape[-1:] != (self.dimension,):
+            raise ValueError(
+                f"points: {self.name} acts on R^{self.dimension}, expected shape (..., {self.dimension}), "
+                f"got {tuple(points.shape)}"
+            )
+
+
+def _entries(group: AbstractGroup) -> tuple[Entries, ...]:
+    return tuple(group.algebra.values())
+
+
+# Constants are made once for each dtype and device (a copy to a GPU would wait for it), and outside of inference mode,
+# whose tensors autograd could not use later.
+@functools.cache
+def _basis(entries: tuple[Entries, ...], size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        basis = torch.zeros(len(entries), size, size, dtype=torch.float64)
+        for matrix, nonzero in zip(basis, entries, strict=True):
+            for row, column, value in nonzero:
+                matrix[row, column] = value
+        return basis.to(device, dtype)
+
+
+@functools.cache
+def _dual(entries: tuple[Entries, ...], size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        basis = _basis(entries, size, torch.float64, torch.device("cpu")).flatten(1)
+        return torch.linalg.solve(basis @ basis.mT, basis).mT.to(device, dtype)
