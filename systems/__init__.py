@@ -17,6 +17,17 @@ SYSTEMS: dict[str, str] = {
 
 _EXPORTS = (
     "systems.phase_space:PhaseSpace",
+    "systems.schema:mask_of",
+    "systems.schema:state_of",
+    "systems.schema:system_of",
+    "systems.schema:times_of",
+    "systems.schema:to_dataset",
+    "systems.schema:trajectory_of",
+    "systems.schema:validate",
+    "systems.schema:variables_of",
+    "systems.simulation:simulate",
+    "systems.storage:open",
+    "systems.storage:save",
     "systems.vector_field:AbstractHamiltonian",
     "systems.vector_field:AbstractNewtonian",
     "systems.vector_field:AbstractSeparable",

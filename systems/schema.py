@@ -1,0 +1,290 @@
+"""What a Dataset of trajectories holds, and the way from tensors to it and back.
+
+| variable | dims | meaning |
+|---|---|---|
+| ``q``, ``p`` | trajectory, time, body, space | positions and canonical momenta, float32 or float64 |
+| ``time`` | time | a coordinate, where all trajectories share their times |
+| ``trajectory_time`` | trajectory, time | instead, where each has its own; NaN only after a trajectory's last |
+| ``mask`` | trajectory, body | True where a body exists |
+| ``energy`` | trajectory, time | of the Hamiltonian that made the trajectories, if one did |
+| ``mass``, ... | [trajectory,] body[, other_body] | parameters as the system declares them, of each trajectory or all |
+
+What does not exist is NaN in a Dataset and 0 in tensors. A gap in measured data, a body that exists and was not seen,
+is NaN in both. Every variable has ``units`` and ``long_name``. Attributes: ``schema_version``, ``system`` (its name),
+``coordinate_system`` ("cartesian" or "generalised"; xarray itself uses the attribute "coordinates"), ``integrator``,
+``step``, ``seed``, and as JSON ``versions`` and ``configuration``; what does not apply is left out.
+
+Tensors have time first, Datasets trajectory first: one is a transposed view of the other.
+"""
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+import systems
+from systems.phase_space import PhaseSpace
+from systems.vector_field import AbstractVectorField, Variable
+
+SCHEMA_VERSION = 1
+STATE_DIMS = ("trajectory", "time", "body", "space")
+
+#: Variables that every system has; whatever else a Dataset holds is a parameter.
+CORE = {
+    "q": Variable("q", STATE_DIMS, "1", "position"),
+    "p": Variable("p", STATE_DIMS, "1", "canonical momentum"),
+    "time": Variable("time", ("time",), "s", "time"),
+    "trajectory_time": Variable("trajectory_time", ("trajectory", "time"), "s", "time"),
+    "mask": Variable("mask", ("trajectory", "body"), "1", "whether a body exists"),
+    "energy": Variable("energy", ("trajectory", "time"), "1", "energy"),
+}
+
+
+def to_dataset(
+    trajectory: PhaseSpace,
+    times: Float[Tensor, " time *batch"],
+    *,
+    field: AbstractVectorField | None = None,
+    mask: Bool[Tensor, "*batch n"] | None = None,
+    energy: Float[Tensor, "time trajectory"] | None = None,
+    variables: Mapping[str, xr.DataArray] | None = None,
+    attrs: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Trajectories as a Dataset; q and p are views of the tensors unless bodies are masked.
+
+    Args:
+        trajectory: ``(time, trajectory, n, d)``.
+        times: ``(time,)``, or ``(time, trajectory)`` where each trajectory has its own.
+        field: what moved them: its variables, mask and name are stored.
+        mask: ``(n,)`` or ``(trajectory, n)``; by default the field's.
+        energy: ``(time, trajectory)``.
+        variables: more variables to store, such as what a model was conditioned on (see `parameters_of`).
+        attrs: more attributes.
+
+    Example:
+        >>> import torch
+        >>> from systems import Springs, to_dataset
+        >>> system, state = Springs.sample(3, seed=0)
+        >>> times = torch.linspace(0, 1, 5, dtype=torch.float64)
+        >>> dataset = to_dataset(system.closed_form(state, times), times, field=system)
+        >>> dataset.q.dims, dataset.q.shape
+        (('trajectory', 'time', 'body', 'space'), (3, 5, 6, 2))
+        >>> dataset.attrs["system"], dataset.mass.units
+        ('springs', '1')
+    """
+    _, count, n, _ = trajectory.q.shape
+    if field is not None:
+        mask = field.mask if mask is None else mask
+        variables = stored_variables(field, count, n) | dict(variables or {})
+        attrs = described(field) | dict(attrs or {})
+    exists = np.ones((count, n), bool) if mask is None else np.array(mask.cpu().broadcast_to(count, n))
+    data = {name: data_array(CORE[name], x.transpose(0, 1)) for name, x in trajectory._asdict().items()}
+    data |= {"mask": data_array(CORE["mask"], exists)}
+    data |= {name: data_array(CORE[name], t) for name, t in [_named_times(times)]}
+    data |= {} if energy is None else {"energy": data_array(CORE["energy"], energy.mT)}
+    data |= variables or {}
+    if not exists.all():
+        data = {name: array if name == "mask" else _masked(array, data["mask"]) for name, array in data.items()}
+    return xr.Dataset(data, attrs={"schema_version": SCHEMA_VERSION} | dict(attrs or {}))
+
+
+def data_array(variable: Variable, values: Any) -> xr.DataArray:
+    """Values with the dims, units and long name of their declaration; one dim more is ``trajectory``."""
+    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    dims = variable.dims if array.ndim == len(variable.dims) else ("trajectory", *variable.dims)
+    return xr.DataArray(array, dims=dims, attrs={"units": variable.units, "long_name": variable.long_name})
+
+
+def stored_variables(field: AbstractVectorField, count: int, n: int) -> dict[str, xr.DataArray]:
+    """The variables of a field as a Dataset of so many trajectories and bodies stores them: one value for each body."""
+    arrays = {}
+    for variable in field.variables:
+        value = getattr(field, variable.name)
+        own = len(variable.dims)
+        value = value.expand(*value.shape[: value.ndim - own], *[n] * own)
+        shared = value.ndim > own and len(value) == 1 < count
+        arrays[variable.name] = data_array(variable, value[0] if shared else value)
+    return arrays
+
+
+def described(field: AbstractVectorField) -> dict[str, str]:
+    """The attributes of a Dataset that a field moved."""
+    return {"system": field.name or type(field).__name__, "coordinate_system": field.coordinates}
+
+
+def _named_times(times: Tensor) -> tuple[str, Tensor]:
+    return ("trajectory_time", times.mT) if times.ndim == 2 else ("time", times)
+
+
+def _masked(array: xr.DataArray, mask: xr.DataArray) -> xr.DataArray:
+    """NaN where there is no body."""
+    for dim in ("body", "other_body"):
+        if dim in array.dims:
+            array = array.where(mask.rename(body=dim)).transpose("trajectory", *_without(array.dims, "trajectory"))
+    return array
+
+
+def _without(dims: Iterable[Hashable], dim: str) -> tuple[Hashable, ...]:
+    return tuple(d for d in dims if d != dim)
+
+
+def trajectory_of(
+    dataset: xr.Dataset, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
+) -> tuple[Float[Tensor, " time *batch"], PhaseSpace]:
+    """Times ``(time,)`` or ``(time, trajectory)`` and states ``(time, trajectory, n, d)``.
+
+    Views of the Dataset's memory where the dtype stays and no body is masked.
+    """
+    mask = mask_of(dataset, device=device)
+    state = PhaseSpace(*(_tensor(dataset[x].transpose(*STATE_DIMS), dtype, device).transpose(0, 1) for x in "qp"))
+    if mask is not None:
+        state = PhaseSpace(*(torch.where(mask[..., None], x, 0) for x in state))
+    return times_of(dataset, dtype=dtype, device=device), state
+
+
+def state_of(
+    dataset: xr.Dataset, time: int = 0, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
+) -> PhaseSpace:
+    """The states ``(trajectory, n, d)`` at one index of time; of a lazy Dataset nothing else is read.
+
+    Raises:
+        ValueError: if there is no such time, or a body was not seen then.
+    """
+    if not -dataset.sizes["time"] <= time < dataset.sizes["time"]:
+        raise ValueError(f"time: expected an index below {dataset.sizes['time']}, got {time}")
+    _, state = trajectory_of(dataset.isel(time=[time]), dtype=dtype, device=device)
+    state = PhaseSpace(state.q[0], state.p[0])
+    if not (torch.isfinite(state.q).all() and torch.isfinite(state.p).all()):
+        raise ValueError(f"time: expected a time at which every body was seen, got gaps at index {time}")
+    return state
+
+
+def times_of(
+    dataset: xr.Dataset, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
+) -> Float[Tensor, " time *batch"]:
+    """``(time,)``, or ``(time, trajectory)`` where each trajectory has its own."""
+    if "trajectory_time" in dataset:
+        return _tensor(dataset["trajectory_time"].transpose("time", "trajectory"), dtype, device)
+    return _tensor(dataset["time"], dtype, device)
+
+
+def mask_of(dataset: xr.Dataset, *, device: torch.device | str = "cpu") -> Bool[Tensor, "trajectory n"] | None:
+    """True where a body exists; None if all do."""
+    mask = dataset["mask"].transpose("trajectory", "body").values
+    return None if mask.all() else torch.tensor(mask, device=device)
+
+
+def variables_of(
+    dataset: xr.Dataset,
+    names: Iterable[str],
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+) -> dict[str, Tensor]:
+    """Parameters by name, ``(trajectory, n)`` or ``(trajectory, n, n)``, 0 where masked.
+
+    Raises:
+        ValueError: if the Dataset lacks one of them.
+    """
+    names = tuple(names)
+    if missing := [name for name in names if name not in dataset]:
+        raise ValueError(
+            f"dataset: expected the variables {', '.join(names)}, got {', '.join(parameters_of(dataset)) or 'none'}: "
+            f"missing {', '.join(missing)}"
+        )
+    found = {}
+    for name in names:
+        value = _parameter(dataset[name], dtype, device)
+        shared = "trajectory" not in dataset[name].dims
+        found[name] = value.expand(dataset.sizes["trajectory"], *value.shape) if shared else value
+    return found
+
+
+def parameters_of(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
+    """What is neither state nor time, mask or energy: the parameters of the bodies, as they are stored."""
+    return {str(name): array for name, array in dataset.data_vars.items() if name not in CORE}
+
+
+def system_of(
+    dataset: xr.Dataset, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
+) -> AbstractVectorField:
+    """The known system that made the trajectories, rebuilt from its name and its parameters.
+
+    Raises:
+        ValueError: if the attribute ``system`` names none, or a parameter is missing.
+    """
+    name = dataset.attrs.get("system", "")
+    if name not in systems.SYSTEMS:
+        raise ValueError(f"dataset: expected a system among {', '.join(systems.SYSTEMS)}, got {name or 'none'}")
+    kind: type[AbstractVectorField] = getattr(systems, systems.SYSTEMS[name].partition(":")[2])
+    stored = [variable.name for variable in kind.variables if variable.name in dataset]
+    values: dict[str, Any] = {name: _parameter(dataset[name], dtype, device) for name in stored}
+    return kind(mask=mask_of(dataset, device=device), **values)
+
+
+def _parameter(array: xr.DataArray, dtype: torch.dtype | None, device: torch.device | str) -> Tensor:
+    own = [dim for dim in ("trajectory", "body", "other_body") if dim in array.dims]
+    return _tensor(array.transpose(*own).fillna(0), dtype, device)
+
+
+def _tensor(array: xr.DataArray, dtype: torch.dtype | None, device: torch.device | str) -> Tensor:
+    values = array.values
+    values = values.astype(values.dtype.newbyteorder("="), copy=not values.flags.writeable)
+    return torch.from_numpy(values).to(device, dtype)
+
+
+def validate(dataset: xr.Dataset) -> xr.Dataset:
+    """The Dataset itself, if it follows the schema. Reads no positions and momenta, so it is quick on a lazy one.
+
+    Raises:
+        ValueError: naming everything that is wrong.
+    """
+    if problems := list(_problems(dataset)):
+        raise ValueError(f"dataset: {'; '.join(problems)}")
+    return dataset
+
+
+def _problems(dataset: xr.Dataset) -> Iterator[str]:
+    version = dataset.attrs.get("schema_version", 0)
+    if version != SCHEMA_VERSION:
+        yield f"schema_version: expected {SCHEMA_VERSION}, got {version or 'none'}"
+    missing = [name for name in ("q", "p", "mask") if name not in dataset]
+    yield from (f"{name}: expected a variable of this name, got none" for name in missing)
+    for name in dataset.variables.keys() & CORE.keys():
+        dims = CORE[str(name)].dims
+        if set(dataset[name].dims) != set(dims):
+            yield f"{name}: expected dims {', '.join(dims)}, got {', '.join(map(str, dataset[name].dims)) or 'none'}"
+            return
+    if missing:
+        return
+    kinds = {name: dataset[name].dtype for name in ("q", "p")}
+    if kinds["q"].kind != "f" or kinds["q"].itemsize not in (4, 8) or kinds["q"] != kinds["p"]:
+        yield f"q, p: expected float32 or float64, got {kinds['q']} and {kinds['p']}"
+    if dataset["mask"].dtype != bool:
+        yield f"mask: expected bool, got {dataset['mask'].dtype}"
+    if ("time" in dataset.coords) == ("trajectory_time" in dataset):
+        yield "time: expected either a coordinate time or a variable trajectory_time"
+    else:
+        yield from _time_problems(dataset["trajectory_time"] if "trajectory_time" in dataset else dataset["time"])
+    for name, array in dataset.variables.items():
+        if absent := [key for key in ("units", "long_name") if not isinstance(array.attrs.get(key), str)]:
+            yield f"{name}: expected the attributes {', '.join(absent)}, got none"
+    if "mass" in dataset and not bool((dataset["mass"].fillna(1) > 0).all()):
+        yield f"mass: expected positive values, got {float(dataset['mass'].min()):g}"
+
+
+def _time_problems(array: xr.DataArray) -> Iterator[str]:
+    if array.dtype.kind != "f":
+        yield f"{array.name}: expected float32 or float64 seconds, got {array.dtype}"
+        return
+    times = np.atleast_2d(array.transpose(..., "time").values)
+    steps = np.diff(times, axis=1)
+    present = np.isfinite(times)
+    if not present[:, 0].all() or (array.ndim == 1 and not present.all()) or (np.diff(present.astype(int)) > 0).any():
+        yield f"{array.name}: expected finite times, got NaN or infinity"
+    elif not (((steps > 0) | np.isnan(steps)).all() or ((steps < 0) | np.isnan(steps)).all()):
+        yield f"{array.name}: expected strictly increasing (or decreasing) times"

@@ -1,0 +1,258 @@
+"""Datasets in files: netCDF4 (``.nc``) or Zarr (``.zarr``), whole or absent, never half.
+
+A file appears under its name by a rename, once all of it has reached the disk. Long work is kept in parts beside it
+(``NAME.parts/``) and assembled at the end, so that a kill costs one part. The same data give the same bytes, whatever
+the parts were.
+"""
+
+import importlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5netcdf
+import numpy as np
+import xarray as xr
+
+from systems.schema import validate
+
+SUFFIXES = (".nc", ".zarr")
+CHUNK_BYTES = 2**24
+"""Of a Zarr chunk, about."""
+
+
+def open(path: str | os.PathLike[str]) -> xr.Dataset:
+    """A Dataset of the schema from a file; values are read when they are used.
+
+    Raises:
+        ValueError: if there is no such file, it is damaged, or its content does not follow the schema.
+
+    Example:
+        >>> import systems
+        >>> systems.open("nothing.nc")
+        Traceback (most recent call last):
+            ...
+        ValueError: path: there is no nothing.nc
+    """
+    path = checked(path)
+    if not path.exists():
+        raise ValueError(f"path: there is no {path}")
+    try:
+        return validate(_read(path))
+    except ValueError as error:
+        raise ValueError(f"path: {path} is not a Dataset of trajectories: {error}") from error
+    except (OSError, RuntimeError, KeyError) as error:
+        raise ValueError(
+            f"path: {path} cannot be read, it may be truncated or no {path.suffix} file: {error}"
+        ) from error
+
+
+def save(dataset: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Write a Dataset of the schema to a file, whole or not at all.
+
+    Raises:
+        ValueError: if the Dataset does not follow the schema, the file exists (without ``overwrite``), its folder does
+            not, or the disk is too full.
+    """
+    path = checked(path)
+    validate(dataset)
+    if path.exists() and not overwrite:
+        raise ValueError(f"path: {path} exists and is not overwritten without overwrite")
+    check_space(path, dataset.nbytes)
+    _write(path, [dataset], dataset.sizes["trajectory"])
+
+
+def check_space(path: Path, needed: int) -> None:
+    """A ValueError unless that many bytes (and a little more) are free where the path will be."""
+    free = shutil.disk_usage(path.parent).free
+    needed += 2**20
+    if free < needed:
+        raise ValueError(f"path: {path} needs {needed / 1e9:.3g} GB, but only {free / 1e9:.3g} GB are free")
+
+
+class Parts:
+    """Parts of a file to be, each a range of trajectories, in a folder beside it.
+
+    Args:
+        path: of the file.
+        configuration: of the work, as text: only the same work is resumed.
+        count: of all trajectories.
+        size: of trajectories in a part; parts that exist already keep theirs.
+
+    Raises:
+        ValueError: if the parts of another configuration are there, unless ``overwrite``.
+    """
+
+    def __init__(self, path: Path, configuration: str, count: int, size: int, overwrite: bool) -> None:
+        self.path, self.count = path, count
+        self.folder = path.with_name(path.name + ".parts")
+        self.header = self.folder / "configuration.json"
+        self.begun = {"configuration": configuration, "count": count, "size": size}
+        if self.header.exists():
+            begun = json.loads(self.header.read_text())
+            if begun["configuration"] == configuration:
+                self.begun = begun
+            elif overwrite:
+                shutil.rmtree(self.folder)
+            else:
+                changed = _differences(begun["configuration"], configuration)
+                raise ValueError(
+                    f"path: {self.folder} holds the parts of other work ({changed}): remove it or overwrite"
+                )
+
+    def missing(self) -> list[slice]:
+        """The ranges of trajectories that have no part yet."""
+        size = self.begun["size"]
+        ranges = [slice(first, min(first + size, self.count)) for first in range(0, self.count, size)]
+        return [rows for rows in ranges if not self._file(rows).exists()]
+
+    def write(self, rows: slice, dataset: xr.Dataset) -> None:
+        """Keep the Dataset of one range."""
+        if not self.header.exists():
+            self.folder.mkdir(exist_ok=True)
+            with _appearing(self.header) as temporary:
+                temporary.write_text(json.dumps(self.begun))
+        _write(self._file(rows), [dataset], rows.stop - rows.start)
+
+    @property
+    def nbytes(self) -> int:
+        """Of the parts that exist."""
+        return sum(file.stat().st_size for file in self.folder.glob("*.nc"))
+
+    def assemble(self) -> None:
+        """Make the file of its parts, one at a time in memory, and remove them."""
+        files = sorted(self.folder.glob("*.nc"))
+        _write(self.path, map(_read, files), self.count)
+        self.remove()
+
+    def remove(self) -> None:
+        """Remove the folder, if it is there."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _file(self, rows: slice) -> Path:
+        return self.folder / f"{rows.start:012d}.nc"
+
+
+def check_holds(path: Path, configuration: str) -> None:
+    """A ValueError unless the file is the result of this configuration."""
+    found = open(path).attrs.get("configuration", "{}")
+    if found != configuration:
+        raise ValueError(
+            f"path: {path} exists and holds something else ({_differences(found, configuration)}): "
+            "it is replaced only with overwrite"
+        )
+
+
+def _differences(old: str, new: str) -> str:
+    """The names of the entries in which two configurations (JSON) differ."""
+    a, b = json.loads(old), json.loads(new)
+    return "different " + ", ".join(sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key)))
+
+
+def checked(path: str | os.PathLike[str]) -> Path:
+    """A path that can be written or read: its suffix is known, its folder exists."""
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"path: expected a name that ends with {' or '.join(SUFFIXES)}, got {path}")
+    if not path.parent.is_dir():
+        raise ValueError(f"path: there is no folder {path.parent}")
+    if path.suffix == ".zarr":
+        _import_zarr()
+    return path
+
+
+def _read(path: Path) -> xr.Dataset:
+    if path.suffix == ".zarr":
+        dataset = xr.open_zarr(path, chunks=None, consolidated=False, decode_times=False)
+    else:
+        dataset = xr.open_dataset(path, engine="h5netcdf", decode_times=False)
+    for name, value in dataset.attrs.items():
+        dataset.attrs[name] = value.item() if isinstance(value, np.generic) else value
+    return dataset
+
+
+def _write(path: Path, parts: Iterable[xr.Dataset], count: int) -> None:
+    """The parts, in the order of their trajectories, as one file of ``count`` trajectories."""
+    with _appearing(path) as temporary, ExitStack() as files:
+        stored: Mapping[str, Any] = {}
+        first = 0
+        for part in parts:
+            with part:
+                if first == 0:
+                    create = _zarr if path.suffix == ".zarr" else _netcdf
+                    stored = files.enter_context(create(temporary, part, dict(part.sizes) | {"trajectory": count}))
+                rows = slice(first, first + part.sizes["trajectory"])
+                for name, array in part.variables.items():
+                    if first == 0 or "trajectory" in array.dims:
+                        where = tuple(rows if dim == "trajectory" else slice(None) for dim in array.dims)
+                        stored[str(name)][where] = array.values
+                first = rows.stop
+
+
+@contextmanager
+def _netcdf(path: Path, like: xr.Dataset, sizes: dict[Hashable, int]) -> Iterator[Mapping[str, Any]]:
+    """The empty variables of a new netCDF4 file."""
+    with h5netcdf.File(path, "w") as file:
+        file.dimensions = sizes
+        file.attrs.update(like.attrs)
+        for name, array in like.variables.items():
+            boolean = array.dtype == bool  # netCDF has none: this is how xarray writes and reads it
+            # Contiguous and without fill values: the bytes do not depend on the parts, and nothing is written twice.
+            variable = file.create_variable(str(name), array.dims, "i1" if boolean else array.dtype, fill_time="never")
+            variable.attrs.update(array.attrs | ({"dtype": "bool"} if boolean else {}))
+        yield file.variables
+
+
+@contextmanager
+def _zarr(path: Path, like: xr.Dataset, sizes: dict[Hashable, int]) -> Iterator[Mapping[str, Any]]:
+    """The empty variables of a new Zarr store; a chunk is some whole trajectories."""
+    group = _import_zarr().create_group(path, attributes=like.attrs)
+    arrays = {}
+    for name, array in like.variables.items():
+        one = array.dtype.itemsize * math.prod(sizes[dim] for dim in array.dims if dim != "trajectory")
+        chunks = sizes | {"trajectory": max(1, min(CHUNK_BYTES // one, sizes["trajectory"]))}
+        arrays[str(name)] = group.create_array(
+            str(name),
+            shape=tuple(sizes[dim] for dim in array.dims),
+            chunks=tuple(chunks[dim] for dim in array.dims),
+            dtype=array.dtype,
+            dimension_names=[str(dim) for dim in array.dims],
+            attributes=array.attrs,
+        )
+    yield arrays
+
+
+def _import_zarr() -> Any:
+    try:
+        return importlib.import_module("zarr")
+    except ImportError as error:
+        raise ValueError("path: .zarr needs the package zarr: pip install 'hlieconv[zarr]'") from error
+
+
+@contextmanager
+def _appearing(path: Path) -> Iterator[Path]:
+    """A temporary path that becomes ``path`` when all that was written to it has reached the disk."""
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        for written in sorted(temporary.rglob("*")) if temporary.is_dir() else [temporary]:
+            _flush(written)
+        if path.is_dir():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+        _flush(path.parent)
+    finally:
+        shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
