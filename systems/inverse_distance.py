@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from systems.kepler import kepler_step
+from systems.kepler import two_body_flow
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractNewtonian
 
@@ -59,37 +59,20 @@ class AbstractInverseDistance(AbstractNewtonian):
     @property
     def has_closed_form(self) -> bool:
         """Two bodies without softening: Kepler's problem, of either sign."""
-        if self.mass.shape[-1] != 2 or self.softening.requires_grad:
+        if self.mass.shape[-1] != 2 or self.softening.requires_grad or bool(self.softening.any()):
             return False
-        return not bool(self.softening.any())
+        return self.mask is None or bool(self.mask.all())
 
     def closed_form(self, state: PhaseSpace, times: Float[Tensor, " time *batch"]) -> PhaseSpace:
-        """The two-body orbit: the centre of mass moves uniformly, the distance on a conic (see `systems.kepler`).
+        """The orbit of two bodies (see `systems.kepler.two_body_flow`).
 
         Args:
             state: ``(*batch, 2, d)`` at ``times[0]``.
             times: ``(time,)`` or ``(time, *batch)``, in any order.
 
         Raises:
-            ValueError: unless there are exactly two bodies and no softening.
+            ValueError: unless there are exactly two bodies, no softening, and a distance between them.
         """
-        if not self.has_closed_form or state.q.shape[-2] != 2:
+        if not self.has_closed_form:
             return super().closed_form(state, times)
-        coupling = self.coupling[..., 0, 1]
-        batch = torch.broadcast_shapes(state.q.shape[:-2], coupling.shape)
-        elapsed = (times - times[0]).reshape(times.shape if times.ndim > 1 else (-1, *(1 for _ in batch)))
-        q, p, (m1, m2) = self.existing(state.q), self.existing(state.p), self.mass.unbind(-1)
-        pair, reduced = self.mass.sum(-1), m1 * m2 / self.mass.sum(-1)
-        real = torch.ones_like(m1, dtype=torch.bool) if self.mask is None else self.mask.all(-1)
-        # A missing body leaves the other one free: no coupling, and any distance but zero.
-        attraction = torch.where(real, -coupling / reduced, 0)
-        apart = torch.where(real[..., None], q[..., 0, :] - q[..., 1, :], 1)
-        velocity = p / self.mass[..., None]
-        change_q, change_v = kepler_step(apart, velocity[..., 0, :] - velocity[..., 1, :], attraction, elapsed)
-        drift = elapsed[..., None] * (p.sum(-2) / pair[..., None])
-        share = torch.stack([m2 / pair, -m1 / pair], -1)[..., None]
-        sign = torch.tensor([1, -1], dtype=p.dtype, device=p.device)[:, None]
-        return PhaseSpace(
-            q + drift[..., None, :] + share * change_q[..., None, :],
-            p + sign * (reduced[..., None] * change_v)[..., None, :],
-        )
+        return two_body_flow(self.mass, self.coupling[..., 0, 1], state, times)

@@ -12,6 +12,50 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from systems.phase_space import PhaseSpace
+
+
+def two_body_flow(
+    mass: Float[Tensor, "*batch 2"],
+    coupling: Float[Tensor, "*batch"],
+    state: PhaseSpace,
+    times: Float[Tensor, " time *batch"],
+) -> PhaseSpace:
+    """Two bodies with V = coupling / |q_1 - q_2|: their centre moves uniformly, their distance solves Kepler's problem.
+
+    The total momentum is the initial one to the last bits, and so is the state at ``times[0]``.
+
+    Args:
+        mass: of the bodies.
+        coupling: negative attracts.
+        state: ``(*batch, 2, d)`` at ``times[0]``.
+        times: ``(time,)`` or ``(time, *batch)``, in any order.
+
+    Raises:
+        ValueError: if the bodies of a trajectory start at one point.
+
+    Example:
+        >>> state = PhaseSpace(q=torch.tensor([[0.0], [1.0]]), p=torch.zeros(2, 1))
+        >>> two_body_flow(torch.ones(2), torch.tensor(1.0), state, torch.tensor([0.0, 1.0])).p[1]
+        tensor([[-0.6659],
+                [ 0.6659]])
+    """
+    apart = state.q[..., 0, :] - state.q[..., 1, :]
+    if bool((apart == 0).all(-1).any()):
+        raise ValueError("state: expected bodies at two points, got a collision at the first time")
+    trajectories = max(apart.ndim - 1, coupling.ndim)
+    elapsed = times - times[0] if times.ndim > 1 else (times - times[0]).reshape(-1, *(1,) * trajectories)
+    (m1, m2), total = mass.unbind(-1), mass.sum(-1)
+    reduced = m1 * m2 / total
+    velocity = state.p / mass[..., None]
+    change, change_of_velocity = kepler_step(
+        apart, velocity[..., 0, :] - velocity[..., 1, :], -coupling / reduced, elapsed
+    )
+    drift = elapsed[..., None] * (state.p.sum(-2) / total[..., None])
+    kick = reduced[..., None] * change_of_velocity
+    moves = [drift + (m2 / total)[..., None] * change, drift - (m1 / total)[..., None] * change]
+    return PhaseSpace(state.q + torch.stack(moves, -2), state.p + torch.stack([kick, -kick], -2))
+
 
 def stumpff(z: Float[Tensor, "*shape"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Stumpff's functions c_k(z) = sum over j of (-z)^j / (k + 2 j)! for k = 0, 1, 2, 3.
@@ -26,22 +70,15 @@ def stumpff(z: Float[Tensor, "*shape"]) -> tuple[Tensor, Tensor, Tensor, Tensor]
     near = z.abs() < 4
     w = torch.where(near, z, 0)
     c2, c3 = torch.zeros_like(w), torch.zeros_like(w)
-    for j in range(12, 0, -1):  # 4^12 / 26! is below the round-off of float64
-        c2 = (1 - w * c2) / ((2 * j) * (2 * j - 1))
-        c3 = (1 - w * c3) / ((2 * j + 1) * (2 * j))
-    x = torch.where(near, 2, z.abs()).sqrt()
+    for j in range(12, -1, -1):  # at |z| = 4, the next term is below the round-off of float64
+        c2, c3 = 1 / math.factorial(2 * j + 2) - w * c2, 1 / math.factorial(2 * j + 3) - w * c3
+    root = torch.where(near, 2, z.abs()).sqrt()
     turns = z > 0
-    y = torch.where(turns, 0, x)  # what is not used must not overflow
-    far0 = torch.where(turns, x.cos(), y.cosh())
-    far1 = torch.where(turns, x.sin(), y.sinh()) / x
-    far2 = 0.5 * (torch.where(turns, (x / 2).sin(), (y / 2).sinh()) / (x / 2)).square()
-    far3 = (1 - far1) / torch.where(near, 1, z)
-    return (
-        torch.where(near, 1 - w * c2, far0),
-        torch.where(near, 1 - w * c3, far1),
-        torch.where(near, c2, far2),
-        torch.where(near, c3, far3),
-    )
+    x, y = root / 2, torch.where(turns, 0, root / 2)  # what is not used must not overflow
+    sin, cos = torch.where(turns, x.sin(), y.sinh()), torch.where(turns, x.cos(), y.cosh())
+    c2 = torch.where(near, c2, 2 * (sin / root).square())
+    c3 = torch.where(near, c3, (1 - 2 * sin * cos / root) / torch.where(near, 1, z))
+    return 1 - z * c2, 1 - z * c3, c2, c3
 
 
 def kepler_step(
@@ -113,7 +150,7 @@ def _anomaly(t: Tensor, r0: Tensor, rv: Tensor, beta: Tensor, mu: Tensor, spin: 
     """The universal anomaly at t, from Kepler's equation about the periapsis: t + t0 = nearest s + kappa G3(s).
 
     There, all terms are positive: the root of the cubic that starts the series is close (within 16 % on an ellipse;
-    on a hyperbola after one fixed-point step), and three steps of fourth order reach round-off.
+    on a hyperbola after one fixed-point step), and two steps of fourth order reach round-off.
     """
     eps, tiny = torch.finfo(beta.dtype).eps, torch.finfo(beta.dtype).tiny
     root = beta.abs().sqrt().clamp(min=tiny**0.5)
@@ -132,7 +169,7 @@ def _anomaly(t: Tensor, r0: Tensor, rv: Tensor, beta: Tensor, mu: Tensor, spin: 
     s = 2 * (2 * nearest / kappa).sqrt() * torch.sinh(torch.asinh(ratio) / 3)
     x = root * s
     s = torch.where(ellipse, s, torch.asinh(x + x**3 / 6) / root)
-    for _ in range(3):
+    for _ in range(2):
         g0, g1, g2, g3 = _stumpff_powers(s, beta)
         late, r, r1, r2 = nearest * s + kappa * g3 - size, nearest + kappa * g2, kappa * g1, kappa * g0
         step = -late / r

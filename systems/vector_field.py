@@ -80,6 +80,7 @@ class AbstractVectorField(nn.Module, ABC):
         for name in declared.keys() - values.keys():
             self.register_buffer(name, None)
         self.variables = tuple(variable for variable in self.variables if variable.name in values)
+        _check_shapes(self.variables, self.values, mask)
 
     @property
     def conserved(self) -> tuple[str, ...]:
@@ -198,6 +199,21 @@ def _check_names(owner: str, declared: dict[str, Variable], values: Iterable[str
         raise ValueError(f"{owner} has no variable {', '.join(unknown)}: its variables are {', '.join(declared)}")
     if absent := [name for name in trainable if name not in values]:
         raise ValueError(f"trainable: expected variables that are given, got {', '.join(absent)}")
+
+
+def _check_shapes(variables: Iterable[Variable], values: dict[str, Tensor], mask: Tensor | None) -> None:
+    """All values belong to one batch of one number of bodies, or are shared."""
+    batch, bodies = torch.Size(), 1
+    shapes = [(variable.name, values[variable.name].shape, len(variable.dims)) for variable in variables]
+    for name, shape, own in shapes if mask is None else [("mask", mask.shape, 1), *shapes]:
+        if own and bodies not in (shape[-1], 1) and shape[-1] != 1:
+            raise ValueError(f"{name}: expected {bodies} bodies like its neighbours, got {shape[-1]}")
+        bodies = max(bodies, shape[-1]) if own else bodies
+        try:
+            batch = torch.broadcast_shapes(batch, shape[: len(shape) - own])
+        except RuntimeError:
+            expected = ", ".join(map(str, batch))
+            raise ValueError(f"{name}: expected a batch ({expected}) like its neighbours, got {tuple(shape)}") from None
 
 
 def _same_dtype(values: dict[str, Any]) -> dict[str, Tensor]:
