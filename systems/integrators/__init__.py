@@ -7,7 +7,10 @@ import pkgutil
 from typing import Any
 
 #: Every integrator by its name on the command line. A new integrator is one file and one line here.
-INTEGRATORS: dict[str, str] = {}
+INTEGRATORS: dict[str, str] = {
+    "leapfrog": "systems.integrators.leapfrog:Leapfrog",
+    "rk4": "systems.integrators.runge_kutta:RK4",
+}
 
 _TARGETS = {
     target.partition(":")[2]: target

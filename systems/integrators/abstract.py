@@ -1,13 +1,16 @@
-"""The contract of an integrator."""
+"""The contract of an integrator, and the check at its door."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractVectorField
+
+Charges = Literal["linear", "bilinear", "quadratic"]
 
 
 class AbstractIntegrator(ABC):
@@ -20,6 +23,15 @@ class AbstractIntegrator(ABC):
     symplectic: ClassVar[bool]
     requires: ClassVar[type[AbstractVectorField]]
     """The least structure of a vector field that the method works with."""
+    keeps: ClassVar[Charges]
+    """The conserved quantities that the method keeps to round-off at any step, where the exact flow keeps them:
+
+    - linear: those linear in the state (total momentum);
+    - bilinear: also p . A q with a constant matrix A (angular momentum);
+    - quadratic: also all others that are quadratic in the state.
+    """
+    symmetric: ClassVar[bool] = False
+    """Whether a step back undoes a step."""
 
     @abstractmethod
     def integrate(
@@ -35,3 +47,58 @@ class AbstractIntegrator(ABC):
         Raises:
             ValueError: if the field lacks the structure that the method needs, or shapes, times or dtypes do not fit.
         """
+
+    def check(self, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> None:
+        """A ValueError that names what does not fit, before any work starts."""
+        if not isinstance(field, self.requires):
+            raise ValueError(
+                f"field: {type(self).__name__} needs an {self.requires.__name__}, got {type(field).__name__}"
+            )
+        q, p = state
+        if q.ndim < 2 or q.shape != p.shape:
+            raise ValueError(
+                f"state: expected q and p of one shape (*batch, n, d), got {tuple(q.shape)} and {tuple(p.shape)}"
+            )
+        if not q.is_floating_point() or q.dtype != p.dtype:
+            raise ValueError(f"state: expected q and p of one floating dtype, got {q.dtype} and {p.dtype}")
+        if times.dtype != q.dtype or times.device != q.device or p.device != q.device:
+            raise ValueError(
+                f"times: expected {q.dtype} on {q.device} like the state, got {times.dtype} on {times.device}"
+            )
+        if times.shape[1:] not in {(), q.shape[:-2]} or times.ndim == 0 or times.shape[0] == 0:
+            raise ValueError(
+                f"times: expected shape (time,) or (time, *batch) with batch {tuple(q.shape[:-2])}, "
+                f"got {tuple(times.shape)}"
+            )
+        if not torch.compiler.is_compiling():
+            _check_values(state, times)
+
+
+def _check_values(state: PhaseSpace, times: Tensor) -> None:
+    gaps = times.diff(dim=0)
+    finite = {name: torch.isfinite(x).all() for name, x in (("q", state.q), ("p", state.p), ("times", times))}
+    sorted_ = ((gaps > 0).all(0) | (gaps < 0).all(0)).all()
+    if torch.stack([*finite.values(), sorted_]).all():  # one synchronisation for all of them
+        return
+    for name, is_finite in finite.items():
+        if not is_finite:
+            raise ValueError(f"{name}: expected finite values, got NaN or infinity")
+    raise ValueError("times: expected strictly increasing or strictly decreasing times, got neither")
+
+
+def check_step(step: Any, state: PhaseSpace) -> None:
+    """A ValueError unless ``step`` is None, a positive number or a tensor of them, one a trajectory."""
+    if step is None:
+        return
+    if isinstance(step, Tensor):
+        if step.dtype != state.q.dtype or step.device != state.q.device:
+            raise ValueError(
+                f"step: expected {state.q.dtype} on {state.q.device} like the state, got {step.dtype} on {step.device}"
+            )
+        if step.shape not in {(), state.q.shape[:-2]}:
+            raise ValueError(
+                f"step: expected a number or shape (*batch) = {tuple(state.q.shape[:-2])}, got {tuple(step.shape)}"
+            )
+    values = torch.as_tensor(step)
+    if not bool((torch.isfinite(values) & (values > 0)).all()):
+        raise ValueError(f"step: expected a positive number, got {step}")

@@ -1,0 +1,41 @@
+"""Kicks and drifts: the steps of explicit symplectic methods."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from systems.integrators.fixed_step import AbstractFixedStep, Carried, wide
+from systems.phase_space import PhaseSpace
+from systems.vector_field import AbstractSeparable, AbstractVectorField
+
+
+@dataclass(frozen=True, eq=False)
+class AbstractKickDrift(AbstractFixedStep):
+    """Kicks p += b_i h F(q) and drifts q += a_i h v(p) by turns, a kick first and last, for H = T(p) + V(q).
+
+    The force of the last kick is that of the next step's first: with s drifts, a step costs s forces.
+    """
+
+    symplectic = True
+    keeps = "bilinear"
+    requires = AbstractSeparable
+    drifts: ClassVar[tuple[float, ...]]
+    """a_1 ... a_s, their sum is 1."""
+    kicks: ClassVar[tuple[float, ...]]
+    """b_0 ... b_s, their sum is 1."""
+
+    def _begin(self, field: AbstractVectorField, t: Tensor, state: PhaseSpace) -> Carried:
+        assert isinstance(field, AbstractSeparable)
+        return Carried(*self._totals(state), (field.force(state.q),))
+
+    def _step(self, field: AbstractVectorField, t: Tensor, h: Tensor, carried: Carried) -> Carried:
+        assert isinstance(field, AbstractSeparable)
+        q, p, (force,) = carried
+        h = wide(h)
+        p = p.plus(self.kicks[0] * h * force)
+        for drift, kick in zip(self.drifts, self.kicks[1:], strict=True):
+            q = q.plus(drift * h * field.velocity(p.value))
+            force = field.force(q.value)
+            p = p.plus(kick * h * force)
+        return Carried(q, p, (force,))
