@@ -7,8 +7,8 @@ from torch import Tensor
 
 from hlieconv.diagnostics.momentum_map import Charge, along, charges, require_cartesian, units_of
 from hlieconv.groups import T
-from systems import AbstractHamiltonian
 from systems.schema import system_of, trajectory_of, variables_of
+from systems.vector_field import AbstractHamiltonian, AbstractVectorField
 
 
 def energy(dataset: xr.Dataset, hamiltonian: AbstractHamiltonian | None = None) -> xr.DataArray:
@@ -19,7 +19,7 @@ def energy(dataset: xr.Dataset, hamiltonian: AbstractHamiltonian | None = None) 
     """
     if hamiltonian is None and "energy" in dataset:
         return dataset["energy"]
-    field = system_of(dataset) if hamiltonian is None else hamiltonian
+    field: AbstractVectorField = system_of(dataset) if hamiltonian is None else hamiltonian
     if not isinstance(field, AbstractHamiltonian):
         raise ValueError(f"hamiltonian: expected an AbstractHamiltonian, got {type(field).__name__}: it has no energy")
     _, state = trajectory_of(dataset)

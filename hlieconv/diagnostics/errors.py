@@ -41,8 +41,8 @@ def valid_time(dataset: xr.Dataset, reference: xr.Dataset, threshold: float = 0.
 def geometric_mean(values: xr.DataArray, dim: str = "trajectory") -> xr.DataArray:
     """exp(mean(log)), for errors that differ by orders of magnitude; zeros count as the smallest float."""
     tiny = np.finfo(values.dtype).tiny
-    with xr.set_options(keep_attrs=True):
-        return np.exp(np.log(values.clip(min=tiny)).mean(dim))
+    log = xr.apply_ufunc(np.log, values.clip(min=tiny), keep_attrs=True)
+    return xr.apply_ufunc(np.exp, log.mean(dim, keep_attrs=True), keep_attrs=True)
 
 
 def summary(dataset: xr.Dataset, reference: xr.Dataset | None = None) -> dict[str, float]:

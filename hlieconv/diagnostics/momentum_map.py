@@ -15,8 +15,9 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.groups import AbstractGroup, group
-from systems import PhaseSpace
+from hlieconv.groups import group
+from hlieconv.groups.abstract import AbstractGroup
+from systems.phase_space import PhaseSpace
 from systems.schema import trajectory_of, variables_of
 
 
@@ -31,7 +32,7 @@ class Charge:
 
     Example:
         >>> import torch
-        >>> from systems import PhaseSpace
+        >>> from systems.phase_space import PhaseSpace
         >>> [_, _, spin] = charges("SE2")
         >>> spin.name, spin(PhaseSpace(q=torch.tensor([[1.0, 0.0]]), p=torch.tensor([[0.0, 3.0]])))
         ('L_z', tensor(3.))
@@ -68,9 +69,9 @@ def charges(symmetry: AbstractGroup | str) -> list[Charge]:
         >>> [charge.name for charge in charges("SE3")]
         ['P_x', 'P_y', 'P_z', 'L_x', 'L_y', 'L_z']
     """
-    symmetry = group(symmetry) if isinstance(symmetry, str) else symmetry
-    matrices, shifts = symmetry.generators(torch.float64)
-    return [Charge(*parts) for parts in zip(symmetry.generator_names, matrices, shifts, strict=True)]
+    found: AbstractGroup = group(symmetry) if isinstance(symmetry, str) else symmetry
+    matrices, shifts = found.generators(torch.float64)
+    return [Charge(*parts) for parts in zip(found.generator_names, matrices, shifts, strict=True)]
 
 
 def charges_of(dataset: xr.Dataset, symmetry: AbstractGroup | str) -> xr.Dataset:

@@ -6,6 +6,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from cycler import cycler
 from matplotlib.axes import Axes
 
 #: Okabe and Ito 2008, without the yellow that vanishes on paper.
@@ -26,7 +27,7 @@ def style() -> AbstractContextManager[None]:
     """
     return mpl.rc_context(
         {
-            "axes.prop_cycle": mpl.cycler(color=COLOURS),
+            "axes.prop_cycle": cycler(color=COLOURS),
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.grid": True,
