@@ -17,6 +17,7 @@ is NaN in both. Every variable has ``units`` and ``long_name``. Attributes: ``sc
 Tensors have time first, Datasets trajectory first: one is a transposed view of the other.
 """
 
+import pkgutil
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -210,17 +211,24 @@ def parameters_of(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
 
 
 def system_of(
-    dataset: xr.Dataset, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
+    dataset: xr.Dataset,
+    *,
+    name: str | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
 ) -> AbstractVectorField:
-    """The known system that made the trajectories, rebuilt from its name and its parameters.
+    """The known system that made the trajectories, rebuilt from its parameters.
+
+    Args:
+        name: of the system; by default the Dataset's attribute ``system``.
 
     Raises:
-        ValueError: if the attribute ``system`` names none, or a parameter is missing.
+        ValueError: if there is no such system, or the Dataset lacks one of its parameters.
     """
-    name = dataset.attrs.get("system", "")
+    name = dataset.attrs.get("system", "") if name is None else name
     if name not in systems.SYSTEMS:
-        raise ValueError(f"dataset: expected a system among {', '.join(systems.SYSTEMS)}, got {name or 'none'}")
-    kind: type[AbstractVectorField] = getattr(systems, systems.SYSTEMS[name].partition(":")[2])
+        raise ValueError(f"system: expected one of {', '.join(systems.SYSTEMS)}, got {name or 'none'}")
+    kind: type[AbstractVectorField] = pkgutil.resolve_name(systems.SYSTEMS[name])
     stored = [variable.name for variable in kind.variables if variable.name in dataset]
     values: dict[str, Any] = {name: _parameter(dataset[name], dtype, device) for name in stored}
     return kind(mask=mask_of(dataset, device=device), **values)

@@ -169,13 +169,16 @@ class Work:
     @torch.no_grad()
     def _solve(self, rows: slice) -> list[Tensor]:
         """q, p and, of a Hamiltonian, the energy of a block: time first, on the CPU."""
-        field = self.field.select(rows)
+        field, integrator = self.field.select(rows), self.integrator
         state = PhaseSpace(self.state.q[rows], self.state.p[rows])
         times = self._times(rows)
-        if self.integrator is None:
+        if integrator is None:
             trajectory = field.closed_form(state, times)
         else:
-            trajectory = self.integrator.integrate(field, state, times)
+            step = getattr(integrator, "step", None)
+            if isinstance(step, Tensor) and step.ndim:
+                integrator = dataclasses.replace(integrator, step=step[rows])
+            trajectory = integrator.integrate(field, state, times)
         energy = [_energy(field, trajectory)] if isinstance(field, AbstractHamiltonian) else []
         return [x.cpu() for x in (*trajectory, *energy)]
 

@@ -22,6 +22,7 @@ ROOMS = [
     "hlieconv.models",
     "hlieconv.nn",
     "hlieconv.groups",
+    "hlieconv.signature",
     "systems",
 ]
 FORBIDDEN = {

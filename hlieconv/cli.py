@@ -1,0 +1,223 @@
+"""The command ``hlieconv``.
+
+A command is two functions and a line in `COMMANDS`: one adds its arguments, the other runs it. Options have the names
+of the keywords that they become. Only what runs imports torch, so that every ``--help`` is instant.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from hlieconv.signature import Option, options_of
+from systems import SYSTEMS
+from systems.integrators import INTEGRATORS
+
+
+class Command(NamedTuple):
+    """A command: what it does, its arguments, and the function that runs it."""
+
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], None]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. Wrong input is one line on stderr, which names the argument, and exit code 2."""
+    try:
+        arguments = _parser().parse_args(argv)
+        arguments.run(arguments)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _fail("interrupted: the same command resumes what it can", 130)
+    except ValueError as error:
+        return _fail(str(error), 2)
+    except OSError as error:
+        return _fail(f"path: {error.filename or 'a file'} cannot be used: {error.strerror or error}", 2)
+    return 0
+
+
+def _fail(message: str, code: int) -> int:
+    print("hlieconv: " + " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message} (see {self.prog} --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="hlieconv", description="Hamiltonian dynamics with the symmetries you choose.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        one = commands.add_parser(name, help=command.help, description=command.help, formatter_class=_Formatter)
+        one.set_defaults(run=command.run)
+        command.add_arguments(one)
+    return parser
+
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Help with those defaults that say something."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32, width=100)
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        says_nothing = action.default is None or action.default is False
+        return action.help if says_nothing else super()._get_help_string(action)
+
+
+def _simulate_arguments(parser: argparse.ArgumentParser) -> None:
+    named = parser.add_subparsers(title="systems", required=True, metavar="SYSTEM", dest="system")
+    for name, target in SYSTEMS.items():
+        text = f"trajectories of {name}"
+        one = named.add_parser(name, help=text, description=text, formatter_class=_Formatter)
+        one.add_argument("-o", "--path", default=f"{name}.nc", help="file to write, .nc or .zarr")
+        one.add_argument("--overwrite", action="store_true", help="replace a file that holds something else")
+        one.add_argument("--count", type=int, default=100, help="number of trajectories")
+        one.add_argument("--seed", type=int, default=0, help="of the random first states")
+        one.add_argument("--state", metavar="F", help="take parameters and first states from this file, draw none")
+        one.add_argument(
+            "--time", type=float, default=5.0, help="seconds from first to last point, negative for backward"
+        )
+        one.add_argument("--points", type=int, default=500, help="number of points in time, both ends included")
+        one.add_argument("--integrator", choices=[*INTEGRATORS], help="method; by default as exact as is known")
+        one.add_argument("--step", type=float, help="longest step of the integrator, in seconds")
+        one.add_argument("--dtype", choices=["float32", "float64"], default="float64", help="precision")
+        one.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, ...")
+        one.add_argument("--workers", type=int, help="threads; by default one a core")
+        one.add_argument("--part-size", type=int, help="trajectories kept at a time, which is what a kill costs")
+        for option in options_of(target, "sample"):
+            _add_option(one, option)
+
+
+def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
+    """An option of the command line for a keyword: a flag, a number, or a number or a range of them."""
+    flag = "--" + option.name.replace("_", "-")
+    if option.annotation == "bool":
+        parser.add_argument(flag, action="store_true", help=option.help)
+        return
+    one = int if option.annotation.startswith("int") else float if option.annotation.startswith("float") else str
+    if "tuple" not in option.annotation:
+        parser.add_argument(flag, type=one, default=option.default, help=option.help)
+        return
+
+    def number_or_range(text: str) -> Any:
+        first, *rest = (one(part) for part in text.split(","))
+        return (first, *rest) if rest else first
+
+    number_or_range.__name__ = f"{one.__name__} or range A,B"
+    parser.add_argument(flag, type=number_or_range, default=option.default, metavar="N[,N]", help=option.help)
+
+
+def _simulate(arguments: argparse.Namespace) -> None:
+    import torch
+
+    import systems
+    from systems.schema import state_of, system_of
+
+    dtype = getattr(torch, arguments.dtype)
+    where: dict[str, Any] = {"dtype": dtype, "device": _device(arguments.device)}
+    path = Path(arguments.path)
+    done = path.exists() and not arguments.overwrite
+    if arguments.points < 2:
+        raise ValueError(f"points: expected at least 2, got {arguments.points}")
+    times = torch.linspace(0, arguments.time, arguments.points, dtype=torch.float64)
+    settings: dict[str, Any] = {}
+    if arguments.state is None:
+        if arguments.count < 1:
+            raise ValueError(f"count: expected at least 1, got {arguments.count}")
+        settings = {
+            option.name: getattr(arguments, option.name) for option in options_of(SYSTEMS[arguments.system], "sample")
+        }
+        kind = getattr(systems, SYSTEMS[arguments.system].partition(":")[2])
+        field, state = kind.sample(arguments.count, seed=arguments.seed, **settings, **where)
+    else:
+        given = systems.open(arguments.state)
+        field, state = system_of(given, name=arguments.system, **where), state_of(given, **where)
+    result = systems.simulate(
+        field,
+        state,
+        times,
+        _integrator(arguments),
+        path=path,
+        overwrite=arguments.overwrite,
+        part_size=arguments.part_size,
+        workers=arguments.workers,
+        seed=arguments.seed if arguments.state is None else None,
+        settings=settings,
+    )
+    print(f"{path}: {'done already, ' if done else ''}{_summary(result)}")
+
+
+def _device(name: str) -> Any:
+    import torch
+
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device: expected one that torch can use here, got {name}") from error
+
+
+def _integrator(arguments: argparse.Namespace) -> Any:
+    from pkgutil import resolve_name
+
+    if arguments.integrator is None:
+        if arguments.step is not None:
+            raise ValueError("step: expected an integrator beside it, got none")
+        return None
+    kind = resolve_name(INTEGRATORS[arguments.integrator])
+    return kind() if arguments.step is None else kind(step=arguments.step)
+
+
+def _info_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="F", help="a file of trajectories")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _info(arguments: argparse.Namespace) -> None:
+    import systems
+
+    dataset = systems.open(arguments.path)
+    if arguments.json:
+        variables = {
+            name: {"dims": array.dims, "dtype": str(array.dtype), **array.attrs}
+            for name, array in dataset.variables.items()
+        }
+        attributes = {name: _from_json(value) for name, value in dataset.attrs.items()}
+        print(json.dumps({"sizes": dict(dataset.sizes), "variables": variables, "attributes": attributes}, indent=2))
+        return
+    print(f"{arguments.path}: {_summary(dataset)}")
+    for name, array in dataset.variables.items():
+        units = "" if array.attrs["units"] == "1" else f" [{array.attrs['units']}]"
+        print(f"  {name:16} {array.attrs['long_name']}{units}: {', '.join(map(str, array.dims))}, {array.dtype}")
+    for name, value in dataset.attrs.items():
+        print(f"  {name:16} {value}")
+
+
+def _from_json(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) and value.startswith("{") else value
+
+
+def _summary(dataset: Any) -> str:
+    from systems.schema import times_of
+
+    times, sizes = times_of(dataset), dataset.sizes
+    return (
+        f"{sizes['trajectory']} trajectories of {dataset.attrs.get('system', 'an unknown system')}, "
+        f"{sizes['body']} bodies in {sizes['space']} dimensions, {sizes['time']} points "
+        f"from {times[0].min():g} to {times.nan_to_num(0).max():g} s, "
+        f"by {dataset.attrs.get('integrator', 'measurement')}"
+    )
+
+
+COMMANDS: dict[str, Command] = {
+    "simulate": Command("simulate a system and write its trajectories to a file", _simulate_arguments, _simulate),
+    "info": Command("what a file holds", _info_arguments, _info),
+}

@@ -1,0 +1,52 @@
+"""Options of a function, read from its source: nothing is imported, so that `--help` is instant."""
+
+import ast
+import importlib.util
+import inspect
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Option(NamedTuple):
+    """A keyword-only argument with a default."""
+
+    name: str
+    annotation: str
+    default: Any
+    help: str
+
+
+def options_of(target: str, method: str) -> list[Option]:
+    """The keyword-only arguments of a method that have a literal default, with the help text of its docstring.
+
+    Args:
+        target: ``"module:Class"``.
+        method: its name. What its docstring's "Args" do not explain, those of the class may.
+
+    Example:
+        >>> [option.name for option in options_of("systems.springs:Springs", "sample")]
+        ['bodies', 'dimension', 'rest_length', 'centre_of_mass']
+    """
+    module, _, name = target.partition(":")
+    specification = importlib.util.find_spec(module)
+    if specification is None or specification.origin is None:
+        raise ValueError(f"there is no module {module}")
+    tree = ast.parse(Path(specification.origin).read_text())
+    kind = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    function = next(node for node in kind.body if isinstance(node, ast.FunctionDef) and node.name == method)
+    texts = _explained(ast.get_docstring(kind)) | _explained(ast.get_docstring(function))
+    return [
+        Option(argument.arg, ast.unparse(argument.annotation or ast.Constant("str")), default.value, text)
+        for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+        if isinstance(default, ast.Constant) and (text := texts.get(argument.arg, "")) is not None
+        if argument.arg not in ("dtype", "device")
+    ]
+
+
+def _explained(docstring: str | None) -> dict[str, str]:
+    """The "Args" of a docstring."""
+    _, _, after = inspect.cleandoc(docstring or "").partition("Args:\n")
+    block = re.split(r"\n(?=\S)", after)[0]
+    entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", block, re.MULTILINE)
+    return {name: " ".join(text.split()).rstrip(".") for name, text in entries}
