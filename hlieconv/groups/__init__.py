@@ -17,7 +17,14 @@ GROUPS: dict[str, tuple[Any, ...]] = {
     "Tx": ("hlieconv.groups.translation:T", 2, (0,)),
     "Ty": ("hlieconv.groups.translation:T", 2, (1,)),
     "SO2": ("hlieconv.groups.so2:SO2",),
+    "SO3": ("hlieconv.groups.so3:SO3",),
     "SE2": ("hlieconv.groups.se2:SE2",),
+    "SE3": ("hlieconv.groups.se3:SE3",),
+    "R": ("hlieconv.groups.scaling:R", 2),
+    "R3": ("hlieconv.groups.scaling:R", 3),
+    "RxSO2": ("hlieconv.groups.scaling:RxSO2",),
+    "SQ": ("hlieconv.groups.squeeze:SQ",),
+    "RxSQ": ("hlieconv.groups.squeeze:RxSQ",),
 }
 
 _EXPORTS = (

@@ -57,7 +57,7 @@ class SE2(AbstractGroup):
         self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]
     ) -> Float[Tensor, "*batch b"]:
         """The squared distance of the two points."""
-        return (u[..., :2, 2] - v[..., :2, 2]).square().sum(-1, keepdim=True)
+        return squared_distance(u, v)
 
     def section(
         self, points: Float[Tensor, "*batch d"]
@@ -97,6 +97,11 @@ def inverse_motion(g: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch r r"
     """The inverse of a rotation and translation: x -> R^T (x - t)."""
     back = g[..., :-1, :-1].mT
     return motion(back, -(back @ g[..., :-1, -1:])[..., 0])
+
+
+def squared_distance(u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]) -> Float[Tensor, "*batch 1"]:
+    """|x - y|^2 of the points that two motions take the origin to."""
+    return (u[..., :-1, -1] - v[..., :-1, -1]).square().sum(-1, keepdim=True)
 
 
 def _turn(angle: Tensor) -> Tensor:

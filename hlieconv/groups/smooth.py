@@ -45,8 +45,13 @@ def half_cotangent_rest(s: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     return _switch(s, _HALF_COTANGENT_REST, lambda x: (1 - (x / 2) / (x / 2).tan()) / x**2)
 
 
-def _switch(s: Tensor, coefficients: list[float], closed: Callable[[Tensor], Tensor]) -> Tensor:
-    small = s < 1
+def arctangent(s: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """atan(x) / x of s = x^2 >= 0."""
+    return _switch(s, _ARCTANGENT, lambda x: x.atan() / x, limit=0.04)
+
+
+def _switch(s: Tensor, coefficients: list[float], closed: Callable[[Tensor], Tensor], limit: float = 1) -> Tensor:
+    small = s < limit
     near = torch.where(small, s, 0)
     series = torch.full_like(s, coefficients[-1])
     for coefficient in reversed(coefficients[:-1]):
@@ -61,9 +66,10 @@ def _bernoulli(count: int) -> list[Fraction]:
     return numbers
 
 
-# The last terms are below 1e-17 at s = 1.
+# The last terms are below 1e-17 at the limit of the series.
 _SINC = [(-1) ** k / math.factorial(2 * k + 1) for k in range(10)]
 _COSC = [(-1) ** k / math.factorial(2 * k + 2) for k in range(10)]
 _SINC_REST = [(-1) ** k / math.factorial(2 * k + 3) for k in range(10)]
 _B = _bernoulli(26)
 _HALF_COTANGENT_REST = [float((-1) ** k * _B[2 * k + 2] / math.factorial(2 * k + 2)) for k in range(12)]
+_ARCTANGENT = [(-1) ** k / (2 * k + 1) for k in range(12)]

@@ -1,0 +1,108 @@
+"""Rotations and translations of space."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hlieconv.groups.abstract import AbstractGroup, Entries
+from hlieconv.groups.rotation_quadrature import random_rotations, rotation_nodes
+from hlieconv.groups.se2 import inverse_motion, motion, squared_distance
+from hlieconv.groups.smooth import cosc, half_cotangent_rest, sinc_rest
+from hlieconv.groups.so3 import ROTATIONS, rotation_of_vector, rotation_vector, two_columns
+
+
+class SE3(AbstractGroup):
+    """Rotations and translations of R^3; one orbit, and the stabiliser SO(3).
+
+    An invariant Hamiltonian conserves the total momentum and angular momentum. Algebra vectors are the translation
+    part t and the rotation vector w; exp(t, w) turns by w and moves by V(w) t, where
+    V = I + (1 - cos|w|)/|w|^2 K + (|w| - sin|w|)/|w|^3 K^2 with K = hat(w).
+
+    Example:
+        >>> import torch
+        >>> from hlieconv.groups import SE3
+        >>> a = torch.tensor([1.0, 2.0, 3.0, 0.0, 0.5, 0.0])
+        >>> SE3().log(SE3().exp(a))
+        tensor([1.0000, 2.0000, 3.0000, 0.0000, 0.5000, 0.0000])
+    """
+
+    name = "SE3"
+    dimension = 3
+    element_size = 4
+    translation_dimension = 3
+    stabiliser_dimension = 3
+
+    @property
+    def algebra(self) -> dict[str, Entries]:
+        return {"P_x": ((0, 3, 1.0),), "P_y": ((1, 3, 1.0),), "P_z": ((2, 3, 1.0),), **ROTATIONS}
+
+    def exp(self, a: Float[Tensor, "*batch a"]) -> Float[Tensor, "*batch r r"]:
+        shift, w = a[..., :3], a[..., 3:]
+        s = w.square().sum(-1, keepdim=True)
+        once = torch.linalg.cross(w, shift, dim=-1)
+        twice = torch.linalg.cross(w, once, dim=-1)
+        return motion(rotation_of_vector(w), shift + cosc(s) * once + sinc_rest(s) * twice)
+
+    def log(self, g: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch a"]:
+        return _log(g[..., :3, :3], g[..., :3, 3])
+
+    def inverse(self, g: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch r r"]:
+        return inverse_motion(g)
+
+    def relative(self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]) -> Float[Tensor, "*batch a"]:
+        return _log(*_between(u, v))
+
+    def embedding(self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]) -> Float[Tensor, "*batch e"]:
+        turn, shift = _between(u, v)
+        return torch.cat([shift, two_columns(turn)], -1)
+
+    def bi_invariants(
+        self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]
+    ) -> Float[Tensor, "*batch b"]:
+        """The squared distance of the two points."""
+        return squared_distance(u, v)
+
+    def section(
+        self, points: Float[Tensor, "*batch d"]
+    ) -> tuple[Float[Tensor, "*batch r r"], Float[Tensor, "*batch o"]]:
+        turn = torch.eye(3, dtype=points.dtype, device=points.device).expand(*points.shape[:-1], 3, 3)
+        return motion(turn, points), points[..., :0]
+
+    def origin(self, orbit: Float[Tensor, "*batch o"]) -> Float[Tensor, "*batch d"]:
+        return orbit.new_zeros(*orbit.shape[:-1], 3)
+
+    def stabiliser_nodes(
+        self, count: int, *, dtype: torch.dtype, device: torch.device | str | None = None
+    ) -> Float[Tensor, "count r r"]:
+        """Rotations that integrate exactly up to a degree: see `rotation_nodes` for the counts."""
+        return _turn(rotation_nodes(count, dtype, device))
+
+    def stabiliser_samples(
+        self,
+        batch: Sequence[int],
+        *,
+        generator: torch.Generator,
+        dtype: torch.dtype,
+        device: torch.device | str | None = None,
+    ) -> Float[Tensor, "*batch r r"]:
+        """Rotations by uniform unit quaternions."""
+        return _turn(random_rotations(batch, generator, dtype).to(device))
+
+
+def _turn(turn: Tensor) -> Tensor:
+    return motion(turn, turn.new_zeros(turn.shape[:-1]))
+
+
+def _between(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """v^-1 u as a rotation and a translation."""
+    back = v[..., :3, :3].mT
+    return back @ u[..., :3, :3], (back @ (u[..., :3, 3:] - v[..., :3, 3:]))[..., 0]
+
+
+def _log(turn: Tensor, shift: Tensor) -> Tensor:
+    w = rotation_vector(turn)
+    once = torch.linalg.cross(w, shift, dim=-1)
+    twice = torch.linalg.cross(w, once, dim=-1)
+    return torch.cat([shift - once / 2 + half_cotangent_rest(w.square().sum(-1, keepdim=True)) * twice, w], -1)
