@@ -30,12 +30,33 @@ class AbstractKickDrift(AbstractFixedStep):
         return Carried(*self._totals(state), (field.force(state.q),))
 
     def _step(self, field: AbstractVectorField, t: Tensor, h: Tensor, carried: Carried) -> Carried:
+        return self._alternate(field, h, self.kicks, self.drifts, carried)
+
+    def _alternate(
+        self,
+        field: AbstractVectorField,
+        h: Tensor,
+        kicks: tuple[float, ...],
+        drifts: tuple[float, ...],
+        carried: Carried,
+    ) -> Carried:
         assert isinstance(field, AbstractSeparable)
         q, p, (force,) = carried
         h = wide(h)
-        p = p.plus(self.kicks[0] * h * force)
-        for drift, kick in zip(self.drifts, self.kicks[1:], strict=True):
+        p = p.plus(kicks[0] * h * force)
+        for drift, kick in zip(drifts, kicks[1:], strict=True):
             q = q.plus(drift * h * field.velocity(p.value))
             force = field.force(q.value)
             p = p.plus(kick * h * force)
         return Carried(q, p, (force,))
+
+
+def odd_palindrome(*half: float) -> tuple[float, ...]:
+    """The coefficients a_1 ... a_m, 1 - 2 (a_1 + ... + a_m), a_m ... a_1, with the sum 1."""
+    return (*half, 1 - 2 * sum(half), *half[::-1])
+
+
+def even_palindrome(*half: float) -> tuple[float, ...]:
+    """The coefficients a_1 ... a_m, b, b, a_m ... a_1 with the sum 1."""
+    half = (*half, 0.5 - sum(half))
+    return (*half, *half[::-1])
