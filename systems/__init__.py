@@ -16,6 +16,8 @@ SYSTEMS: dict[str, str] = {
 }
 
 _EXPORTS = (
+    "systems.measured:from_arrays",
+    "systems.measured:from_dataframe",
     "systems.phase_space:PhaseSpace",
     "systems.schema:mask_of",
     "systems.schema:state_of",

@@ -47,10 +47,10 @@ CORE = {
 
 def to_dataset(
     trajectory: PhaseSpace,
-    times: Float[Tensor, " time *batch"],
+    times: Float[Tensor, " time *own"],
     *,
     field: AbstractVectorField | None = None,
-    mask: Bool[Tensor, "*batch n"] | None = None,
+    mask: Bool[Tensor, "*own_mask n"] | None = None,
     energy: Float[Tensor, "time trajectory"] | None = None,
     variables: Mapping[str, xr.DataArray] | None = None,
     attrs: Mapping[str, Any] | None = None,
@@ -82,7 +82,7 @@ def to_dataset(
         mask = field.mask if mask is None else mask
         variables = stored_variables(field, count, n) | dict(variables or {})
         attrs = described(field) | dict(attrs or {})
-    exists = np.ones((count, n), bool) if mask is None else np.array(mask.cpu().broadcast_to(count, n))
+    exists = np.ones((count, n), bool) if mask is None else mask.cpu().broadcast_to(count, n).numpy().copy()
     data = {name: data_array(CORE[name], x.transpose(0, 1)) for name, x in trajectory._asdict().items()}
     data |= {"mask": data_array(CORE["mask"], exists)}
     data |= {name: data_array(CORE[name], t) for name, t in [_named_times(times)]}

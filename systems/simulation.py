@@ -77,14 +77,12 @@ def simulate(
         >>> bool(abs(dataset.energy / dataset.energy[:, :1] - 1).max() < 1e-12)
         True
     """
-    state = _with_trajectories(state)
+    state = _checked_state(field, state)
     times = _checked_times(times, state)
-    _check_field(field, state)
     if integrator is None and not field.has_closed_form:
         integrator = default_integrator()
-    if integrator is not None and not isinstance(field, integrator.requires):
-        needed, got = integrator.requires.__name__, type(field).__name__
-        raise ValueError(f"integrator: {type(integrator).__name__} needs an {needed}, got {got}")
+    if integrator is not None:
+        integrator.check(field, state, times)
     for name, value in {"part_size": part_size, "workers": workers}.items():
         if value is not None and value < 1:
             raise ValueError(f"{name}: expected at least 1, got {value}")
@@ -249,17 +247,34 @@ def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
         torch.set_num_threads(threads)
 
 
-def _with_trajectories(state: PhaseSpace) -> PhaseSpace:
+def _checked_state(field: AbstractVectorField, state: PhaseSpace) -> PhaseSpace:
+    """``(trajectory, n, d)``, 0 where masked."""
     q, p = state
-    if q.ndim not in (2, 3) or q.shape != p.shape:
+    if q.ndim not in (2, 3) or q.shape != p.shape or q.numel() == 0:
         raise ValueError(
             f"state: expected q and p of one shape (trajectory, n, d), got {tuple(q.shape)} and {tuple(p.shape)}"
         )
-    if q.numel() == 0:
-        raise ValueError(f"state: expected at least one trajectory, body and dimension, got {tuple(q.shape)}")
     if q.dtype not in (torch.float32, torch.float64) or q.dtype != p.dtype or q.device != p.device:
         raise ValueError(f"state: expected q and p in float32 or float64, got {q.dtype} and {p.dtype}")
-    return state if q.ndim == 3 else PhaseSpace(q[None], p[None])
+    state = PhaseSpace(q.reshape(-1, *q.shape[-2:]), p.reshape(-1, *q.shape[-2:]))
+    count, n, _ = state.q.shape
+    values = {variable.name: (getattr(field, variable.name), len(variable.dims)) for variable in field.variables}
+    if field.mask is not None:
+        values["mask"] = (field.mask, 1)
+    for name, (value, own) in values.items():
+        batch, bodies = value.shape[: value.ndim - own], value.shape[value.ndim - own :]
+        if any(size not in (1, n) for size in bodies) or batch not in [(), (1,), (count,)]:
+            raise ValueError(
+                f"state: expected as many trajectories and bodies as {name} {tuple(value.shape)} has, "
+                f"got {tuple(state.q.shape)}"
+            )
+        if name != "mask" and value.dtype != q.dtype:
+            raise ValueError(f"state: expected {value.dtype} as {name} has, got {q.dtype}")
+    state = PhaseSpace(field.existing(state.q), field.existing(state.p))
+    for name, x in state._asdict().items():
+        if not torch.isfinite(x).all():
+            raise ValueError(f"state: expected finite {name}, got NaN or infinity")
+    return state
 
 
 def _checked_times(times: Any, state: PhaseSpace) -> Tensor:
@@ -275,22 +290,3 @@ def _checked_times(times: Any, state: PhaseSpace) -> Tensor:
     if not ((steps > 0).all() or (steps < 0).all()):
         raise ValueError("times: expected strictly increasing (or decreasing) values")
     return times
-
-
-def _check_field(field: AbstractVectorField, state: PhaseSpace) -> None:
-    count, n, _ = state.q.shape
-    values = {variable.name: (getattr(field, variable.name), len(variable.dims)) for variable in field.variables}
-    if field.mask is not None:
-        values["mask"] = (field.mask, 1)
-    for name, (value, own) in values.items():
-        batch, bodies = value.shape[: value.ndim - own], value.shape[value.ndim - own :]
-        if any(size not in (1, n) for size in bodies) or batch not in [(), (1,), (count,)]:
-            raise ValueError(
-                f"state: expected as many trajectories and bodies as {name} {tuple(value.shape)} has, "
-                f"got {tuple(state.q.shape)}"
-            )
-        if name != "mask" and value.dtype != state.q.dtype:
-            raise ValueError(f"state: expected {value.dtype} as {name} has, got {state.q.dtype}")
-    for name, x in state._asdict().items():
-        if not torch.isfinite(field.existing(x)).all():
-            raise ValueError(f"state: expected finite {name}, got NaN or infinity")
