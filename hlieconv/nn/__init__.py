@@ -11,8 +11,15 @@ _TARGETS = {
     for target in (
         "hlieconv.nn.convolution:LieConv",
         "hlieconv.nn.convolution:Pairs",
+        "hlieconv.nn.equivariance:assert_equivariant",
+        "hlieconv.nn.equivariance:equivariance_error",
+        "hlieconv.nn.lifting:LiftedPoints",
+        "hlieconv.nn.lifting:lift",
+        "hlieconv.nn.neighbour_list:nearest",
+        "hlieconv.nn.neighbourhood:Neighbourhood",
         "hlieconv.nn.normalisation:MaskedBatchNorm",
         "hlieconv.nn.resnet:BottleneckBlock",
+        "hlieconv.nn.resnet:LieResNet",
     )
 }
 

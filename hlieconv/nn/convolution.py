@@ -39,7 +39,7 @@ def gather(values: Float[Tensor, "*batch n c"], index: Int[Tensor, "..."]) -> Fl
     *batch, n, c = values.shape
     first = n * torch.arange(math.prod(batch), device=index.device)
     rows = index + first.reshape(*batch, *(1 for _ in index.shape[len(batch) :]))
-    return values.reshape(-1, c).index_select(0, rows.flatten()).reshape(*index.shape, c)
+    return values.reshape(math.prod(batch) * n, c).index_select(0, rows.flatten()).reshape(*index.shape, c)
 
 
 def perceptron(widths: Sequence[int], activation: Callable[[], nn.Module] = nn.SiLU) -> nn.Sequential:

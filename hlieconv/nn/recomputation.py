@@ -11,8 +11,8 @@ from torch import Tensor
 def recomputed(function: Callable[..., Tensor | tuple[Tensor, ...]], *tensors: Tensor) -> Any:
     """``function(*tensors)``, keeping for its derivatives nothing but its arguments.
 
-    Unlike `torch.utils.checkpoint`, the backward pass is itself recomputed when it is differentiated (as in the training
-    of a Hamiltonian), and so on to any order.
+    Unlike `torch.utils.checkpoint`, the backward pass is itself recomputed when it is differentiated (to train
+    Hamiltonians, say), and so on to any order.
 
     Args:
         function: pure; what it closes over is constant, to be differentiated only with respect to ``tensors``.

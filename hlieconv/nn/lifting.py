@@ -1,0 +1,82 @@
+"""From points to group elements, flat: every sample of every point is a point of the network."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from hlieconv.groups import AbstractGroup
+from hlieconv.nn.convolution import gather
+
+
+class LiftedPoints(NamedTuple):
+    """N = n * samples group elements, each on an orbit: the samples of a point are neighbours in the list."""
+
+    elements: Float[Tensor, "*batch n r r"]
+    orbit: Float[Tensor, "*batch n o"]
+    mask: Bool[Tensor, "*batch n"] | None = None
+    """Which of them exist; None if all do."""
+
+    def at(self, rows: Int[Tensor, "..."]) -> "LiftedPoints":
+        """Some of the points: ``rows`` is ``(*batch, ...)``, and so are they."""
+        size, mask = self.elements.shape[-2:], self.mask
+        return LiftedPoints(
+            gather(self.elements.flatten(-2), rows).unflatten(-1, size),
+            gather(self.orbit, rows),
+            None if mask is None else mask.gather(-1, rows.flatten(mask.ndim - 1)).reshape(rows.shape),
+        )
+
+    def moved(self, g: Float[Tensor, "*batch r r"]) -> "LiftedPoints":
+        """All of them moved by one group element (a batch entry): u -> g u."""
+        return self._replace(elements=g[..., None, :, :] @ self.elements)
+
+    def positions(self, group: AbstractGroup) -> Float[Tensor, "*batch n d"]:
+        """The points that were lifted."""
+        return group.apply(self.elements, group.origin(self.orbit))
+
+
+def lift(
+    group: AbstractGroup,
+    points: Float[Tensor, "*batch n d"],
+    samples: int = 1,
+    *,
+    mask: Bool[Tensor, "*batch n"] | None = None,
+    generator: torch.Generator | None = None,
+) -> LiftedPoints:
+    """Every point as ``samples`` group elements that take the origin of its orbit to it.
+
+    Args:
+        group: any.
+        points: in its domain; what is masked may be anything, also NaN.
+        samples: elements a point, which differ by elements of the stabiliser.
+        mask: which points exist; None if all do.
+        generator: draws the stabiliser elements; without it they are the fixed nodes of a quadrature, so that the
+            lift is a smooth function of the points, the same at each call (as dynamics needs).
+
+    Raises:
+        ValueError: for the wrong dimension or points outside the domain, no points at all, or a batch entry without
+            any that exists (looked up on the CPU only: on a GPU that would wait for it).
+
+    Example:
+        >>> from hlieconv.groups import SE2
+        >>> lift(SE2(), torch.randn(10, 5, 2), samples=4).elements.shape
+        torch.Size([10, 20, 3, 3])
+    """
+    check_mask(points, mask)
+    lifted = group.lift(points, samples, generator=generator, mask=mask)
+    if mask is not None:
+        mask = mask.repeat_interleave(samples, -1)
+    return LiftedPoints(lifted.elements.flatten(-4, -3), lifted.orbit.flatten(-3, -2), mask)
+
+
+def check_mask(points: Float[Tensor, "*batch n d"], mask: Bool[Tensor, "*batch n"] | None) -> None:
+    """A ValueError if there is nothing to convolve over."""
+    if points.ndim < 2 or points.shape[-2] == 0:
+        raise ValueError(f"points: expected shape (*batch, n, d) with n > 0 points, got {tuple(points.shape)}")
+    if mask is None:
+        return
+    if mask.shape != points.shape[:-1]:
+        raise ValueError(f"mask: expected shape {tuple(points.shape[:-1])} like the points, got {tuple(mask.shape)}")
+    if mask.device.type == "cpu" and not torch.compiler.is_compiling() and not mask.any(-1).all():
+        raise ValueError("mask: expected a point that exists in each entry of the batch, got one with all masked")

@@ -1,0 +1,235 @@
+"""Which points a convolution sees from each query: all, those in a ball, or some of them."""
+
+import math
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from hlieconv.groups import AbstractGroup
+from hlieconv.nn.convolution import Pairs, gather
+from hlieconv.nn.lifting import LiftedPoints, lift
+from hlieconv.nn.metric import BLOCK, Metric, check_coordinates, pair_features, squared_distance
+from hlieconv.nn.neighbour_list import nearest
+from hlieconv.nn.recomputation import recomputed
+
+#: Points whose balls are looked at to move the radius.
+SURVEYED = 128
+
+
+class Neighbourhood(nn.Module):
+    """Pairs of queries and their neighbours: the input points in a ball about each query, or some of those.
+
+    Without ``radius`` and ``fill`` the ball has no edge: all pairs. With a ``radius`` it is fixed. With a ``fill`` the
+    radius follows the data: `update` moves it, in training mode only, towards the radius of balls that hold this
+    fraction of the points. The forward pass never moves it.
+
+    The edge is "hard" (as in the paper) or "smooth": weights fall to 0 at the radius as (1 - d^2 / r^2)^3, with two
+    continuous derivatives, so that a Hamiltonian's forces stay differentiable when bodies cross it.
+
+    Args:
+        group: of the elements.
+        radius: of the ball, in the group's distance; where the edge is smooth, in that of `squared_distance`.
+        fill: fraction of the points that a ball should hold.
+        neighbours: at most so many a query; None: all those in the ball.
+        choice: which of them, if there are more: the "nearest", or drawn at "random" by the generator.
+        edge: "hard" or "smooth".
+        coordinates: of a pair: "embedding", "log" or "bi_invariants" (see `pair_features`).
+        alpha: weight of the group part of the distance against its translation and orbit part.
+        momentum: weight of the newest batch in the radius.
+        tile: queries whose pair features are computed at a time, and again in the backward pass; None: all at once.
+
+    Raises:
+        ValueError: for values outside their range.
+
+    Example:
+        >>> from hlieconv.groups import T
+        >>> from hlieconv.nn import lift
+        >>> pairs = Neighbourhood(T(2), neighbours=3)(lift(T(2), torch.randn(10, 5, 2)))
+        >>> pairs.features.shape
+        torch.Size([10, 5, 3, 2])
+    """
+
+    radius: Tensor
+    bounded: bool
+    """Whether the ball has an edge at all."""
+    euclidean: bool
+    """Whether distances are those of the positions in space."""
+
+    def __init__(
+        self,
+        group: AbstractGroup,
+        *,
+        radius: float | None = None,
+        fill: float | None = None,
+        neighbours: int | None = None,
+        choice: str = "nearest",
+        edge: str = "hard",
+        coordinates: str = "embedding",
+        alpha: float = 0.2,
+        momentum: float = 0.1,
+        tile: int | None = None,
+    ) -> None:
+        super().__init__()
+        check_coordinates(coordinates)
+        if radius is not None and not radius > 0:
+            raise ValueError(f"radius: expected a positive number, got {radius}")
+        if fill is not None and not 0 < fill <= 1:
+            raise ValueError(f"fill: expected a fraction in (0, 1], got {fill}")
+        if neighbours is not None and neighbours < 1:
+            raise ValueError(f"neighbours: expected at least 1, got {neighbours}")
+        if choice not in ("nearest", "random"):
+            raise ValueError(f"choice: expected nearest or random, got {choice!r}")
+        if edge not in ("hard", "smooth"):
+            raise ValueError(f"edge: expected hard or smooth, got {edge!r}")
+        if edge == "smooth" and choice == "random":
+            raise ValueError("choice: expected nearest with a smooth edge, got random, whose draws are not smooth")
+        self.group, self.coordinates, self.alpha = group, coordinates, alpha
+        self.fill = None if fill == 1 else fill
+        self.neighbours, self.choice = neighbours, choice
+        self.smooth = edge == "smooth"
+        self.momentum, self.tile = momentum, tile
+        self.register_buffer("radius", torch.tensor(math.inf if radius is None else float(radius)))
+        self.bounded = radius is not None or self.fill is not None
+        self.euclidean = _is_euclidean(group, coordinates)
+
+    def metric(self, lifted: LiftedPoints) -> Metric:
+        """The distances that the ball is made of."""
+        return Metric(self.group, lifted, coordinates=self.coordinates, smooth=self.smooth, alpha=self.alpha)
+
+    def forward(
+        self,
+        lifted: LiftedPoints,
+        queries: Int[Tensor, "*batch m"] | None = None,
+        *,
+        metric: Metric | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Pairs:
+        """The pairs of the queries.
+
+        Args:
+            lifted: the input points.
+            queries: which of them to look from; None: all, in order.
+            metric: of the input points, if it is known already.
+            generator: draws the neighbours where the choice is random.
+
+        Raises:
+            ValueError: if the choice is random and there is no generator, or if the edge is smooth and a ball holds
+                more than ``neighbours`` points, so that the edge would be cut off (looked up on the CPU only).
+        """
+        n, rows = lifted.elements.shape[-3], queries
+        if rows is None:
+            rows = torch.arange(n, device=lifted.orbit.device).expand(*lifted.orbit.shape[:-2], n)
+        some = lifted if queries is None else lifted.at(queries)
+        u = LiftedPoints(some.elements[..., :, None, :, :], some.orbit[..., :, None, :])
+        if self.neighbours is not None and self.neighbours < n:
+            neighbour = self._choose(metric or self.metric(lifted), rows, self.neighbours, generator)
+            certain = lifted.mask is None and (self.smooth or not self.bounded)  # that there are as many as asked for
+            neighbour, present = neighbour.clamp(min=0), None if certain else neighbour >= 0
+            return self._pairs(u, lifted.at(neighbour), present, neighbour)
+        everyone = LiftedPoints(lifted.elements[..., None, :, :, :], lifted.orbit[..., None, :, :])
+        present = None if lifted.mask is None else lifted.mask[..., None, :].expand(*rows.shape, n)
+        if self.bounded and not self.smooth:
+            present = (metric or self.metric(lifted)).rows(rows) < self.radius
+        return self._pairs(u, everyone, present, None)
+
+    @torch.no_grad()
+    def update(self, metric: Metric) -> None:
+        """Move the radius towards the one whose balls hold the fraction ``fill`` of these points.
+
+        It moves by a factor, (newest / radius)^momentum, so that it stays positive and converges from any start. Does
+        nothing in eval mode or without a ``fill``.
+        """
+        if not self.training or self.fill is None:
+            return
+        # Some of the points, evenly from the whole list, are enough.
+        rows = torch.linspace(0, metric.size - 1, min(metric.size, SURVEYED), device=self.radius.device).round().long()
+        rows = rows.expand(*metric.batch, len(rows))
+        distances = metric.rows(rows)
+        if metric.lifted.mask is not None:
+            distances = torch.where(metric.lifted.mask.gather(-1, rows)[..., None], distances, math.inf)
+        finite = distances[distances.isfinite()]
+        newest = finite.kthvalue(max(1, round(self.fill * len(finite)))).values.to(self.radius.dtype)
+        if newest > 0:
+            known = self.radius.isfinite()
+            self.radius.copy_(self.radius * (newest / self.radius) ** self.momentum if known else newest)
+
+    def _choose(
+        self, metric: Metric, rows: Tensor, count: int, generator: torch.Generator | None
+    ) -> Int[Tensor, "*batch m k"]:
+        """Which points are the neighbours of the queries; -1 where there are no more."""
+        if self.choice == "nearest" and self.euclidean:
+            positions = metric.lifted.positions(self.group)
+            neighbour = nearest(gather(positions, rows), positions, count, metric.lifted.mask)
+            if not self.bounded or self.smooth:
+                return neighbour
+            away = gather(positions, neighbour.clamp(min=0)) - gather(positions, rows)[..., None, :]
+            return torch.where(away.square().sum(-1) < self.radius.square(), neighbour, -1)
+        if self.choice == "random" and generator is None:
+            raise ValueError("generator: a random choice of neighbours needs one, got None")
+        block = max(1, BLOCK // (metric.size * max(1, math.prod(metric.batch))))
+        return torch.cat([self._choose_all(metric, part, count, generator) for part in rows.split(block, -1)], -2)
+
+    def _choose_all(self, metric: Metric, rows: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
+        distances = metric.rows(rows)
+        if self.bounded and not self.smooth:
+            distances = torch.where(distances < self.radius, distances, math.inf)
+        if self.choice == "random":
+            assert generator is not None
+            draws = torch.rand(distances.shape, generator=generator, device=generator.device).to(distances)
+            distances = torch.where(distances.isinf(), math.inf, draws)
+        best = distances.topk(count, -1, largest=False)
+        return torch.where(best.values.isinf(), -1, best.indices)
+
+    def _pairs(self, u: LiftedPoints, v: LiftedPoints, present: Tensor | None, neighbour: Tensor | None) -> Pairs:
+        """The features of broadcastable pairs, and their weights."""
+        features, *squares = self._tiled_geometry(u.elements, u.orbit, v.elements, v.orbit)
+        weight = None if present is None else present.to(features.dtype)
+        if squares:
+            inside = (1 - squares[0] / self.radius.square()).clamp(min=0) ** 3
+            weight = inside if weight is None else inside * weight
+            if neighbour is not None:
+                _check_edge(weight)
+        return Pairs(features, weight, neighbour)
+
+    def _geometry(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Features and, where the edge is smooth, squared distances."""
+        u, v = LiftedPoints(*tensors[:2]), LiftedPoints(*tensors[2:])
+        features = pair_features(self.group, self.coordinates, u, v)
+        if not (self.smooth and self.bounded):
+            return (features,)
+        return features, squared_distance(self.group, self.coordinates, u, v)
+
+    def _tiled_geometry(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        if self.tile is None:
+            return self._geometry(*tensors)
+        # Dimension -4 of elements and -3 of orbits are the queries; what all queries share has size 1 there.
+        count = -(-tensors[0].shape[-4] // self.tile)
+        parts = [
+            x.split(self.tile, axis) if x.shape[axis] > 1 else [x] * count
+            for x, axis in zip(tensors, (-4, -3, -4, -3), strict=True)
+        ]
+        features, *squares = zip(*(recomputed(self._geometry, *tile) for tile in zip(*parts, strict=True)), strict=True)
+        return torch.cat(features, -3), *(torch.cat(blocks, -2) for blocks in squares)
+
+
+def _is_euclidean(group: AbstractGroup, coordinates: str) -> bool:
+    """Whether distances are those of the positions, as on T(d), or SE(n) by bi-invariants: then a tree finds them."""
+    points = 1 + torch.rand(6, group.dimension, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    lifted = lift(
+        group, points, samples=2 if group.stabiliser_dimension else 1, generator=torch.Generator().manual_seed(1)
+    )
+    metric = Metric(group, lifted, coordinates=coordinates)
+    positions = lifted.positions(group)
+    rows = torch.arange(metric.size)
+    return torch.allclose(metric.rows(rows), torch.cdist(positions, positions))
+
+
+def _check_edge(weight: Tensor) -> None:
+    """A ValueError if the last neighbour of some query still lies inside the smooth edge."""
+    if weight.device.type == "cpu" and not torch.compiler.is_compiling() and (weight[..., -1] > 0).any():
+        k = weight.shape[-1]
+        raise ValueError(
+            f"neighbours: expected balls of fewer than neighbours = {k} points, which a smooth edge needs, "
+            f"got one with {k} or more: raise neighbours or lower the radius"
+        )

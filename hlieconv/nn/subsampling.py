@@ -1,0 +1,77 @@
+"""Which points a layer keeps."""
+
+import math
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from hlieconv.nn.metric import Metric
+
+
+def kept_points(fraction: float, n: int) -> int:
+    """How many of n points a layer keeps: at least one."""
+    return max(1, math.ceil(fraction * n - 1e-9))
+
+
+def farthest_points(metric: Metric, fraction: float) -> tuple[Int[Tensor, "*batch m"], Bool[Tensor, "*batch m"] | None]:
+    """Points spread evenly: each one the farthest, by the group's distance, from all those before it.
+
+    The first is the one with the largest sum of distances. So the choice moves with the points and does not depend on
+    their order, up to ties.
+
+    Args:
+        metric: of the lifted points.
+        fraction: of the points that exist, to be kept; rounded up.
+
+    Returns:
+        The rows of the chosen points, and which of them exist (None if all do).
+
+    Source: Eldar et al. 1997 (farthest point strategy); Finzi et al. 2020, appendix A.4.
+    """
+    n, mask = metric.size, metric.lifted.mask
+    count = kept_points(fraction, n)
+    absent = metric.sums().new_full((), -2.0)
+    sums = metric.sums() if mask is None else torch.where(mask, metric.sums(), absent)
+    row = sums.argmax(-1, keepdim=True)
+    nearest = torch.full_like(sums, math.inf) if mask is None else torch.where(mask, math.inf, absent)
+    rows = []
+    for _ in range(count):
+        rows.append(row)
+        # A chosen point is at distance 0 from itself; -1 keeps it behind others that coincide with it.
+        nearest = torch.minimum(nearest, metric.rows(row)[..., 0, :]).scatter(-1, row, -1.0)
+        row = nearest.argmax(-1, keepdim=True)
+    return torch.cat(rows, -1), _kept(fraction, count, mask)
+
+
+def random_points(
+    lifted_mask: Bool[Tensor, "*batch n"] | None,
+    shape: tuple[int, ...],
+    fraction: float,
+    *,
+    generator: torch.Generator,
+) -> tuple[Int[Tensor, "*batch m"], Bool[Tensor, "*batch m"] | None]:
+    """Points drawn at random without replacement: cheap, and equivariant as it does not look at them.
+
+    Args:
+        lifted_mask: which points exist; None if all do.
+        shape: ``(*batch, n)``.
+        fraction: of the points that exist, to be kept; rounded up.
+        generator: draws them.
+
+    Returns:
+        As `farthest_points`.
+    """
+    scores = torch.rand(shape, generator=generator, device=generator.device)
+    if lifted_mask is not None:
+        scores = torch.where(lifted_mask.to(scores.device), scores, -1.0)
+    count = kept_points(fraction, shape[-1])
+    return scores.topk(count, -1).indices, _kept(fraction, count, lifted_mask)
+
+
+def _kept(fraction: float, count: int, mask: Tensor | None) -> Tensor | None:
+    """Padding must not change how many points a batch entry keeps."""
+    if mask is None:
+        return None
+    wanted = (fraction * mask.sum(-1, keepdim=True).double() - 1e-9).ceil().clamp(min=1)
+    return torch.arange(count, device=mask.device) < wanted
