@@ -217,7 +217,62 @@ def _summary(dataset: Any) -> str:
     )
 
 
+def _diagnose_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="G", help="a file of trajectories: a rollout, a simulation or measured data")
+    parser.add_argument("--reference", metavar="F", help="a file with what they should be, at the same times")
+    parser.add_argument("--figure", metavar="PNG", help="draw a one-page figure into this file (.png, .pdf or .svg)")
+    parser.add_argument("--overwrite", action="store_true", help="replace a figure that is there")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _diagnose(arguments: argparse.Namespace) -> None:
+    import systems
+    from hlieconv.diagnostics import summary
+
+    figure = None if arguments.figure is None else Path(arguments.figure)
+    if figure is not None and figure.exists() and not arguments.overwrite:
+        raise ValueError(f"figure: {figure} exists; --overwrite replaces it")
+    dataset = systems.open(arguments.path)
+    reference = None if arguments.reference is None else systems.open(arguments.reference)
+    numbers = summary(dataset, reference)
+    if arguments.json:
+        print(json.dumps(numbers, indent=2))
+    else:
+        print(f"{arguments.path}: {_summary(dataset)}")
+        for name, value in numbers.items():
+            print(
+                f"  {name:12} {value:10.2e}  {_DIAGNOSED.get(name, 'largest drift in time, median over trajectories')}"
+            )
+    if figure is not None:
+        from hlieconv.plots import plot_summary
+
+        plot_summary(dataset, reference).savefig(figure)
+
+
+_DIAGNOSED = {
+    "largest_q": "largest coordinate of any body",
+    "state_error": "relative error of the state, geometric mean over trajectories, mean over times",
+    "valid_time": "seconds until that error exceeds 0.1, median over trajectories",
+}
+
+
+def _demo_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--path", default="demo", help="folder for data, models, table and figure")
+    parser.add_argument("--smoke", action="store_true", help="a much smaller one, to see that everything works")
+
+
+def _demo(arguments: argparse.Namespace) -> None:
+    from hlieconv.demo import SMOKE, Size, demo
+
+    if not demo(arguments.path, SMOKE if arguments.smoke else Size()):
+        raise ValueError("demo: a charge was not kept, or not broken, as its symmetry demands")
+
+
 COMMANDS: dict[str, Command] = {
     "simulate": Command("simulate a system and write its trajectories to a file", _simulate_arguments, _simulate),
     "info": Command("what a file holds", _info_arguments, _info),
+    "diagnose": Command(
+        "energy, momenta and errors of trajectories, in numbers and a figure", _diagnose_arguments, _diagnose
+    ),
+    "demo": Command("fit four symmetries to springs and see what each one conserves", _demo_arguments, _demo),
 }
