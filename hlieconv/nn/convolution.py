@@ -42,11 +42,21 @@ def gather(values: Float[Tensor, "*batch n c"], index: Int[Tensor, "..."]) -> Fl
     return values.reshape(math.prod(batch) * n, c).index_select(0, rows.flatten()).reshape(*index.shape, c)
 
 
+def linear(narrow: int, wide: int) -> nn.Linear:
+    """A linear layer that keeps the size of what passes through it and the Swish before it (He et al. 2015).
+
+    With torch's own first weights the output of a fresh network hardly depends on where the points are.
+    """
+    layer = nn.Linear(narrow, wide)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    return layer
+
+
 def perceptron(widths: Sequence[int], activation: Callable[[], nn.Module] = nn.SiLU) -> nn.Sequential:
     """Linear layers of these widths with the activation between them."""
     layers: list[nn.Module] = []
     for narrow, wide in pairwise(widths):
-        layers += [nn.Linear(narrow, wide), activation()]
+        layers += [linear(narrow, wide), activation()]
     return nn.Sequential(*layers[:-1])
 
 
@@ -101,9 +111,10 @@ class LieConv(nn.Module):
         self.aggregation = aggregation
         self.tile = tile
         self.kernel = perceptron((pair_channels, *widths, mid_channels), activation)
-        bound = 1 / math.sqrt(mid_channels * in_channels)
-        self.weight = nn.Parameter(torch.empty(mid_channels, in_channels, out_channels).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound))
+        self.weight = nn.Parameter(
+            torch.randn(mid_channels, in_channels, out_channels) / math.sqrt(mid_channels * in_channels)
+        )
+        self.bias = nn.Parameter(torch.zeros(out_channels))
 
     def forward(self, values: Float[Tensor, "*batch n c_in"], pairs: Pairs) -> Float[Tensor, "*batch m c_out"]:
         """The values at the query points."""

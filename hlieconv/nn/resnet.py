@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hlieconv.groups import AbstractGroup
-from hlieconv.nn.convolution import LieConv, Pairs, gather
+from hlieconv.nn.convolution import LieConv, Pairs, gather, linear
 from hlieconv.nn.lifting import LiftedPoints, lift
 from hlieconv.nn.metric import Metric, pair_channels
 from hlieconv.nn.neighbourhood import Neighbourhood
@@ -64,7 +64,7 @@ class BottleneckBlock(nn.Module):
             for channels in (in_channels, narrow_in, narrow_out)
         )
         self.activation = activation()
-        self.narrow = nn.Linear(in_channels, narrow_in)
+        self.narrow = linear(in_channels, narrow_in)
         self.convolution = LieConv(
             narrow_in,
             narrow_out,
@@ -75,7 +75,7 @@ class BottleneckBlock(nn.Module):
             activation=activation,
             tile=tile,
         )
-        self.widen = nn.Linear(narrow_out, out_channels)
+        self.widen = linear(narrow_out, out_channels)
 
     def forward(
         self,
