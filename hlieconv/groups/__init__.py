@@ -30,6 +30,8 @@ GROUPS: dict[str, tuple[Any, ...]] = {
 _EXPORTS = (
     "hlieconv.groups.abstract:AbstractGroup",
     "hlieconv.groups.abstract:Lift",
+    "hlieconv.groups.generated:from_generators",
+    "hlieconv.groups.product:Product",
 )
 
 _TARGETS = {target.partition(":")[2]: target for target in (*_EXPORTS, *(entry[0] for entry in GROUPS.values()))}

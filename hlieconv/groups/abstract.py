@@ -7,19 +7,16 @@ A group is a stateless, hashable object that works on plain tensors of any batch
     orbit            ``(*batch, o)``     which orbit a point lies on; o = 0 where there is one orbit only
 """
 
-import functools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from hlieconv.groups.algebra import Entries, basis_of, dual_of
 from hlieconv.groups.smooth import norm
-
-#: One generator: the entries (row, column, value) of its matrix that are not zero.
-Entries = tuple[tuple[int, int, float], ...]
 
 
 class Lift(NamedTuple):
@@ -93,11 +90,13 @@ class AbstractGroup(ABC):
 
     def vee(self, matrix: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch a"]:
         """The algebra vector of a matrix: the inverse of `hat` (least squares outside its image)."""
-        return matrix.flatten(-2) @ _dual(_entries(self), self.element_size, matrix.dtype, matrix.device)
+        return matrix.flatten(-2) @ dual_of(
+            tuple(self.algebra.values()), self.element_size, matrix.dtype, matrix.device
+        )
 
     def basis(self, dtype: torch.dtype, device: torch.device | str | None = None) -> Float[Tensor, "a r r"]:
         """The matrices of the generators."""
-        return _basis(_entries(self), self.element_size, dtype, torch.device(device or "cpu"))
+        return basis_of(tuple(self.algebra.values()), self.element_size, dtype, device)
 
     def generators(self, dtype: torch.dtype, device: torch.device | str | None = None) -> Generators:
         """The generators as vector fields x -> A x + b on R^d: matrices A ``(a, d, d)`` and shifts b ``(a, d)``."""
@@ -264,32 +263,25 @@ class AbstractGroup(ABC):
             lifted = elements.expand(*points.shape[:-1], samples, *elements.shape[-2:])
         return Lift(lifted, orbit[..., None, :].expand(*orbit.shape[:-1], samples, orbit.shape[-1]))
 
+    def subgroup(self, generators: Iterable[str]) -> "AbstractGroup":
+        """The subgroup of some of the generators, by name. It lifts by itself: what it does not reach is the orbit.
+
+        Raises:
+            ValueError: for unknown names, or if the algebra of the named ones does not close.
+
+        Example:
+            >>> from hlieconv.groups import SE3
+            >>> vertical_gravity = SE3().subgroup(["P_x", "P_y", "L_z"])
+            >>> vertical_gravity.orbit_dimension  # the height
+            1
+        """
+        from hlieconv.groups.subgroup import subgroup
+
+        return subgroup(self, tuple(generators))
+
     def _check_dimension(self, points: Tensor) -> None:
         if points.shape[-1:] != (self.dimension,):
             raise ValueError(
                 f"points: {self.name} acts on R^{self.dimension}, expected shape (..., {self.dimension}), "
                 f"got {tuple(points.shape)}"
             )
-
-
-def _entries(group: AbstractGroup) -> tuple[Entries, ...]:
-    return tuple(group.algebra.values())
-
-
-# Constants are made once for each dtype and device (a copy to a GPU would wait for it), and outside of inference mode,
-# whose tensors autograd could not use later.
-@functools.cache
-def _basis(entries: tuple[Entries, ...], size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):
-        basis = torch.zeros(len(entries), size, size, dtype=torch.float64)
-        for matrix, nonzero in zip(basis, entries, strict=True):
-            for row, column, value in nonzero:
-                matrix[row, column] = value
-        return basis.to(device, dtype)
-
-
-@functools.cache
-def _dual(entries: tuple[Entries, ...], size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):
-        basis = _basis(entries, size, torch.float64, torch.device("cpu")).flatten(1)
-        return torch.linalg.solve(basis @ basis.mT, basis).mT.to(device, dtype)

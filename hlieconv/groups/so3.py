@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.groups.abstract import AbstractGroup, Entries
+from hlieconv.groups.abstract import AbstractGroup
+from hlieconv.groups.algebra import Entries
 from hlieconv.groups.smooth import arctangent, cosc, norm, sinc
 from hlieconv.groups.so2 import equal_angles, random_angles
 

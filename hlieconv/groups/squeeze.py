@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.groups.abstract import AbstractGroup, Entries
+from hlieconv.groups.abstract import AbstractGroup
+from hlieconv.groups.algebra import Entries
 
 
 class SQ(AbstractGroup):

@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.groups.abstract import AbstractGroup, Entries
+from hlieconv.groups.abstract import AbstractGroup
+from hlieconv.groups.algebra import Entries, axis_name
 
 
 class T(AbstractGroup):
@@ -71,8 +72,3 @@ class T(AbstractGroup):
         if len(axes) == self.dimension:
             return points
         return torch.stack([points[..., axis] for axis in axes], -1) if axes else points[..., :0]
-
-
-def axis_name(axis: int) -> str:
-    """The letter of an axis."""
-    return "xyz"[axis] if axis < 3 else str(axis)

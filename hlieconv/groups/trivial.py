@@ -3,7 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.groups.abstract import AbstractGroup, Entries
+from hlieconv.groups.abstract import AbstractGroup
+from hlieconv.groups.algebra import Entries
 
 
 class Trivial(AbstractGroup):
