@@ -1,6 +1,7 @@
 """Is a module equivariant? Measure it."""
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -117,7 +118,7 @@ def _measured(
     generator = torch.Generator().manual_seed(seed)
     if isinstance(module, nn.Module):
         module = copy.deepcopy(module).double().eval()
-    points, *inputs = (
+    here, *inputs = (
         x.double() if isinstance(x, Tensor) and x.is_floating_point() else x
         for x in (_drawn(module, group, inputs, generator) if points is None else (points, *inputs))
     )
@@ -126,18 +127,20 @@ def _measured(
         samples_along = group.stabiliser_dimension > 0 and lift is not None
     if samples_along and lift is None:
         raise ValueError(f"samples_along: expected a module with a lift, got {type(module).__name__}")
-    start = lift(points, *inputs[1:2]) if lift is not None and samples_along else points
+    start = lift(here, *inputs[1:2]) if lift is not None and samples_along else here
     y = _compared(module(start, *inputs))
     size = y.abs().max().item()
-    worst = _Measured(-1.0, size, group.identity(dtype=points.dtype, device=points.device))
+    worst = _Measured(-1.0, size, group.identity(dtype=here.dtype, device=here.device))
     for _ in range(elements):
         vector = scale * torch.randn(group.algebra_dimension, generator=generator, dtype=torch.float64)
-        g = group.exp(vector.to(points.device))
+        g = group.exp(vector.to(here.device))
         moved = start.moved(g) if isinstance(start, LiftedPoints) else group.apply(g, start)
         gap = (_compared(module(moved, *inputs)) - move(g, y)).abs().max().item()
         error = gap / size if size > 0 else gap
-        if not error <= worst.error:  # NaN is worse than anything
+        if not error <= worst.error:
             worst = _Measured(error, size, g)
+        if math.isnan(error):
+            break
     return worst
 
 
