@@ -68,8 +68,8 @@ def from_generators(
         >>> helix = from_generators([screw], dim=3, name="helix", names=["screw"])
         >>> helix.log(helix.exp(torch.tensor([10.0]))).round()  # more than one turn
         tensor([10.])
-        >>> helix.lift(torch.tensor([[1.0, 0.0, torch.pi]])).orbit.round()  # where the helix meets the plane z = 0
-        tensor([[[1., 0.]]])
+        >>> helix.lift(torch.tensor([[2.0, 2.0, torch.pi]])).orbit.round()  # where the helix meets the plane z = 0
+        tensor([[[2., 2.]]])
     """
     basis = torch.stack([torch.as_tensor(matrix, dtype=torch.float64) for matrix in matrices])
     affine = basis.shape[1:] == (dim + 1, dim + 1)

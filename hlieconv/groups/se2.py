@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hlieconv.groups.abstract import AbstractGroup
+from hlieconv.groups.affine import inverse_motion, motion, squared_distance
 from hlieconv.groups.algebra import Entries
 from hlieconv.groups.smooth import cosc, half_cotangent, sinc
 from hlieconv.groups.so2 import angle_between, equal_angles, random_angles, rotation
@@ -85,24 +86,6 @@ class SE2(AbstractGroup):
     ) -> Float[Tensor, "*batch r r"]:
         """Rotations by uniform angles."""
         return _turn(random_angles(batch, generator, dtype, device))
-
-
-def motion(turn: Float[Tensor, "*batch d d"], shift: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch r r"]:
-    """The element that turns first and then shifts, in homogeneous coordinates."""
-    d = shift.shape[-1]
-    bottom = torch.eye(d + 1, dtype=shift.dtype, device=shift.device)[d:].expand(*shift.shape[:-1], 1, d + 1)
-    return torch.cat([torch.cat([turn, shift[..., None]], -1), bottom], -2)
-
-
-def inverse_motion(g: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch r r"]:
-    """The inverse of a rotation and translation: x -> R^T (x - t)."""
-    back = g[..., :-1, :-1].mT
-    return motion(back, -(back @ g[..., :-1, -1:])[..., 0])
-
-
-def squared_distance(u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]) -> Float[Tensor, "*batch 1"]:
-    """|x - y|^2 of the points that two motions take the origin to."""
-    return (u[..., :-1, -1] - v[..., :-1, -1]).square().sum(-1, keepdim=True)
 
 
 def _turn(angle: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hlieconv.groups.abstract import AbstractGroup
+from hlieconv.groups.affine import inverse_motion, motion, squared_distance
 from hlieconv.groups.algebra import Entries
 from hlieconv.groups.rotation_quadrature import random_rotations, rotation_nodes
-from hlieconv.groups.se2 import inverse_motion, motion, squared_distance
 from hlieconv.groups.smooth import cosc, half_cotangent_rest, sinc_rest
 from hlieconv.groups.so3 import ROTATIONS, rotation_of_vector, rotation_vector, two_columns
 

@@ -104,6 +104,7 @@ def _inverse(g: Tensor) -> Tensor:
 
 
 def _positive(group: AbstractGroup, points: Tensor) -> Tensor:
-    if not bool((points > 0).all()):
+    # Not while compiling, which cannot branch on values.
+    if not torch.compiler.is_compiling() and not bool((points > 0).all()):
         raise ValueError(f"points: {group.name} acts on positive coordinates, got {points.min().item():g}")
     return points

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hlieconv.groups.abstract import AbstractGroup
+from hlieconv.groups.affine import motion
 from hlieconv.groups.algebra import Entries, axis_name
 
 
@@ -41,7 +42,8 @@ class T(AbstractGroup):
         return {f"P_{axis_name(axis)}": ((axis, self.dimension, 1.0),) for axis in self.axes}
 
     def exp(self, a: Float[Tensor, "*batch a"]) -> Float[Tensor, "*batch r r"]:
-        return self.identity(dtype=a.dtype, device=a.device) + self.hat(a)
+        turn = torch.eye(self.dimension, dtype=a.dtype, device=a.device)
+        return motion(turn.expand(*a.shape[:-1], *turn.shape), self._place(a, self.axes))
 
     def log(self, g: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch a"]:
         return self._pick(g[..., :-1, -1], self.axes)
@@ -61,14 +63,17 @@ class T(AbstractGroup):
         return self.exp(self._pick(points, self.axes)), self._pick(points, self.others)
 
     def origin(self, orbit: Float[Tensor, "*batch o"]) -> Float[Tensor, "*batch d"]:
-        columns = [
-            orbit[..., self.others.index(axis)] if axis in self.others else orbit.new_zeros(orbit.shape[:-1])
-            for axis in range(self.dimension)
-        ]
-        return torch.stack(columns, -1)
+        return self._place(orbit, self.others)
 
     def _pick(self, points: Tensor, axes: tuple[int, ...]) -> Tensor:
         # No index tensors: they would be copied to a GPU at each call.
         if len(axes) == self.dimension:
             return points
         return torch.stack([points[..., axis] for axis in axes], -1) if axes else points[..., :0]
+
+    def _place(self, values: Tensor, axes: tuple[int, ...]) -> Tensor:
+        if len(axes) == self.dimension:
+            return values
+        zero = values.new_zeros(values.shape[:-1])
+        columns = [values[..., axes.index(axis)] if axis in axes else zero for axis in range(self.dimension)]
+        return torch.stack(columns, -1)
