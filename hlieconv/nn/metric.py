@@ -15,6 +15,9 @@ COORDINATES = {"embedding": "embedding", "log": "relative", "bi_invariants": "bi
 #: Pairs for which distances are computed at a time, and the most that are kept.
 BLOCK, KEPT = 2**20, 2**26
 
+#: How far apart equal distances are set, as a fraction.
+TIE = 1e-4
+
 
 def check_coordinates(coordinates: str) -> None:
     if coordinates not in COORDINATES:
@@ -114,7 +117,12 @@ class Metric:
         if self.smooth:
             distance = squared_distance(self.group, self.coordinates, u, v).clamp(min=0).sqrt()
         else:
-            distance = self.group.distance(u.elements, v.elements, (u.orbit, v.orbit), self.alpha)
+            relation = self.group.relative(u.elements, v.elements)
+            distance = self.group.norm(relation, u.orbit - v.orbit, self.alpha)
+            if self.group.stabiliser_dimension:
+                # Samples at angles t and -t are equally far: which one is nearer must not be left to rounding.
+                uneven = torch.arange(1, relation.shape[-1] + 1, device=relation.device).to(relation).sqrt()
+                distance = distance * (1 + TIE * torch.tanh(relation @ uneven))
         if all_points.mask is None:
             return distance
         return torch.where(all_points.mask[..., None, :], distance, math.inf)

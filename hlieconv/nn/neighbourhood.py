@@ -150,6 +150,7 @@ class Neighbourhood(nn.Module):
             distances = torch.where(metric.lifted.mask.gather(-1, rows)[..., None], distances, math.inf)
         finite = distances[distances.isfinite()]
         newest = finite.kthvalue(max(1, round(self.fill * len(finite)))).values.to(self.radius.dtype)
+        newest = newest * (1 + 1e-3)  # just beyond the last of them, so that rounding does not decide
         if newest > 0:
             known = self.radius.isfinite()
             self.radius.copy_(self.radius * (newest / self.radius) ** self.momentum if known else newest)
