@@ -1,7 +1,6 @@
 """From the numbers of trajectories to the vector field that moves them: a conditioned model, or a known system."""
 
 import copy
-from collections.abc import Iterator
 
 import torch
 import xarray as xr
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from hlieconv.models import AbstractModel
 from hlieconv.training.chunks import Chunks
-from systems import AbstractVectorField
+from systems import AbstractVectorField, Variable
 from systems.schema import mask_of, variables_of
 
 
@@ -46,7 +45,8 @@ class Conditioned(nn.Module):
 class Unknowns(nn.Module):
     """A known system whose trainable parameters are unknown: what is positive stays so, what is symmetric too.
 
-    Positive parameters are trained as their logarithms, pairs of bodies by the mean of the matrix and its transpose.
+    The unknowns are one column of independent numbers, logarithms where they are positive: SOAP then learns how all of
+    them depend on each other, which the parameters of a system do much more than the weights of a network.
 
     Args:
         system: with ``trainable`` parameters: one value for all trajectories, or one a trajectory.
@@ -58,40 +58,47 @@ class Unknowns(nn.Module):
 
     def __init__(self, system: AbstractVectorField, dataset: xr.Dataset) -> None:
         super().__init__()
-        self.system = [system]  # in a list: its parameters are not trained, the free ones are
-        self.free = nn.ParameterDict()
+        self.system = [system]  # in a list: its parameters are not trained, the column is
         count, trainable = dataset.sizes["trajectory"], dict(system.named_parameters())
-        for variable in system.variables:
-            value: Tensor | None = getattr(system, variable.name)
-            if value is None:
-                continue
-            batch = value.shape[: value.ndim - len(variable.dims)]
-            if batch and batch[0] not in (1, count):
-                raise ValueError(f"{variable.name}: expected values of 1 or {count} trajectories, got {batch[0]}")
-            if variable.name in trainable:
-                start = value.detach().log() if variable.positive else value.detach()
-                self.free[variable.name] = nn.Parameter(start.clone())
-        if not self.free:
+        self.unknown = [variable for variable in system.variables if variable.name in trainable]
+        if not self.unknown:
             raise ValueError(
                 f"model: nothing to fit, give {type(system).__name__} the names of its trainable variables"
             )
+        for variable in system.variables:
+            value: Tensor | None = getattr(system, variable.name)
+            batch = () if value is None else value.shape[: value.ndim - len(variable.dims)]
+            if batch and batch[0] not in (1, count):
+                raise ValueError(f"{variable.name}: expected values of 1 or {count} trajectories, got {batch[0]}")
+        self.start = [trainable[variable.name].detach().clone() for variable in self.unknown]
+        self.independent = [_independent(*pair) for pair in zip(self.unknown, self.start, strict=True)]
+        free = [value[own] for value, own in zip(self.start, self.independent, strict=True)]
+        free = [x.log() if variable.positive else x for variable, x in zip(self.unknown, free, strict=True)]
+        self.column = nn.Parameter(torch.cat(free)[:, None])
 
-    def values(self) -> Iterator[tuple[str, Tensor]]:
-        """The physical values of the free parameters."""
-        for variable in self.system[0].variables:
-            if variable.name in self.free:
-                value = self.free[variable.name]
-                value = value.exp() if variable.positive else value
-                yield variable.name, (value + value.mT) / 2 if len(variable.dims) == 2 else value
+    def values(self) -> dict[str, Tensor]:
+        """The physical values of the unknowns."""
+        found = {}
+        pieces = self.column[:, 0].split([int(own.sum()) for own in self.independent])
+        for variable, start, own, piece in zip(self.unknown, self.start, self.independent, pieces, strict=True):
+            value = start.masked_scatter(own, piece.exp() if variable.positive else piece)
+            found[variable.name] = torch.where(own, value, value.mT) if len(variable.dims) == 2 else value
+        return found
 
     def forward(self, trajectory: Int[Tensor, " batch"]) -> AbstractVectorField:
         """The system with the present values, for these trajectories."""
         system = copy.copy(self.system[0])
-        vars(system)["_parameters"] = vars(system)["_parameters"] | dict(self.values())
+        vars(system)["_parameters"] = vars(system)["_parameters"] | self.values()
         return system.select(trajectory)
 
     @torch.no_grad()
     def write_back(self) -> None:
         """Give the system the values that were found."""
-        for name, value in self.values():
+        for name, value in self.values().items():
             getattr(self.system[0], name).copy_(value)
+
+
+def _independent(variable: Variable, value: Tensor) -> Tensor:
+    """True for the numbers that are free: of pairs, one triangle (or the one number that all pairs share)."""
+    whole = torch.ones_like(value, dtype=torch.bool)
+    return whole.triu(1) if len(variable.dims) == 2 and value.shape[-1] > 1 else whole

@@ -67,27 +67,31 @@ def fit(
         ValueError: for a setting out of range, or a dataset without the variables that the model needs.
     """
     validate(dataset)
-    count = dataset.sizes["trajectory"]
     description = describe(model)
-    chosen = settings(preset, count, description["name"], str(description["config"].get("group", "")), **changes)
-    training, validation = _split(dataset, chosen)
-    run = None
-    if path is not None:
-        run = Run(path, _configuration(description, chosen, training), overwrite=overwrite)
-        if run.done:
-            model.load_state_dict(load(path).state_dict())
-            return Fit(model, run.history(until=chosen.steps), chosen)
+    group = str(description["config"].get("group", ""))
+    chosen = settings(preset, dataset.sizes["trajectory"], description["name"], group, **changes)
+    loss = make_loss(chosen)
     target = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     model.to(target)
     bodies = (Conditioned if isinstance(model, AbstractModel) else Unknowns)(model, dataset)
-    dtype = next(bodies.parameters()).dtype
-    loss = make_loss(chosen.loss, chosen.integrator, chosen.chunk, chosen.segment)
-    if isinstance(bodies, Unknowns) and "mass" in bodies.free and isinstance(loss, ForceMatching):
+    if (
+        isinstance(bodies, Unknowns)
+        and any(variable.name == "mass" for variable in bodies.unknown)
+        and isinstance(loss, ForceMatching)
+    ):
         raise ValueError("loss: force_matching needs known masses; use rollout, one_step or multiple_shooting")
-    if isinstance(bodies, Conditioned):
-        bodies.calibrate(training.to(dtype, target))
+    chunks = _split(dataset, chosen)
     mass = variables_of(dataset, ["mass"], dtype=torch.float64)["mass"] if "mass" in dataset else None
-    seen, unseen = (loss.samples(chunks, mass).to(dtype, target) for chunks in (training, validation))
+    dtype = next(bodies.parameters()).dtype
+    seen, unseen = (loss.samples(part, mass).to(dtype, target) for part in chunks)
+    run = None
+    if path is not None:
+        run = Run(path, _configuration(model, description, chosen, chunks[0]), overwrite=overwrite)
+        if run.done:
+            model.load_state_dict(load(path).state_dict())
+            return Fit(model, run.history(until=chosen.steps), chosen)
+    if isinstance(bodies, Conditioned):
+        bodies.calibrate(chunks[0].to(dtype, target))
     history = train(
         bodies,
         lambda bodies, index: _evaluate(loss, bodies, seen.take(index)),
@@ -126,10 +130,13 @@ def _split(dataset: xr.Dataset, chosen: Settings) -> tuple[Chunks, Chunks]:
     return chunks.take(order[~kept][: chosen.steps * chosen.batch]), chunks.take(order[kept][:VALIDATION_CHUNKS])
 
 
-def _configuration(description: dict[str, Any], chosen: Settings, training: Chunks) -> dict[str, Any]:
+def _configuration(
+    model: nn.Module, description: dict[str, Any], chosen: Settings, training: Chunks
+) -> dict[str, dict[str, Any]]:
     digest = hashlib.sha256()
-    for tensor in training:
-        digest.update(tensor.numpy().tobytes())
+    known = () if isinstance(model, AbstractModel) else model.state_dict().values()
+    for tensor in (*training, *known):
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
     data = {"chunks": len(training.trajectory), "sha256": digest.hexdigest()}
     versions = {name: importlib.metadata.version(name) for name in ("hlieconv", "torch")}
     return {"model": description, "settings": asdict(chosen), "data": data, "versions": versions}

@@ -159,12 +159,15 @@ class _State:
         """One step of the optimiser."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        self.optimiser.zero_grad(set_to_none=True)
-        value = loss(self.model, batch)
-        value.backward()
-        self.optimiser.step()
+
+        def evaluate() -> Any:  # a tensor, where torch declares a float
+            self.optimiser.zero_grad(set_to_none=True)
+            value = loss(self.model, batch)
+            value.backward()
+            return value.detach()
+
+        self.loss += self.optimiser.step(evaluate)
         self.average.update(self.step)
-        self.loss += value.detach()
         self.step += 1
 
     def mean_loss(self) -> float:

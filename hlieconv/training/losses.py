@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hlieconv.training.chunks import Chunks
 from hlieconv.training.interpolant import hermite, nodes
+from hlieconv.training.settings import Settings
 from systems import AbstractNewtonian, AbstractVectorField, PhaseSpace, integrators
 from systems.integrators import INTEGRATORS, AbstractIntegrator
 
@@ -99,7 +100,7 @@ class ForceMatching(AbstractLoss[Derivatives]):
     def samples(self, chunks: Chunks, mass: Float[Tensor, "trajectory n"] | None) -> Derivatives:
         if mass is None:
             raise ValueError("loss: force_matching needs the variable mass; use rollout, one_step or multiple_shooting")
-        m = mass[chunks.trajectory][..., None]
+        m = torch.where(mass > 0, mass, 1)[chunks.trajectory][..., None]  # 0 where there is no body
         path = torch.trapezoid(chunks.p / m, chunks.times[..., None, None], dim=0)
         if (path - (chunks.q[-1] - chunks.q[0])).norm() > 0.3 * path.norm():
             raise ValueError("loss: force_matching needs p = mass dq/dt; use rollout, one_step or multiple_shooting")
@@ -124,9 +125,16 @@ def mean_square(error: Float[Tensor, "*batch n d"], mask: Tensor | None) -> Floa
     return torch.where(real, error, 0).square().sum() / (real.sum() * error.shape[-1])
 
 
-def make_loss(name: str, integrator: str, chunk: int, segment: int) -> AbstractLoss:
-    """The loss of a name in `settings.LOSSES`, for chunks of so many points."""
-    if name == "force_matching":
+def make_loss(settings: Settings) -> AbstractLoss:
+    """The loss that the settings name.
+
+    Raises:
+        ValueError: if there is no such integrator, or the integrator has no step to choose.
+    """
+    if settings.loss == "force_matching":
         return ForceMatching()
-    steps = {"rollout": chunk - 1, "one_step": 1, "multiple_shooting": segment}[name]
-    return Shooting(getattr(integrators, INTEGRATORS[integrator].partition(":")[2])(), steps)
+    if settings.integrator not in INTEGRATORS:
+        raise ValueError(f"integrator: expected one of {', '.join(INTEGRATORS)}, got {settings.integrator!r}")
+    kind = getattr(integrators, INTEGRATORS[settings.integrator].partition(":")[2])
+    lengths = {"rollout": settings.chunk - 1, "one_step": 1, "multiple_shooting": settings.segment}
+    return Shooting(kind(step=settings.step) if settings.step else kind(), lengths[settings.loss])

@@ -22,8 +22,18 @@ def soap(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.opti
     return SOAP(parameters, lr=learning_rate, betas=(0.95, 0.95), weight_decay=0.0, max_precondition_dim=2048)
 
 
+def lbfgs(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
+    """L-BFGS with a line search (Nocedal and Wright 2006, chapter 7), up to 20 evaluations a step.
+
+    For few unknowns and batches that hold all data: the parameters of a known system, to round-off.
+    """
+    return torch.optim.LBFGS(
+        parameters, lr=learning_rate, line_search_fn="strong_wolfe", tolerance_grad=0.0, tolerance_change=0.0
+    )
+
+
 #: Every optimiser by its name on the command line (settings.py lists the names).
-OPTIMISERS = {"adam": adam, "soap": soap}
+OPTIMISERS = {"adam": adam, "soap": soap, "lbfgs": lbfgs}
 
 
 def cosine(step: int, steps: int, warmup: float = 0.0) -> float:

@@ -17,9 +17,9 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import nn
 
-from hlieconv.models import MODELS
+from hlieconv.models import MODELS, AbstractModel
 from hlieconv.training.checkpoint import restore, save, write_atomically
-from systems import SYSTEMS
+from systems import SYSTEMS, AbstractVectorField
 
 CONFIG, METRICS, CHECKPOINT, MODEL = "config.json", "metrics.jsonl", "checkpoint.safetensors", "model.safetensors"
 
@@ -41,17 +41,17 @@ class Run:
         self.path = Path(path)
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{path}: expected a folder, found a file")
-        files = [self.path / name for name in (MODEL, CHECKPOINT, METRICS, CONFIG)]
-        if overwrite:
-            for file in files:
-                file.unlink(missing_ok=True)
-        elif (self.path / CONFIG).exists():
+        file = self.path / CONFIG
+        if file.exists() and overwrite:
+            for name in (MODEL, CHECKPOINT, METRICS, CONFIG):  # the configuration last: without it this is no run
+                (self.path / name).unlink(missing_ok=True)
+        elif file.exists():
             _check_same(self.path, read_config(self.path), json.loads(json.dumps(config)))
         elif self.path.exists() and any(self.path.iterdir()):
             raise ValueError(f"{path}: expected a run or an empty folder, found other files")
         self.path.mkdir(parents=True, exist_ok=True)
-        if not (self.path / CONFIG).exists():
-            write_atomically(self.path / CONFIG, json.dumps(config, indent=2).encode() + b"\n")
+        if not file.exists():
+            write_atomically(file, json.dumps(config, indent=2).encode() + b"\n")
 
     @property
     def done(self) -> bool:
@@ -84,52 +84,55 @@ class Run:
 
 
 def describe(model: nn.Module) -> dict[str, Any]:
-    """How to build a model again: its name in `MODELS` (or its import path) and its constructor's arguments.
+    """How to build a model again: its registered name (or its import path) and its constructor's arguments.
 
     Raises:
-        ValueError: if its class cannot be found again or an argument is not a JSON value.
+        ValueError: if an argument is not a JSON value.
     """
     own = f"{type(model).__module__}:{type(model).__qualname__}"
     name = next((name for name, target in (MODELS | SYSTEMS).items() if target == own), own)
-    config = model.config if hasattr(model, "config") else {}
+    if isinstance(model, AbstractVectorField):  # its values are in its state
+        config = {"trainable": [name for name, _ in model.named_parameters()]}
+    else:
+        config = model.config if isinstance(model, AbstractModel) else {}
     try:
         json.dumps(config)
     except TypeError as error:
-        raise ValueError(f"{own}.config: expected JSON values ({error})") from error
+        raise ValueError(f"model: expected JSON values in the config of {own} ({error})") from error
     return {"name": name, "config": config}
-
-
-def build(description: dict[str, Any]) -> nn.Module:
-    """The model of a `describe`, with fresh weights.
-
-    Raises:
-        ValueError: if its class, or a group of the user's that it names, cannot be imported.
-    """
-    name: str = description["name"]
-    target = (MODELS | SYSTEMS).get(name, name)
-    try:
-        kind = pkgutil.resolve_name(target)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"model {target}: cannot be imported ({error}); is its folder on PYTHONPATH?") from error
-    return kind(**description["config"])
 
 
 def load(path: str | Path, device: str = "cpu") -> nn.Module:
     """The trained model of a run.
 
     Raises:
-        ValueError: if the folder holds no finished run, a file is corrupt, or the model's class cannot be imported.
+        ValueError: if the folder holds no finished run, a file is corrupt, or the class of the model, or of something
+            in its configuration, cannot be imported.
     """
     path = Path(path)
-    model = build(read_config(path)["model"])
+    description = read_config(path)["model"]
     file = path / MODEL
     if not file.exists():
         raise ValueError(f"{path}: the training is not finished (no {MODEL}); the same fit command goes on with it")
     try:
-        model.load_state_dict(safetensors.torch.load_file(file))
-    except (SafetensorError, OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{file}: not the weights of this model ({reason})") from error
+        tensors = safetensors.torch.load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{file}: cannot be read ({error})") from error
+    name: str = description["name"]
+    target = (MODELS | SYSTEMS).get(name, name)
+    try:
+        kind = pkgutil.resolve_name(target)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"model {target}: cannot be imported ({error}); is its folder on PYTHONPATH?") from error
+    try:
+        if issubclass(kind, AbstractVectorField):
+            model = kind(**tensors, **description["config"])
+        else:
+            model = kind(**description["config"])
+            model.load_state_dict(tensors)
+    except (RuntimeError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{file}: does not fit {target} with the arguments of {CONFIG} ({reason})") from error
     return model.to(device).eval()
 
 

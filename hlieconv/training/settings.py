@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 LOSSES = ("force_matching", "rollout", "one_step", "multiple_shooting")
-OPTIMISERS = ("soap", "adam")
+OPTIMISERS = ("soap", "adam", "lbfgs")
 
 
 def _option(default: Any, text: str, choices: tuple[str, ...] | None = None) -> Any:
@@ -21,11 +21,12 @@ class Settings:
     """
 
     loss: str = _option("force_matching", "what is minimised", LOSSES)
-    integrator: str = _option("rk4", "the integrator of the shooting losses, one step between two points")
+    integrator: str = _option("rk4", "what solves the equations in the shooting losses")
+    step: float = _option(0.0, "the integrator's longest step, in seconds; 0 takes one step from point to point")
     segment: int = _option(2, "multiple_shooting: steps from one restart to the next")
     chunk: int = _option(5, "consecutive points in a chunk")
     chunks: int = _option(0, "random chunks taken from each trajectory; 0 takes all of them, end to end")
-    optimiser: str = _option("soap", "soap or adam", OPTIMISERS)
+    optimiser: str = _option("soap", "soap, adam, or lbfgs for few unknowns and whole batches", OPTIMISERS)
     learning_rate: float = _option(3e-3, "the first learning rate; it falls to zero by a cosine")
     batch: int = _option(64, "chunks in a batch")
     steps: int = _option(3000, "updates of the weights")
@@ -35,6 +36,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         ranges = {
+            "step": (0.0, math.inf),
             "segment": (1, math.inf),
             "chunk": (2, math.inf),
             "chunks": (0, math.inf),
@@ -50,11 +52,10 @@ class Settings:
             if choices and value not in choices:
                 raise ValueError(f"{option.name}: expected one of {', '.join(choices)}, got {value!r}")
             if option.name in ranges:
-                low, high = ranges[option.name]
-                if not isinstance(value, int | float) or not low <= value <= high:
-                    raise ValueError(f"{option.name}: expected a number from {low} to {high}, got {value!r}")
-                if option.type == "int" or (option.type is int and value != int(value)):
-                    raise ValueError(f"{option.name}: expected a whole number, got {value!r}")
+                (low, high), whole = ranges[option.name], isinstance(option.default, int)
+                if not isinstance(value, int if whole else int | float) or not low <= value <= high:
+                    kind = "a whole number" if whole else "a number"
+                    raise ValueError(f"{option.name}: expected {kind} from {low} to {high}, got {value!r}")
 
 
 def best(trajectories: int, model: str = "", group: str = "") -> Settings:

@@ -40,7 +40,7 @@ class Small(AbstractModel):
     def __init__(self, width=8, dtype="float64"):
         super().__init__()
         self.width, self.dtype = width, dtype
-        layers = nn.Linear(2, width), nn.Dropout(0.1), nn.Tanh(), nn.Linear(width, 1)
+        layers = nn.Linear(2, width), nn.Tanh(), nn.Linear(width, 1)
         self.network = nn.Sequential(*layers).to(getattr(torch, dtype))
 
     def condition(self, features, mask=None):

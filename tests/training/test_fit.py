@@ -1,14 +1,190 @@
 """fit: the recipe end to end, on networks of a few weights."""
 
+import json
+from dataclasses import asdict
+
 import pytest
-from small import small, springs
+import torch
+from small import Small, small, springs
 
-from hlieconv.training import fit
+from hlieconv.training import fit, load
+from hlieconv.training.settings import Settings, settings
+
+DATA = springs()[1]
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "soap"])
-def test_the_loss_falls(optimiser):
-    _, data = springs()
-    history = fit(small(), data, optimiser=optimiser, steps=300, learning_rate=3e-2, progress=False).history
+def quick(model, data=DATA, **changes):
+    changes = {"optimiser": "adam", "steps": 40, "learning_rate": 1e-2} | changes
+    return fit(model, data, progress=False, **changes)
+
+
+def assert_same_bits(model, other):
+    for (name, a), b in zip(model.state_dict().items(), other.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+
+
+@pytest.mark.parametrize(("optimiser", "learning_rate"), [("adam", 3e-2), ("soap", 1e-1)])
+def test_the_loss_falls(optimiser, learning_rate, dtype):
+    model = small(dtype=str(dtype).removeprefix("torch."))
+    history = quick(model, optimiser=optimiser, steps=300, learning_rate=learning_rate, validation=0.25).history
     assert history[-1]["loss"] < 0.5 * history[0]["loss"]
+    assert history[-1]["validation"] < 0.5 * history[0]["validation"]
     assert history[-1]["step"] == 300
+
+
+def test_masked_bodies_train_nothing():
+    """A masked body may hold anything, in the data too."""
+    _, data = springs(bodies=(2, 4))
+    other = data.copy(deep=True)
+    for name in ("q", "p", "mass", "stiffness"):
+        other[name] = other[name].fillna(7.0)
+    first, second = quick(small(), data), quick(small(), other)
+    assert first.history[-1]["loss"] == second.history[-1]["loss"]
+    assert_same_bits(first.model, second.model)
+
+
+def test_a_run_is_done_once(tmp_path):
+    first = quick(small(), path=tmp_path / "run")
+    again = quick(small(seed=1), path=tmp_path / "run")
+    assert again.history == first.history
+    for model in (again.model, load(tmp_path / "run")):
+        assert isinstance(model, Small)
+        assert model.width == 8
+        assert_same_bits(first.model, model)
+    assert {file.name for file in (tmp_path / "run").iterdir()} == {
+        "config.json",
+        "metrics.jsonl",
+        "model.safetensors",
+    }
+
+
+def test_a_stopped_fit_goes_on_with_the_same_bits(tmp_path, monkeypatch):
+    whole = quick(small(), checkpoint_steps=10)
+    with monkeypatch.context() as patch:
+        forward, calls = Small.condition, iter(range(25))
+        patch.setattr(Small, "condition", lambda *args: forward(*args) if next(calls, None) is not None else 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            quick(small(), path=tmp_path, checkpoint_steps=10)
+    resumed = quick(small(seed=1), path=tmp_path, checkpoint_steps=10)
+    assert_same_bits(whole.model, resumed.model)
+
+
+def test_another_run_is_not_overwritten_by_accident(tmp_path):
+    quick(small(), path=tmp_path)
+    for changes, words in [
+        ({"learning_rate": 2e-2}, "learning_rate was 0.01, is 0.02"),
+        ({"seed": 1}, "seed was 0, is 1"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            quick(small(), path=tmp_path, **changes)
+    with pytest.raises(ValueError, match="sha256"):
+        quick(small(), springs(points=5)[1], path=tmp_path)
+    quick(small(), path=tmp_path, seed=1, overwrite=True)
+    assert json.loads((tmp_path / "config.json").read_text())["settings"]["seed"] == 1
+
+
+def test_a_folder_with_other_things_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("unsaved")
+    with pytest.raises(ValueError, match="found other files"):
+        quick(small(), path=tmp_path, overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("damage", [b"", b"{}", "half"])
+def test_a_damaged_run_is_named(tmp_path, name, damage):
+    quick(small(), path=tmp_path)
+    file = tmp_path / name
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2] if damage == "half" else damage)
+    with pytest.raises(ValueError, match=name.replace(".", r"\.")):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", "half"])
+def test_a_damaged_checkpoint_is_named(tmp_path, damage):
+    with pytest.raises(ZeroDivisionError):
+        quick(Broken(10), path=tmp_path, checkpoint_steps=5)
+    file = tmp_path / "checkpoint.safetensors"
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2] if damage == "half" else damage)
+    with pytest.raises(ValueError, match=r"checkpoint\.safetensors: not a readable checkpoint"):
+        quick(Broken(10), path=tmp_path, checkpoint_steps=5)
+
+
+class Broken(Small):
+    """A model that fails after so many conditionings."""
+
+    def __init__(self, after):
+        super().__init__()
+        self.after, self.count = after, 0
+
+    def condition(self, features, mask=None):
+        self.count += 1
+        return super().condition(features, mask) if self.count <= self.after else 1 / 0
+
+
+def test_a_run_that_is_not_finished_says_so(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        quick(Broken(3), path=tmp_path)
+    with pytest.raises(ValueError, match="not finished"):
+        load(tmp_path)
+    with pytest.raises(ValueError, match="not a run"):
+        load(tmp_path / "nowhere")
+
+
+def test_a_model_that_cannot_be_imported_is_named(tmp_path):
+    quick(small(), path=tmp_path)
+    file = tmp_path / "config.json"
+    file.write_text(file.read_text().replace("small:Small", "their_module:Model"))
+    with pytest.raises(ValueError, match="their_module:Model: cannot be imported"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"loss": "magic"}, "loss: expected one of force_matching, rollout"),
+        ({"optimiser": "sgd"}, "optimiser: expected one of soap, adam"),
+        ({"preset": "worst"}, "preset: expected one of best, paper"),
+        ({"steps": 0}, "steps: expected a whole number from 1"),
+        ({"validation": 1.0}, "validation: expected a number from 0.0 to 0.9"),
+        ({"learning_rate": float("nan")}, "learning_rate: expected a number"),
+        ({"chunk": 10}, "chunk: expected at most the 9 points"),
+        ({"width": 3}, "no setting width: its settings are loss"),
+    ],
+)
+def test_bad_settings_are_named(changes, words):
+    with pytest.raises(ValueError, match=words):
+        quick(small(), **changes)
+
+
+def test_bad_data_are_named():
+    with pytest.raises(ValueError, match="missing stiffness"):
+        quick(small(), DATA.drop_vars("stiffness"))
+    with pytest.raises(ValueError, match="q: expected a variable"):
+        quick(small(), DATA.drop_vars("q"))
+    gaps = DATA.copy(deep=True)
+    gaps.q[:, ::4] = float("nan")
+    with pytest.raises(ValueError, match="without a gap"):
+        quick(small(), gaps)
+
+
+def test_the_paper_preset_is_the_paper():
+    expected = {
+        "loss": "rollout",
+        "integrator": "rk4",
+        "chunk": 5,
+        "chunks": 1,
+        "optimiser": "adam",
+        "learning_rate": 1e-3,
+        "batch": 200,
+        "weight_average": 0.0,
+    }
+    assert expected.items() <= asdict(settings("paper", 3000, "hlieconv", "T2")).items()
+    assert settings("paper", 3000).steps == 58 * 15  # sqrt(1e7 / 3000) epochs of 3000 / 200 steps
+    assert settings("paper", 96000).steps == 10 * 480
+    assert (settings("paper", 10).steps, settings("paper", 10).batch) == (1000, 10)
+    assert settings("paper", 3000, "hlieconv", "SO2").learning_rate == 3e-4
+    assert settings("paper", 3000, "hfc").learning_rate == 1e-2
+    assert settings("paper", 3000, steps=5).steps == 5
+    assert settings("best", 3000) == Settings()

@@ -1,0 +1,147 @@
+"""The losses: zero for the field that made the data, and with the derivatives that they should have."""
+
+import pytest
+import torch
+from small import small, springs
+
+from hlieconv.training import fit
+from hlieconv.training.chunks import chunks_of
+from hlieconv.training.fitting import Conditioned
+from hlieconv.training.losses import ForceMatching, Shooting, make_loss
+from hlieconv.training.settings import LOSSES, Settings
+from systems import AbstractHamiltonian, PhaseSpace, Springs
+from systems.integrators import RK4, Leapfrog
+from systems.schema import to_dataset, variables_of
+
+SPACING = 5 / 499  # the paper's
+
+
+class General(AbstractHamiltonian):
+    """The same Hamiltonian as a Newtonian one, without the knowledge that it is one."""
+
+    def __init__(self, system):
+        super().__init__(mask=system.mask)
+        self.system = system
+
+    def energy(self, state):
+        return self.system.energy(state)
+
+
+def masses(data):
+    return variables_of(data, ["mass"], dtype=torch.float64)["mass"]
+
+
+def test_forces_of_the_chunks_are_those_of_the_system():
+    """Error of the interpolant's acceleration: far below the 8e-8 of random nodes, relative to a force of 22."""
+    system, data = springs(count=100, points=9, spacing=SPACING, bodies=6)
+    samples = ForceMatching().samples(chunks_of(data, 5), masses(data))
+    field = system.select(samples.trajectory)
+    assert ForceMatching()(field, samples).sqrt() < 1e-9 * samples.force.square().mean().sqrt()
+    assert ForceMatching()(General(field), samples).sqrt() < 1e-9 * samples.force.square().mean().sqrt()
+    assert torch.allclose(samples.velocity, samples.p / field.mass[..., None])
+
+
+def test_forces_of_three_points_are_worse():
+    """Degree 5 instead of 9: the bound above can fail."""
+    system, data = springs(count=100, points=9, spacing=SPACING, bodies=6)
+    samples = ForceMatching().samples(chunks_of(data, 3), masses(data))
+    assert ForceMatching()(system.select(samples.trajectory), samples).sqrt() > 1e-6
+
+
+def test_forces_of_masked_bodies_do_not_count():
+    system, data = springs(bodies=(2, 4))
+    samples = ForceMatching().samples(chunks_of(data, 5), masses(data))
+    field = system.select(samples.trajectory)
+    assert ForceMatching()(field, samples) < 1e-14
+    spoiled = samples._replace(force=torch.where(field.mask[..., None], samples.force, 1e6))
+    assert ForceMatching()(field, spoiled) == ForceMatching()(field, samples)
+
+
+@pytest.mark.parametrize(("integrator", "order"), [(RK4(), 4), (Leapfrog(), 2)])
+@pytest.mark.parametrize("segment", [1, 2, 4])
+def test_shooting_sees_the_error_of_the_integrator(integrator, order, segment):
+    """The true system's loss is the square of the integrator's error, h^(2 order) over a fixed time."""
+    errors = []
+    for spacing in (0.02, 0.01):
+        system, data = springs(points=5, spacing=spacing)
+        chunks = chunks_of(data, 5)
+        errors.append(Shooting(integrator, segment)(system.select(chunks.trajectory), chunks).sqrt())
+    ratio = 2 ** (order + 1)  # over a number of steps: one order more
+    assert ratio / 1.5 < errors[0] / errors[1] < ratio * 1.5
+
+
+@pytest.mark.parametrize("segment", [1, 2, 4])
+def test_segments_in_parallel_are_segments_one_by_one(segment):
+    _, data = springs(points=9, bodies=(2, 4))
+    data["time"] = data.time**1.5  # uneven
+    chunks, field = chunks_of(data, 5), Conditioned(small(), data)
+    chunks = chunks.take(torch.tensor([3, 12, 1]))
+    field = field(chunks.trajectory)
+    squares = []
+    for start in range(0, 4, segment):
+        times, q, p = (x[start : start + segment + 1] for x in chunks[1:])
+        predicted = RK4().integrate(field, PhaseSpace(q[0], p[0]), times - times[0])
+        squares += [*(predicted.q - q).square(), *(predicted.p - p).square()]
+    squares = torch.stack(squares)
+    expected = squares.sum() / (field.mask.sum() * 2 * len(squares))
+    assert torch.allclose(Shooting(RK4(), segment)(field, chunks), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_gradients(loss):
+    model, (_, data) = small(width=3), springs(count=3, points=5)
+    loss = make_loss(Settings(loss=loss))
+    samples = loss.samples(chunks_of(data, 5), masses(data))
+    bodies = Conditioned(model, data)
+    assert torch.autograd.gradcheck(lambda *_: loss(bodies(samples.trajectory), samples), tuple(model.parameters()))
+
+
+def test_a_segment_divides_the_chunk():
+    with pytest.raises(ValueError, match="segment: expected a divisor of the chunk's 4 steps, got 3"):
+        fit(small(), springs()[1], loss="multiple_shooting", segment=3, path=None)
+
+
+def test_force_matching_says_what_it_needs():
+    _, data = springs()
+    chunks = chunks_of(data, 5)
+    with pytest.raises(ValueError, match="needs the variable mass"):
+        ForceMatching().samples(chunks, None)
+    with pytest.raises(ValueError, match="needs p = mass dq/dt"):
+        ForceMatching().samples(chunks, 2 * masses(data))
+
+
+def test_chunks_follow_each_other_from_end_to_end():
+    _, data = springs(count=3, points=11)
+    chunks = chunks_of(data, 5)
+    assert chunks.trajectory.tolist() == [0, 1, 2, 0, 1, 2]
+    assert torch.equal(chunks.q[-1, :3], chunks.q[0, 3:])
+    assert torch.equal(chunks.q[:, 1], torch.tensor(data.q.values[1, :5]))
+    assert torch.equal(chunks.times[:, 4], torch.tensor(data.time.values[4:9]))
+
+
+def test_random_chunks_are_one_a_trajectory():
+    _, data = springs(count=40, points=11)
+    chunks = chunks_of(data, 5, per_trajectory=1, seed=0)
+    assert chunks.trajectory.tolist() == list(range(40))
+    starts = torch.round(chunks.times[0] / 0.01)
+    assert set(starts.tolist()) == set(range(7))
+    assert torch.equal(chunks.q, chunks_of(data, 5, 1, seed=0).q)
+    assert not torch.equal(chunks.q, chunks_of(data, 5, 1, seed=1).q)
+
+
+def test_chunks_with_gaps_are_left_out():
+    _, data = springs(count=2, points=9)
+    data.q[1, 6] = float("nan")
+    assert chunks_of(data, 5).trajectory.tolist() == [0, 1, 0]
+
+
+def test_trajectories_may_have_their_own_times():
+    system, state = Springs.sample(3, seed=0, bodies=3)
+    times = torch.linspace(0, 0.05, 5, dtype=torch.float64)[:, None] * torch.tensor([1.0, 1.5, 2.0]) + 7.0
+    data = to_dataset(system.closed_form(state, times), times, field=system)
+    chunks = chunks_of(data, 5)
+    assert torch.equal(chunks.times, times)
+    assert Shooting(RK4(), 4)(system, chunks) < 1e-10
+    assert (
+        ForceMatching()(system.select(torch.arange(3).repeat(8)), ForceMatching().samples(chunks, system.mass)) < 1e-15
+    )
