@@ -16,10 +16,10 @@ from systems.phase_space import PhaseSpace
 
 
 def two_body_flow(
-    mass: Float[Tensor, "*batch 2"],
-    coupling: Float[Tensor, "*batch"],
+    mass: Float[Tensor, "*#batch 2"],
+    coupling: Float[Tensor, "*#batch"],
     state: PhaseSpace,
-    times: Float[Tensor, " time *batch"],
+    times: Float[Tensor, " time *times"],
 ) -> PhaseSpace:
     """Two bodies with V = coupling / |q_1 - q_2|: their centre moves uniformly, their distance solves Kepler's problem.
 
@@ -82,7 +82,10 @@ def stumpff(z: Float[Tensor, "*shape"]) -> tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def kepler_step(
-    q: Float[Tensor, "*batch d"], v: Float[Tensor, "*batch d"], mu: Float[Tensor, "*batch"], t: Float[Tensor, "*times"]
+    q: Float[Tensor, "*#batch d"],
+    v: Float[Tensor, "*#batch d"],
+    mu: Float[Tensor, "*#batch"],
+    t: Float[Tensor, "*times"],
 ) -> tuple[Float[Tensor, "*both d"], Float[Tensor, "*both d"]]:
     """How position and velocity change in the time t under q'' = -mu q / |q|^3.
 
@@ -109,24 +112,30 @@ def kepler_step(
     r0, rv = torch.linalg.vector_norm(q, dim=-1), (q * v).sum(-1)
     beta = 2 * mu / r0 - v.square().sum(-1)
     t = t - _whole_periods(t, r0, beta, mu) * _period(r0, beta, mu)
-    with torch.no_grad():
-        spin = r0 * torch.linalg.vector_norm(v - (rv / r0.square())[..., None] * q, dim=-1)
-        s = _anomaly(t, r0, rv, beta, mu, spin)
-    # A Newton step squares the error of s as a function of the orbit: two carry three derivatives through. Their value
-    # polishes s on an ellipse; on a long hyperbola the terms would cancel, and only the derivatives are wanted.
+    s = _anomaly(*(x.detach() for x in (t, q, v, r0, rv, beta, mu)))
+
+    def move(s: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """At s: the change of position and of velocity, how late it is there (0 if unsure), and the distance."""
+        _, g1, g2, g3 = _stumpff_powers(s, beta)
+        outwards, along, pulled = r0 * g1, rv * g2, mu * g3
+        # Of the two forms of Gauss's g, the one that cancels less; f stands here less one: t = 0 changes nothing.
+        sizes = outwards.abs() + along.abs()
+        g = torch.where(sizes < t.abs() + pulled.abs(), outwards + along, t - pulled)
+        change = (-mu * g2 / r0)[..., None] * q + g[..., None] * v
+        late = outwards + along + pulled - t
+        # Past the periapsis of a hyperbola the terms grow and cancel: then s is better as it is.
+        exact = (beta > 0) | (sizes + pulled.abs() < 4 * t.abs())
+        late = torch.where(exact, late, late - late.detach())
+        r = torch.linalg.vector_norm(q + change, dim=-1).clamp(min=torch.finfo(q.dtype).tiny)
+        kick = (-mu / r)[..., None] * ((g1 / r0)[..., None] * q + g2[..., None] * v)
+        return change, kick, late, r
+
+    # A Newton step squares the error of s as a function of the orbit: two carry three derivatives through.
     for _ in range(2):
-        g0, g1, g2, g3 = _stumpff_powers(s, beta)
-        late = r0 * g1 + rv * g2 + mu * g3 - t
-        late = torch.where(beta > 0, late, late - late.detach())
-        s = s - late / (r0 * g0 + rv * g1 + mu * g2)
-    _, g1, g2, g3 = _stumpff_powers(s, beta)
-    # Gauss's f and the derivative of his g stand here less one, so that t = 0 changes nothing. Of the two forms of g,
-    # the one that cancels less.
-    terms, other_terms = (r0 * g1).abs() + (rv * g2).abs(), t.abs() + (mu * g3).abs()
-    g = torch.where(terms < other_terms, r0 * g1 + rv * g2, t - mu * g3)
-    change = (-mu * g2 / r0)[..., None] * q + g[..., None] * v
-    r = torch.linalg.vector_norm(q + change, dim=-1)
-    return change, (-mu / r)[..., None] * ((g1 / r0)[..., None] * q + g2[..., None] * v)
+        _, _, late, r = move(s)
+        s = s - late / r
+    change, kick, _, _ = move(s)
+    return change, kick
 
 
 def _stumpff_powers(s: Tensor, beta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -146,12 +155,13 @@ def _whole_periods(t: Tensor, r0: Tensor, beta: Tensor, mu: Tensor) -> Tensor:
     return torch.where(period > 0, (t.detach() / torch.where(period > 0, period, 1)).round(), 0)
 
 
-def _anomaly(t: Tensor, r0: Tensor, rv: Tensor, beta: Tensor, mu: Tensor, spin: Tensor) -> Tensor:
+def _anomaly(t: Tensor, q: Tensor, v: Tensor, r0: Tensor, rv: Tensor, beta: Tensor, mu: Tensor) -> Tensor:
     """The universal anomaly at t, from Kepler's equation about the periapsis: t + t0 = nearest s + kappa G3(s).
 
     There, all terms are positive: the root of the cubic that starts the series is close (within 16 % on an ellipse;
     on a hyperbola after one fixed-point step), and two steps of fourth order reach round-off.
     """
+    spin = r0 * torch.linalg.vector_norm(v - (rv / r0.square())[..., None] * q, dim=-1)
     eps, tiny = torch.finfo(beta.dtype).eps, torch.finfo(beta.dtype).tiny
     root = beta.abs().sqrt().clamp(min=tiny**0.5)
     ellipse = beta > 0

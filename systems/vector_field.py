@@ -71,7 +71,9 @@ class AbstractVectorField(nn.Module, ABC):
         values = {name: value for name, value in values.items() if value is not None}
         _check_names(type(self).__name__, declared, values, trainable)
         self.register_buffer("mask", mask)
-        for name, tensor in _same_dtype(values).items():
+        given = {name: _with_own_dims(declared[name], value) for name, value in _same_dtype(values).items()}
+        _check_shapes(declared, given, mask)
+        for name, tensor in given.items():
             checked = _validated(declared[name], tensor, mask)
             if name in trainable:
                 self.register_parameter(name, nn.Parameter(checked.clone()))
@@ -80,7 +82,6 @@ class AbstractVectorField(nn.Module, ABC):
         for name in declared.keys() - values.keys():
             self.register_buffer(name, None)
         self.variables = tuple(variable for variable in self.variables if variable.name in values)
-        _check_shapes(self.variables, self.values, mask)
 
     @property
     def conserved(self) -> tuple[str, ...]:
@@ -201,21 +202,6 @@ def _check_names(owner: str, declared: dict[str, Variable], values: Iterable[str
         raise ValueError(f"trainable: expected variables that are given, got {', '.join(absent)}")
 
 
-def _check_shapes(variables: Iterable[Variable], values: dict[str, Tensor], mask: Tensor | None) -> None:
-    """All values belong to one batch of one number of bodies, or are shared."""
-    batch, bodies = torch.Size(), 1
-    shapes = [(variable.name, values[variable.name].shape, len(variable.dims)) for variable in variables]
-    for name, shape, own in shapes if mask is None else [("mask", mask.shape, 1), *shapes]:
-        if own and bodies not in (shape[-1], 1) and shape[-1] != 1:
-            raise ValueError(f"{name}: expected {bodies} bodies like its neighbours, got {shape[-1]}")
-        bodies = max(bodies, shape[-1]) if own else bodies
-        try:
-            batch = torch.broadcast_shapes(batch, shape[: len(shape) - own])
-        except RuntimeError:
-            expected = ", ".join(map(str, batch))
-            raise ValueError(f"{name}: expected a batch ({expected}) like its neighbours, got {tuple(shape)}") from None
-
-
 def _same_dtype(values: dict[str, Any]) -> dict[str, Tensor]:
     """Numbers and arrays become tensors of the dtype and device of the tensors beside them."""
     like = next((v for v in values.values() if isinstance(v, Tensor) and v.is_floating_point()), None)
@@ -230,17 +216,39 @@ def _same_dtype(values: dict[str, Any]) -> dict[str, Tensor]:
     return {name: tensor.to(like.device) for name, tensor in tensors.items()}
 
 
-def _validated(variable: Variable, value: Tensor, mask: Tensor | None) -> Tensor:
-    """The value with its own dims present, harmless where masked; a ValueError if it cannot be used."""
+def _with_own_dims(variable: Variable, value: Tensor) -> Tensor:
+    """The value with dims of size 1 if it is one number; a ValueError if it lacks dims."""
     own = len(variable.dims)
     if value.ndim == 0:
         value = value.expand((1,) * own).clone()
     if value.ndim < own:
-        raise ValueError(
-            f"{variable.name}: expected shape (*batch, {', '.join(variable.dims)}), got {tuple(value.shape)}"
-        )
+        expected = f"(*batch, {', '.join(variable.dims)})"
+        raise ValueError(f"{variable.name}: expected shape {expected}, got {tuple(value.shape)}")
     if own == 2 and value.shape[-1] != value.shape[-2]:
         raise ValueError(f"{variable.name}: expected a square matrix a pair of bodies, got {tuple(value.shape)}")
+    return value
+
+
+def _check_shapes(declared: dict[str, Variable], values: dict[str, Tensor], mask: Tensor | None) -> None:
+    """A ValueError unless all values belong to one batch of one number of bodies, or are shared."""
+    shapes = {name: (value.shape, len(declared[name].dims)) for name, value in values.items()}
+    if mask is not None:
+        shapes = {"mask": (mask.shape, 1), **shapes}
+    batch, bodies = torch.Size(), 1
+    for name, (shape, own) in shapes.items():
+        if own:
+            if 1 not in (bodies, shape[-1]) and bodies != shape[-1]:
+                raise ValueError(f"{name}: expected {bodies} bodies like its neighbours, got {tuple(shape)}")
+            bodies = max(bodies, shape[-1])
+        try:
+            batch = torch.broadcast_shapes(batch, shape[: len(shape) - own])
+        except RuntimeError:
+            raise ValueError(f"{name}: expected batch {tuple(batch)} like its neighbours, got {tuple(shape)}") from None
+
+
+def _validated(variable: Variable, value: Tensor, mask: Tensor | None) -> Tensor:
+    """The value, harmless where masked; a ValueError if it cannot be used."""
+    own = len(variable.dims)
     if mask is not None and own:
         real = mask if own == 1 else mask[..., :, None] & mask[..., None, :]
         value = torch.where(real, value, torch.ones_like(value) if variable.positive else torch.zeros_like(value))
