@@ -268,8 +268,41 @@ def _demo(arguments: argparse.Namespace) -> None:
         raise ValueError("demo: a charge was not kept, or not broken, as its symmetry demands")
 
 
+def _import_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "table",
+        metavar="CSV",
+        help="columns time, body, x, y[, z], and px, py[, pz] or mass (momenta are estimated then); "
+        "trajectory if there are several; others are variables of the bodies",
+    )
+    parser.add_argument("-o", "--path", help="file to write, .nc or .zarr; by default CSV with the suffix .nc")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+    parser.add_argument(
+        "--system", choices=[*SYSTEMS], default="", help="the known system that was measured, if it is one"
+    )
+    parser.add_argument("--window", type=int, default=7, help="points from which a momentum is estimated")
+    parser.add_argument("--degree", type=int, default=4, help="of the polynomials through them")
+
+
+def _import(arguments: argparse.Namespace) -> None:
+    import pandas as pd
+
+    import systems
+
+    try:
+        frame = pd.read_csv(arguments.table)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"table: expected a CSV file with a header, got {arguments.table}: {error}") from error
+    options = {name: getattr(arguments, name) for name in ("system", "window", "degree")}
+    dataset = systems.from_dataframe(frame, **options)
+    path = arguments.path or Path(arguments.table).with_suffix(".nc")
+    systems.save(dataset, path, overwrite=arguments.overwrite)
+    print(f"{path}: {_summary(dataset)}")
+
+
 COMMANDS: dict[str, Command] = {
     "simulate": Command("simulate a system and write its trajectories to a file", _simulate_arguments, _simulate),
+    "import": Command("write measured trajectories, a table, to a file", _import_arguments, _import),
     "info": Command("what a file holds", _info_arguments, _info),
     "diagnose": Command(
         "energy, momenta and errors of trajectories, in numbers and a figure", _diagnose_arguments, _diagnose

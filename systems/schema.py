@@ -106,7 +106,7 @@ def stored_variables(field: AbstractVectorField, count: int, n: int) -> dict[str
     for variable in field.variables:
         value = getattr(field, variable.name)
         own = len(variable.dims)
-        value = value.expand(*value.shape[: value.ndim - own], *[n] * own)
+        value = value.expand((*value.shape[: value.ndim - own], *[n] * own))
         shared = value.ndim > own and len(value) == 1 < count
         arrays[variable.name] = data_array(variable, value[0] if shared else value)
     return arrays
@@ -201,7 +201,7 @@ def variables_of(
     for name in names:
         value = _parameter(dataset[name], dtype, device)
         shared = "trajectory" not in dataset[name].dims
-        found[name] = value.expand(dataset.sizes["trajectory"], *value.shape) if shared else value
+        found[name] = value.expand((dataset.sizes["trajectory"], *value.shape)) if shared else value
     return found
 
 
@@ -229,6 +229,8 @@ def system_of(
     if name not in systems.SYSTEMS:
         raise ValueError(f"system: expected one of {', '.join(systems.SYSTEMS)}, got {name or 'none'}")
     kind: type[AbstractVectorField] = pkgutil.resolve_name(systems.SYSTEMS[name])
+    if missing := [v.name for v in kind.variables if not (v.name in dataset or v.optional)]:
+        raise ValueError(f"dataset: {name} needs the variables {', '.join(missing)}, which it lacks")
     stored = [variable.name for variable in kind.variables if variable.name in dataset]
     values: dict[str, Any] = {name: _parameter(dataset[name], dtype, device) for name in stored}
     return kind(mask=mask_of(dataset, device=device), **values)
@@ -262,12 +264,11 @@ def _problems(dataset: xr.Dataset) -> Iterator[str]:
         yield f"schema_version: expected {SCHEMA_VERSION}, got {version or 'none'}"
     missing = [name for name in ("q", "p", "mask") if name not in dataset]
     yield from (f"{name}: expected a variable of this name, got none" for name in missing)
-    for name in dataset.variables.keys() & CORE.keys():
-        dims = CORE[str(name)].dims
-        if set(dataset[name].dims) != set(dims):
-            yield f"{name}: expected dims {', '.join(dims)}, got {', '.join(map(str, dataset[name].dims)) or 'none'}"
-            return
-    if missing:
+    misshapen = [name for name in CORE if name in dataset and set(dataset[name].dims) != set(CORE[name].dims)]
+    for name in misshapen:
+        expected, got = ", ".join(CORE[name].dims), ", ".join(map(str, dataset[name].dims))
+        yield f"{name}: expected dims {expected}, got {got or 'none'}"
+    if missing or misshapen:
         return
     kinds = {name: dataset[name].dtype for name in ("q", "p")}
     if kinds["q"].kind != "f" or kinds["q"].itemsize not in (4, 8) or kinds["q"] != kinds["p"]:
@@ -281,8 +282,13 @@ def _problems(dataset: xr.Dataset) -> Iterator[str]:
     for name, array in dataset.variables.items():
         if absent := [key for key in ("units", "long_name") if not isinstance(array.attrs.get(key), str)]:
             yield f"{name}: expected the attributes {', '.join(absent)}, got none"
-    if "mass" in dataset and not bool((dataset["mass"].fillna(1) > 0).all()):
-        yield f"mass: expected positive values, got {float(dataset['mass'].min()):g}"
+    for name, array in parameters_of(dataset).items():
+        if set(array.dims) <= {"trajectory", "body"}:
+            real = array.where(dataset["mask"], 1)
+            if not bool(np.isfinite(real).all()):
+                yield f"{name}: expected finite values, got NaN or infinity"
+            elif name == "mass" and not bool((real > 0).all()):
+                yield f"mass: expected positive values, got {float(real.min()):g}"
 
 
 def _time_problems(array: xr.DataArray) -> Iterator[str]:

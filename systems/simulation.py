@@ -86,15 +86,20 @@ def simulate(
     for name, value in {"part_size": part_size, "workers": workers}.items():
         if value is not None and value < 1:
             raise ValueError(f"{name}: expected at least 1, got {value}")
-    work = Work(field, state, times, integrator, dict(variables or {}), seed, dict(settings or {}))
-    with _pool(workers or torch.get_num_threads()) as pool:
+    work = _Work(field, state, times, integrator, dict(variables or {}), seed, dict(settings or {}))
+    with _pool(workers or torch.get_num_threads()) as pool, _progress(work.count) as progress:
         if path is None:
-            return work.dataset(slice(0, work.count), pool)
-        return _to_file(work, path, overwrite, part_size or work.block, pool)
+            return work.dataset(slice(0, work.count), pool, progress)
+        return _to_file(work, path, overwrite, part_size or work.block, pool, progress)
 
 
 def _to_file(
-    work: "Work", path: str | os.PathLike[str], overwrite: bool, part_size: int, pool: ThreadPoolExecutor
+    work: "_Work",
+    path: str | os.PathLike[str],
+    overwrite: bool,
+    part_size: int,
+    pool: ThreadPoolExecutor,
+    progress: tqdm,
 ) -> xr.Dataset:
     path = storage.checked(path)
     configuration = work.attributes["configuration"]
@@ -105,8 +110,9 @@ def _to_file(
         return storage.open(path)
     missing = parts.missing()
     storage.check_space(path, 2 * work.nbytes - parts.nbytes)  # the parts, then the file beside them
+    progress.update(work.count - sum(rows.stop - rows.start for rows in missing))
     for rows in missing:
-        parts.write(rows, work.dataset(rows, pool))
+        parts.write(rows, work.dataset(rows, pool, progress))
     parts.assemble()
     return storage.open(path)
 
@@ -116,7 +122,7 @@ def default_integrator() -> AbstractIntegrator:
     return integrators.Adaptive()
 
 
-class Work:
+class _Work:
     """What is to be computed, block by block."""
 
     def __init__(
@@ -137,17 +143,18 @@ class Work:
         self.attributes = _attributes(field, state, times, integrator, seed, settings)
         self.nbytes = self.count * points * (2 * n * d + 1) * state.q.element_size()
 
-    def dataset(self, rows: slice, pool: ThreadPoolExecutor) -> xr.Dataset:
-        """Some of the trajectories."""
+    def dataset(self, rows: slice, pool: ThreadPoolExecutor, progress: tqdm) -> xr.Dataset:
+        """Some of the trajectories, a whole number of blocks."""
         blocks = [slice(i, min(i + self.block, rows.stop)) for i in range(rows.start, rows.stop, self.block)]
-        with tqdm(
-            total=self.count, initial=rows.start, unit="trajectory", disable=None, delay=1, leave=False
-        ) as progress:
-            solved = []
-            for block, result in zip(blocks, pool.map(self._solve, blocks), strict=True):
-                solved.append(result)
-                progress.update(block.stop - block.start)
-        whole = solved[0] if len(solved) == 1 else [torch.cat(pieces, 1) for pieces in zip(*solved, strict=True)]
+        whole: list[Tensor] = []
+        for block, pieces in zip(blocks, pool.map(self._solve, blocks), strict=True):
+            if len(blocks) == 1:
+                whole = pieces
+            else:
+                whole = whole or [x.new_empty(len(x), rows.stop - rows.start, *x.shape[2:]) for x in pieces]
+                for x, piece in zip(whole, pieces, strict=True):
+                    x[:, block.start - rows.start : block.stop - rows.start] = piece
+            progress.update(block.stop - block.start)
         q, p, *energy = whole
         return to_dataset(
             PhaseSpace(q, p),
@@ -240,11 +247,17 @@ def _fingerprint(field: AbstractVectorField, state: PhaseSpace, times: Tensor) -
 def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
     """Threads that use one core each: how a sum is split over cores must not show in its last bit."""
     threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool
+        yield pool
     finally:
+        pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)
+
+
+def _progress(count: int) -> tqdm:
+    """A bar on a terminal, nothing in a pipe."""
+    return tqdm(total=count, unit=" trajectories", disable=None, leave=False)
 
 
 def _checked_state(field: AbstractVectorField, state: PhaseSpace) -> PhaseSpace:
