@@ -1,33 +1,328 @@
-"""Linear springs in closed form: normal modes of the mass-weighted stiffness."""
+"""Linear springs in closed form, by normal modes.
 
+With x_i = sqrt(m_i) q_i and y_i = p_i / sqrt(m_i), the equations m_i q_i'' = sum over j of k_ij (q_j - q_i) become
+x'' = -A x, with a symmetric matrix A = U diag(lambda) U^T. Each of its modes moves by itself:
+
+    x(t) = C x(0) + S y(0)         C = cos(sqrt(A) t)
+    y(t) = C y(0) - A S x(0)       S = sin(sqrt(A) t) / sqrt(A)
+
+C and S are entire functions of A: where lambda < 0 they are cosh and sinh, where it is 0 they are 1 and t. For every
+lambda they obey C(s + t) = C(s) C(t) - lambda S(s) S(t) and S(s + t) = S(s) C(t) + C(s) S(t), so that on an even grid
+of times a table of all cosines is the product of two short ones.
+
+The derivative of a function f of a symmetric matrix needs no derivative of eigenvectors, which do not exist where two
+frequencies are equal: df(A) = U (D * U^T dA U) U^T with the divided differences D_kl = (f(lambda_k) - f(lambda_l)) /
+(lambda_k - lambda_l), which are f'(lambda) for equal ones (Higham, Functions of Matrices, 2008, theorem 3.11).
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from systems.phase_space import PhaseSpace
+
+_LINE = 8  # numbers in a line of the cache
+_BLOCK = 800_000  # numbers in a table: small enough for the cache, large enough to hide the cost of calling torch
 
 
 def normal_mode_flow(
     mass: Float[Tensor, "*#batch n"],
     spring_constant: Float[Tensor, "*#batch n n"],
     state: PhaseSpace,
-    times: Float[Tensor, " time *batch"],
+    times: Float[Tensor, " time *#batch"],
+    mask: Bool[Tensor, "*#batch n"] | None = None,
 ) -> PhaseSpace:
-    """The exact flow of m_i q_i'' = sum over j of k_ij (q_j - q_i), time first."""
-    root = mass.sqrt()
-    off = spring_constant - torch.diag_embed(spring_constant.diagonal(dim1=-2, dim2=-1))
-    stiffness = torch.diag_embed(off.sum(-1)) - off
-    square, modes = torch.linalg.eigh(stiffness / (root[..., :, None] * root[..., None, :]))
-    elapsed = times - times[0]
-    elapsed = elapsed.reshape(len(times), *(times.shape[1:] or [1] * (state.q.ndim - 2)), 1, 1)
-    x, y = modes.mT @ (state.q * root[..., None]), modes.mT @ (state.p / root[..., None])
-    square = square[..., None]
-    w = square.abs().sqrt()
-    swings = square > 0
-    c = torch.where(swings, (w * elapsed).cos(), (torch.where(swings, 0, w) * elapsed).cosh())
-    nonzero = torch.where(w > 0, w, 1)
-    s = torch.where(swings, (w * elapsed).sin(), (torch.where(swings, 0, w) * elapsed).sinh()) / nonzero
-    s = torch.where(w > 0, s, elapsed)
-    q = modes @ (c * x + s * y) / root[..., None]
-    p = modes @ (c * y - square * s * x) * root[..., None]
-    return PhaseSpace(q, p)
+    """The exact flow of m_i q_i'' = sum over j of k_ij (q_j - q_i), ``(time, *batch, n, d)``.
+
+    Computed in float64, whatever the dtype. The centre of mass of each connected part moves exactly straight. A
+    trajectory is the same to the last bit whatever else is in the batch, on any number of threads. In memory one
+    trajectory follows the other. Differentiable any number of times in all arguments, also where frequencies coincide.
+
+    Args:
+        mass: positive.
+        spring_constant: k_ij, symmetric, of any sign; the diagonal has no meaning.
+        state: ``(*batch, n, d)`` at ``times[0]``.
+        times: ``(time,)`` or ``(time, *batch)``, in any order.
+        mask: True where a body exists; the others stay at zero. Masked bodies must have no springs.
+
+    Example:
+        >>> import torch
+        >>> k = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+        >>> start = PhaseSpace(q=torch.tensor([[1.0], [-1.0]]), p=torch.zeros(2, 1))
+        >>> period = math.sqrt(2) * math.pi
+        >>> normal_mode_flow(torch.ones(2), k, start, torch.tensor([0.0, period / 2, period])).q[..., 0]
+        tensor([[ 1., -1.],
+                [-1.,  1.],
+                [ 1., -1.]])
+    """
+    q, p = state
+    batch = torch.broadcast_shapes(q.shape[:-2], mass.shape[:-1], spring_constant.shape[:-2], times.shape[1:])
+    root = mass.double().sqrt()[..., None]
+    k = spring_constant.double() * (1 - torch.eye(q.shape[-2], dtype=torch.float64, device=q.device))
+    matrix = (torch.diag_embed(k.sum(-1)) - k) / (root * root.mT)
+    square, modes = _modes(matrix, root, _connected(k))
+    if mask is not None:
+        modes = torch.where(mask[..., None], modes, 0)
+    x, y = (q.double() * root).expand(*batch, *q.shape[-2:]), p.double() / root
+    elapsed = (times.double() - times[0].double()).movedim(0, -1)[..., None]
+    arguments = (matrix, root, x, y, elapsed, square[..., None], modes)
+    trajectory = _Flow.apply(*(_flat(argument, batch) for argument in arguments))
+    return PhaseSpace(*(z.movedim(1, 0).reshape(-1, *batch, *q.shape[-2:]).to(q.dtype) for z in trajectory))
+
+
+def _flat(x: Tensor, batch: torch.Size) -> Tensor:
+    """``(*batch, a, b)`` as ``(trajectory, a, b)``; of length 1 where all trajectories share it."""
+    own = x.shape[-2:]
+    if math.prod(x.shape[:-2]) == 1:
+        return x.reshape(1, *own)
+    return x.expand(*batch, *own).reshape(-1, *own)
+
+
+def _connected(k: Tensor) -> Tensor:
+    """``(*batch, n, n)``: which bodies hang together, through however many springs."""
+    reached = (k != 0).float() + torch.eye(k.shape[-1], device=k.device)
+    for _ in range(k.shape[-1].bit_length()):  # each round doubles the number of springs
+        further = (reached @ reached).clamp(max=1)
+        if further.equal(reached):
+            break
+        reached = further
+    return reached > 0
+
+
+@torch.no_grad()
+def _modes(matrix: Tensor, root: Tensor, together: Tensor) -> tuple[Tensor, Tensor]:
+    """lambda ``(*batch, n)`` and U ``(*batch, n, n)``, with lambda exactly zero once for every connected part.
+
+    There all bodies can move alike: sqrt(m) is a null vector. Its projector, with a factor beyond all |lambda|, makes
+    it the eigenvector of an eigenvalue that is easy to recognise.
+    """
+    null = torch.where(together, root * root.mT, 0) / (together * root.square().mT).sum(-1, keepdim=True)
+    bound = matrix.abs().sum(-1).amax(-1)[..., None]  # Gershgorin
+    # LAPACK's last bits depend on where a matrix begins in memory, so its size is filled up to whole cache lines, with
+    # eigenvalues beyond the others; and on the number of threads.
+    n, extra = matrix.shape[-1], -matrix.shape[-1] % 4
+    padded = torch.nn.functional.pad(matrix + 2 * bound[..., None] * null, (0, extra, 0, extra))
+    padded.diagonal(dim1=-2, dim2=-1)[..., n:] = torch.where(bound > 0, 4 * bound, 1)
+    with _one_thread():
+        square, modes = torch.linalg.eigh(padded)
+    square, modes = square[..., :n], modes[..., :n, :n]
+    return torch.where(square > 1.5 * bound, 0, square), modes
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One core for what rounds differently on several."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _waves(square: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """C = cos(w t) and S = sin(w t) / w for w^2 = ``square``, of either sign."""
+    rate = square.abs().sqrt()
+    phase = rate * t
+    c, s = phase.cos(), phase.sin()
+    grows = square < 0
+    if grows.any():
+        c, s = torch.where(grows, phase.cosh(), c), torch.where(grows, phase.sinh(), s)
+    moves = rate > 0
+    return c, torch.where(moves, s / torch.where(moves, rate, 1), t)
+
+
+def _table(square: Tensor, t: Tensor, coarse: int) -> Tensor:
+    """C and S of each mode ``square (b, n, 1)`` at the times ``t (b, time, 1)``: ``(b, 2 n, time)``, whole cache lines.
+
+    ``coarse`` is the number of times between the coarse points of an even grid; 0 if the grid is not even.
+    """
+    if not coarse:
+        return torch.stack(_waves(square, torch.nn.functional.pad(t.mT, (0, -t.shape[1] % _LINE))), 2).flatten(1, 2)
+    starts = -(-t.shape[1] // coarse)
+    c, s = (wave[..., None] for wave in _waves(square, torch.cat([t[:, ::coarse], t[:, :coarse]], 1).mT))
+    (c0, c1), (s0, s1) = c.split([starts, coarse], 2), s.split([starts, coarse], 2)
+    table = c.new_empty(len(c), c.shape[1], 2, starts, coarse)
+    torch.addcmul(c0 * c1.mT, square[..., None] * s0, s1.mT, value=-1, out=table[:, :, 0])
+    torch.addcmul(s0 * c1.mT, c0, s1.mT, out=table[:, :, 1])
+    return table.reshape(len(c), -1, starts * coarse)
+
+
+def _coarse(t: Tensor) -> int:
+    """How many times to put between the coarse points of the grid ``t (b, time, 1)``; 0 if it is not even."""
+    if len(t) != 1 or t.shape[1] < 4 * _LINE:
+        return 0
+    count = -(-math.isqrt(2 * t.shape[1]) // _LINE) * _LINE
+    grid = (t[0, ::count] + t[0, :count].mT).flatten()[: t.shape[1]]
+    even = (grid - t[0, :, 0]).abs().max() <= 4 * torch.finfo(t.dtype).eps * t.abs().max()
+    return count if even else 0
+
+
+def _blocks(total: int, size: int) -> Iterator[slice]:
+    """Slices of ``range(total)`` for things of ``size`` numbers each, about `_BLOCK` numbers a slice."""
+    step = max(1, _BLOCK // max(1, size))
+    return (slice(start, start + step) for start in range(0, total, step))
+
+
+def _part(index: slice, *tensors: Tensor) -> list[Tensor]:
+    """Some of the trajectories; what all of them share stays."""
+    return [x if len(x) == 1 else x[index] for x in tensors]
+
+
+def _aligned(count: int, *shape: int, device: torch.device) -> Tensor:
+    """Memory for tensors ``(count, *shape)`` of which each begins a cache line, or the last bits would depend on it."""
+    size = math.prod(shape)
+    if device.type != "cpu":
+        return torch.empty(count, *shape, dtype=torch.float64, device=device)
+    stride = -(-size // _LINE) * _LINE
+    memory = np.empty(count * stride + _LINE)  # in huge pages: the first touch costs a fifth of that of torch's memory
+    start = -memory.ctypes.data // memory.itemsize % _LINE
+    lines = torch.from_numpy(memory[start : start + count * stride])
+    return lines.view(count, stride)[:, :size].view(count, *shape)
+
+
+class _Flow(torch.autograd.Function):
+    """q(t), p(t) ``(trajectory, time, n, d)`` from the modes of ``matrix``; its derivative is `_Gradient`."""
+
+    @staticmethod
+    def forward(
+        matrix: Tensor, root: Tensor, x: Tensor, y: Tensor, t: Tensor, square: Tensor, modes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        count, n, d = x.shape
+        times, device = t.shape[1], x.device
+        rows = -(-times // _LINE) * _LINE
+        q, p = (_aligned(count, rows, n, d, device=device) for _ in range(2))
+        coarse = _coarse(t)
+        for some in _blocks(count, 2 * n * times):
+            root_, x_, y_, t_, square_, modes_ = _part(some, root, x, y, t, square, modes)
+            table = _table(square_, t_, coarse)[..., :rows].mT.expand(len(x_), -1, -1)
+            # Sums, not products of matrices: those would round as the memory happens to lie.
+            a, b = ((modes_[..., None] * z[:, :, None]).sum(1) for z in (x_, y_))
+            weights = _aligned(len(x_), n, 2, n, d, device=device)
+            for out, shapes, amplitudes in (
+                (q, modes_ / root_, (a, b)),  # q = U (C a + S b) / sqrt(m)
+                (p, modes_ * root_, (b, -square_ * a)),  # p = U (C b - lambda S a) * sqrt(m)
+            ):
+                torch.mul(shapes.mT[:, :, None, :, None], torch.stack(amplitudes, 2)[:, :, :, None], out=weights)
+                torch.bmm(table, weights.view(-1, 2 * n, n * d), out=out[some].flatten(2))
+        return q[:, :times], p[:, :times]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        *inputs, square, modes = ctx.saved_tensors
+        return (*_Gradient.apply(*inputs, *slopes, square, modes), None, None)
+
+
+class _Gradient(torch.autograd.Function):
+    """What `_Flow` hands back to ``matrix, root, x, y, t``; higher derivatives go through the matrix exponential."""
+
+    @staticmethod
+    def forward(
+        matrix: Tensor,
+        root: Tensor,
+        x: Tensor,
+        y: Tensor,
+        t: Tensor,
+        slope_q: Tensor,
+        slope_p: Tensor,
+        square: Tensor,
+        modes: Tensor,
+    ) -> tuple[Tensor, ...]:
+        count, n, _ = x.shape
+        totals = [torch.zeros_like(z) for z in (matrix, root, x, y, t)]
+        for some in _blocks(count, n * n * t.shape[1]):
+            for when in _blocks(t.shape[1], n * n):
+                root_, x_, y_, t_, square_, modes_ = _part(some, root, x, y, t[:, when], square, modes)
+                slopes = slope_q[some, when], slope_p[some, when]
+                parts = _gradient(root_, x_, y_, t_, *slopes, square_, modes_)
+                matrix_, root_, x_, y_, t_ = _part(some, *totals)
+                for total, part in zip((matrix_, root_, x_, y_, t_[:, when]), parts, strict=True):
+                    total += part.sum_to_size(total.shape)
+        return tuple(totals)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.save_for_backward(*inputs[:-2])
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        def gradient(*inputs: Tensor) -> tuple[Tensor, ...]:
+            return torch.func.vjp(_exponential_flow, *inputs[:5])[1](inputs[5:])
+
+        return (*torch.func.vjp(gradient, *ctx.saved_tensors)[1](slopes), None, None)
+
+
+def _exponential_flow(matrix: Tensor, root: Tensor, x: Tensor, y: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """The same as `_Flow`, slower and less exact, with derivatives of every order."""
+    matrix = (matrix + matrix.mT) / 2
+    identity = torch.eye(matrix.shape[-1], dtype=t.dtype, device=t.device).expand_as(matrix)
+    zero = torch.zeros_like(matrix)
+    generator = torch.cat([torch.cat([zero, identity], -1), torch.cat([-matrix, zero], -1)], -2)
+    flow = torch.linalg.matrix_exp((t[..., None] * generator[:, None]).contiguous())  # it fails on other strides
+    x, y = (flow @ torch.cat([x, y], -2)[:, None]).chunk(2, -2)
+    return x / root[:, None], y * root[:, None]
+
+
+def _gradient(
+    root: Tensor, x: Tensor, y: Tensor, t: Tensor, slope_q: Tensor, slope_p: Tensor, square: Tensor, modes: Tensor
+) -> tuple[Tensor, ...]:
+    """`_Gradient` for one block: in the basis of the modes, with divided differences for the matrix."""
+    a, b = (modes.mT @ x)[:, None], (modes.mT @ y)[:, None]
+    slope_x, slope_y = modes.mT[:, None] @ (slope_q / root[:, None]), modes.mT[:, None] @ (slope_p * root[:, None])
+    c, s = (wave.mT[..., None] for wave in _waves(square, t.mT))
+    square = square[:, None]
+    x, y = c * a + s * b, c * b - square * s * a
+    of_x, of_y = c * slope_x - square * s * slope_y, s * slope_x + c * slope_y
+    of_root = slope_p * (modes[:, None] @ y) - slope_q * (modes[:, None] @ x) / root[:, None].square()
+    of_t = slope_x * y - square * slope_y * x
+    dc, ds = _divided_differences(square * t[..., None].square(), (square * t[..., None].square()).mT)
+    dc, ds = dc * t[..., None] ** 2, ds * t[..., None] ** 3
+    of_matrix = (
+        dc * (slope_x @ a.mT + slope_y @ b.mT) + ds * (slope_x @ b.mT) - (square * ds + s.mT) * (slope_y @ a.mT)
+    ).sum(1)
+    return (
+        modes @ (of_matrix + of_matrix.mT) @ modes.mT / 2,
+        of_root.sum(1).sum(-1, keepdim=True),
+        modes @ of_x.sum(1),
+        modes @ of_y.sum(1),
+        of_t.sum(-2).sum(-1, keepdim=True),
+    )
+
+
+def _divided_differences(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """(f(x) - f(y)) / (x - y) for f = cos(sqrt x) and f = sin(sqrt x) / sqrt x, exact to round-off for all x and y."""
+    x, y = torch.broadcast_tensors(x, y)
+    one, size = torch.ones_like(x), torch.maximum(x.abs(), y.abs())
+    # Far apart: as it stands.
+    far = (x - y).abs() > size / 2
+    gap = torch.where(far, x - y, 1)
+    c, s = ((fx - fy) / gap for fx, fy in zip(_waves(x, one), _waves(y, one), strict=True))
+    # Close, so of one sign: with u, v = ((sqrt x +- sqrt y) / 2)^2, by the addition theorems.
+    near = ~far & (size > 1)
+    total, difference = x.abs().sqrt() + y.abs().sqrt(), x.abs().sqrt() - y.abs().sqrt()
+    (cu, su), (cv, sv) = (_waves(x.sign() * (z / 2).square(), one) for z in (total, difference))
+    product = torch.where(near, x.sign() * (x * y).abs().sqrt(), 1)
+    c, s = torch.where(near, -su * sv / 2, c), torch.where(near, (cu * sv - su * cv) / (2 * product), s)
+    # Small: the power series, in which x^j becomes x^(j-1) + x^(j-2) y + ... + y^(j-1).
+    small = size <= 1
+    x, y = torch.where(small, x, 0), torch.where(small, y, 0)
+    series_c, series_s, sums, power = torch.zeros_like(x), torch.zeros_like(x), one, one
+    for j in range(1, 10):  # 10 / 20! is below the round-off
+        sign = (-1) ** j
+        series_c, series_s = (
+            series_c + sign / math.factorial(2 * j) * sums,
+            series_s + sign / math.factorial(2 * j + 1) * sums,
+        )
+        power = power * y
+        sums = x * sums + power
+    return torch.where(small, series_c, c), torch.where(small, series_s, s)

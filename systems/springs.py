@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -111,6 +112,9 @@ class Springs(AbstractNewtonian):
             rest_length: of all springs, or a range in which each is drawn.
             centre_of_mass: whether to put the centre of mass at rest at the origin.
 
+        Raises:
+            ValueError: for numbers of trajectories, bodies or dimensions below 1, an empty range, negative lengths.
+
         Example:
             >>> from systems import Springs
             >>> system, state = Springs.sample(10, seed=0, bodies=(3, 6))
@@ -118,6 +122,14 @@ class Springs(AbstractNewtonian):
             (torch.Size([10, 6, 2]), torch.Size([10, 6]))
         """
         least, most = (bodies, bodies) if isinstance(bodies, int) else bodies
+        shortest, longest = rest_length if isinstance(rest_length, tuple) else (rest_length, rest_length)
+        for name, value in {"count": count, "dimension": dimension}.items():
+            if value < 1:
+                raise ValueError(f"{name}: expected at least 1, got {value}")
+        if not 1 <= least <= most:
+            raise ValueError(f"bodies: expected a number or a range (least, most) of at least 1, got {bodies}")
+        if not 0 <= shortest <= longest < math.inf:
+            raise ValueError(f"rest_length: expected a number or a range of at least 0, got {rest_length}")
         draws = Draws(count, seed)
         mass = draws.uniform(0.1, 3.1, most)
         stiffness = draws.uniform(0.0, 5.0, most)
@@ -126,63 +138,83 @@ class Springs(AbstractNewtonian):
         if least < most:
             number = draws.uniform(float(least), most + 1.0).floor()
             mask = (torch.arange(most) < number[:, None]).to(device)
-        length = None
-        if isinstance(rest_length, tuple):
-            upper = draws.uniform(*rest_length, most, most).triu(1)
+        length = shortest or None
+        if shortest < longest:
+            upper = draws.uniform(shortest, longest, most, most).triu(1)
             length = (upper + upper.mT).to(device, dtype)
-        elif rest_length:
-            length = rest_length
         mass, stiffness, q, p = (x.to(device, dtype) for x in (mass, stiffness, q, p))
         system = cls(mass=mass, stiffness=stiffness, rest_length=length, mask=mask)
-        state = PhaseSpace(system.existing(q), system.existing(p))
-        return system, system.at_rest(state) if centre_of_mass else state
-
-    def at_rest(self, state: PhaseSpace) -> PhaseSpace:
-        """The state seen from its centre of mass: that is at the origin and the momentum is zero."""
-        mass = self._real_mass[..., None]
-        share = mass / mass.sum(-2, keepdim=True)
-        q = state.q - (share * state.q).sum(-2, keepdim=True)
-        return PhaseSpace(self.existing(q), state.p - share * state.p.sum(-2, keepdim=True))
-
-    @property
-    def _real_mass(self) -> Tensor:
-        return self.mass if self.mask is None else torch.where(self.mask, self.mass, 0)
-
-    def _pull(self, x: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
-        """sum over j of k_ij x_j."""
-        if self.spring_constant is not None:
-            return self.spring_constant @ x
-        assert self.stiffness is not None
-        c = self.stiffness[..., None]
-        return 2 * c * (c * x).sum(-2, keepdim=True)
-
-    def _constants(self) -> Float[Tensor, "*batch n n"]:
-        if self.spring_constant is not None:
-            return self.spring_constant
-        assert self.stiffness is not None
-        return 2 * self.stiffness[..., :, None] * self.stiffness[..., None, :]
-
-    def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
-        apart, length, _, inverse = self._pairs(q)
-        weight = self._constants() * (length * inverse - 1)
-        return torch.stack([(weight * component).sum(-1) for component in apart], -1)
+        q, p = system.existing(q), system.existing(p)
+        if centre_of_mass:
+            share = system.existing(mass[..., None])
+            share = share / share.sum(-2, keepdim=True)
+            q = system.existing(q - (share * q).sum(-2, keepdim=True))
+            p = p - share * p.sum(-2, keepdim=True)
+        return system, PhaseSpace(q, p)
 
     def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
-        _, _, stretched, _ = self._pairs(q)
-        return 0.25 * (self._constants() * stretched).sum((-2, -1))
+        if self.rest_length is None:
+            q = self._centred(q)
+            return -0.5 * (q * self._linear_force(q)).sum((-2, -1))
+        length = self._symmetric(self.rest_length)
+        _, distance, square = self._pairs(q)
+        # Both are (r - l)^2. The first is smooth at r = 0 where l = 0; the second keeps its digits where r is near l.
+        stretch = torch.where(
+            2 * length <= distance, square - length * (2 * distance - length), (distance - length).square()
+        )
+        return 0.5 * (self._constant * stretch).triu(1).sum((-2, -1))
 
-    def _pairs(self, q: Tensor) -> tuple[list[Tensor], Tensor, Tensor, Tensor]:
-        """For all pairs ``(*batch, n, n)``: q_i - q_j by dimension, l, (|q_i - q_j| - l)^2 and 1 / |q_i - q_j|."""
+    def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
+        """-dV/dq. With rest lengths from pair forces, antisymmetric to the last bit; without, as a matrix product."""
+        if self.rest_length is None:
+            return self._linear_force(self._centred(q))
+        apart, distance, _ = self._pairs(q)
+        distinct = distance > 0
+        slack = self._symmetric(self.rest_length) * torch.where(distinct, 1 / torch.where(distinct, distance, 1), 0)
+        return torch.stack([(self._constant * (slack - 1) * component).sum(-1) for component in apart], -1)
+
+    def _linear_force(self, q: Tensor) -> Tensor:
+        """sum over j of k_ij (q_j - q_i)."""
+        return self._sum(q) - self._sum(torch.ones_like(q[..., :1])) * q
+
+    def _sum(self, x: Tensor) -> Tensor:
+        """sum over j of k_ij x_j: with one constant a body, a matter of n products."""
+        if self.stiffness is None:
+            n = x.shape[-2]
+            return self._constant.expand(*self._constant.shape[:-2], n, n) @ x
+        c = self.existing(self.stiffness[..., None])
+        return 2 * c * (c * x).sum(-2, keepdim=True)
+
+    def _centred(self, q: Tensor) -> Tensor:
+        """q about the mean of the bodies: the same forces and energy, with all their digits far from the origin too."""
+        q = self.existing(q)
+        number = q.shape[-2] if self.mask is None else self.mask.sum(-1)[..., None, None]
+        return self.existing(q - q.sum(-2, keepdim=True) / number)
+
+    def _pairs(self, q: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """For all pairs ``(*batch, n, n)``: q_i - q_j one dimension at a time, |q_i - q_j|, and its square.
+
+        A last axis of two or three would cost four times as much in the sums over it. Bodies so near that the second
+        derivatives of their distance overflow are at one point.
+        """
         apart = [x[..., :, None] - x[..., None, :] for x in self.existing(q).unbind(-1)]
-        square = torch.stack([component.square() for component in apart]).sum(0)
-        length = square.new_zeros(()) if self.rest_length is None else self.rest_length
+        square = sum((component.square() for component in apart[1:]), apart[0].square())
         distinct = square > torch.finfo(q.dtype).tiny ** (2 / 3)
-        inverse = torch.where(distinct, torch.where(distinct, square, 1).rsqrt(), 0)
-        distance = torch.where(distinct, torch.where(distinct, square, 1).sqrt(), 0)
-        # Both are (r - l)^2. The first is smooth at r = 0 for l = 0; the second keeps its digits near r = l.
-        short = 2 * length <= distance
-        stretched = torch.where(short, square - length * (2 * distance - length), (distance - length).square())
-        return apart, length, stretched, inverse
+        return apart, torch.where(distinct, torch.where(distinct, square, 1).sqrt(), 0), square
+
+    @property
+    def _constant(self) -> Tensor:
+        """k_ij ``(*batch, n, n)``."""
+        if self.spring_constant is not None:
+            return self._symmetric(self.spring_constant)
+        assert self.stiffness is not None  # the constructor wants one of the two
+        c = self.existing(self.stiffness[..., None])
+        return 2 * c * c.mT
+
+    def _symmetric(self, x: Tensor) -> Tensor:
+        """The same values; but a trained pair has the same slope from both sides, and a missing one has none."""
+        x = 0.5 * (x + x.mT) if x.requires_grad else x
+        return x if self.mask is None else torch.where(self.mask[..., :, None] & self.mask[..., None, :], x, 0)
 
     @property
     def has_closed_form(self) -> bool:
@@ -197,12 +229,17 @@ class Springs(AbstractNewtonian):
             times: ``(time,)`` or ``(time, *batch)``, in any order.
 
         Raises:
-            ValueError: if there are rest lengths.
+            ValueError: if there are rest lengths, or shapes do not fit.
         """
         if not self.has_closed_form:
             return super().closed_form(state, times)
+        n = state.q.shape[-2]
+        if state.p.shape != state.q.shape or self.mass.shape[-1] not in (1, n):
+            expected = f"q and p (*batch, {self.mass.shape[-1]}, d)"
+            raise ValueError(f"state: expected {expected}, got {tuple(state.q.shape)} and {tuple(state.p.shape)}")
         state = PhaseSpace(self.existing(state.q), self.existing(state.p))
-        return normal_mode_flow(self.mass, self._constants(), state, times)
+        mass, constant = self.mass.expand(*self.mass.shape[:-1], n), self._constant
+        return normal_mode_flow(mass, constant.expand(*constant.shape[:-2], n, n), state, times, self.mask)
 
 
 def lattice(*sizes: int, periodic: bool = False, dtype: torch.dtype | None = None) -> Float[Tensor, "n n"]:
