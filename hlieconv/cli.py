@@ -6,6 +6,7 @@ of the keywords that they become. Only what runs imports torch, so that every ``
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -109,10 +110,12 @@ def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
         return
 
     def number_or_range(text: str) -> Any:
-        first, *rest = (one(part) for part in text.split(","))
-        return (first, *rest) if rest else first
+        parts = [one(part) for part in text.split(",")]
+        if len(parts) > 2:
+            raise ValueError
+        return parts[0] if len(parts) == 1 else tuple(parts)
 
-    number_or_range.__name__ = f"{one.__name__} or range A,B"
+    number_or_range.__name__ = f"{one.__name__} or range"  # argparse says "invalid int or range value"
     parser.add_argument(flag, type=number_or_range, default=option.default, metavar="N[,N]", help=option.help)
 
 
@@ -126,13 +129,14 @@ def _simulate(arguments: argparse.Namespace) -> None:
     where: dict[str, Any] = {"dtype": dtype, "device": _device(arguments.device)}
     path = Path(arguments.path)
     done = path.exists() and not arguments.overwrite
-    if arguments.points < 2:
-        raise ValueError(f"points: expected at least 2, got {arguments.points}")
+    for name, least in {"points": 2, "count": 1}.items():
+        if getattr(arguments, name) < least:
+            raise ValueError(f"{name}: expected at least {least}, got {getattr(arguments, name)}")
+    if not (math.isfinite(arguments.time) and arguments.time):
+        raise ValueError(f"time: expected seconds, forward or backward, got {arguments.time}")
     times = torch.linspace(0, arguments.time, arguments.points, dtype=torch.float64)
     settings: dict[str, Any] = {}
     if arguments.state is None:
-        if arguments.count < 1:
-            raise ValueError(f"count: expected at least 1, got {arguments.count}")
         settings = {
             option.name: getattr(arguments, option.name) for option in options_of(SYSTEMS[arguments.system], "sample")
         }
@@ -196,9 +200,11 @@ def _info(arguments: argparse.Namespace) -> None:
     print(f"{arguments.path}: {_summary(dataset)}")
     for name, array in dataset.variables.items():
         units = "" if array.attrs["units"] == "1" else f" [{array.attrs['units']}]"
-        print(f"  {name:16} {array.attrs['long_name']}{units}: {', '.join(map(str, array.dims))}, {array.dtype}")
+        estimated = f" (estimated {array.attrs['estimated']})" if "estimated" in array.attrs else ""
+        dims = ", ".join(map(str, array.dims))
+        print(f"  {name:17} {array.attrs['long_name']}{units}{estimated}: {array.dtype} of each {dims}")
     for name, value in dataset.attrs.items():
-        print(f"  {name:16} {value}")
+        print(f"  {name:17} {value}")
 
 
 def _from_json(value: Any) -> Any:
@@ -208,13 +214,21 @@ def _from_json(value: Any) -> Any:
 def _summary(dataset: Any) -> str:
     from systems.schema import times_of
 
-    times, sizes = times_of(dataset), dataset.sizes
+    times = times_of(dataset)
+    first, last = (f"{float(x):g}" for x in (times[0].min(), times[times == times].max()))
+    if times[-1].ravel()[0] < times[0].ravel()[0]:
+        first, last = f"{float(times[0].max()):g}", f"{float(times[times == times].min()):g}"
     return (
-        f"{sizes['trajectory']} trajectories of {dataset.attrs.get('system', 'an unknown system')}, "
-        f"{sizes['body']} bodies in {sizes['space']} dimensions, {sizes['time']} points "
-        f"from {times[0].min():g} to {times.nan_to_num(0).max():g} s, "
+        f"{_number(dataset, 'trajectory', 'trajectories')} of {dataset.attrs.get('system', 'an unknown system')}, "
+        f"{_number(dataset, 'body', 'bodies')} in {_number(dataset, 'space', 'dimensions', 'dimension')}, "
+        f"{_number(dataset, 'time', 'points', 'point')} from {first} to {last} s, "
         f"by {dataset.attrs.get('integrator', 'measurement')}"
     )
+
+
+def _number(dataset: Any, dim: str, plural: str, singular: str = "") -> str:
+    size = dataset.sizes[dim]
+    return f"{size} {(singular or dim) if size == 1 else plural}"
 
 
 def _diagnose_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,11 +18,11 @@ class Option(NamedTuple):
 
 
 def options_of(target: str, method: str) -> list[Option]:
-    """The keyword-only arguments of a method that have a literal default, with the help text of its docstring.
+    """The keyword-only arguments of a method that have a literal default and a line in its docstring's "Args".
 
     Args:
         target: ``"module:Class"``.
-        method: its name. What its docstring's "Args" do not explain, those of the class may.
+        method: its name.
 
     Example:
         >>> [option.name for option in options_of("systems.springs:Springs", "sample")]
@@ -35,12 +35,13 @@ def options_of(target: str, method: str) -> list[Option]:
     tree = ast.parse(Path(specification.origin).read_text())
     kind = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
     function = next(node for node in kind.body if isinstance(node, ast.FunctionDef) and node.name == method)
-    texts = _explained(ast.get_docstring(kind)) | _explained(ast.get_docstring(function))
+    texts = _explained(ast.get_docstring(function))
     return [
-        Option(argument.arg, ast.unparse(argument.annotation or ast.Constant("str")), default.value, text)
+        Option(
+            argument.arg, ast.unparse(argument.annotation or ast.Constant("str")), default.value, texts[argument.arg]
+        )
         for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
-        if isinstance(default, ast.Constant) and (text := texts.get(argument.arg, "")) is not None
-        if argument.arg not in ("dtype", "device")
+        if isinstance(default, ast.Constant) and argument.arg in texts
     ]
 
 

@@ -72,6 +72,9 @@ class Charges(AbstractInverseDistance):
         Args:
             count: number of trajectories.
             seed: of all random numbers; the first trajectories do not depend on how many are drawn.
+            bodies: number of charges.
+            dimension: of space.
+            softening: length below which the force is softened; 0 for point charges.
 
         Returns:
             The system, with values ``(count, bodies)``, and the states ``(count, bodies, dimensions)``.
@@ -81,7 +84,7 @@ class Charges(AbstractInverseDistance):
             >>> system.charge.unique().tolist(), state.q.shape
             ([-1.0, 1.0], torch.Size([10, 6, 2]))
         """
-        draws = Draws(count, seed)
+        draws = Draws(count, seed, bodies=bodies, dimension=dimension)
         mass, charge = draws.uniform(0.5, 1.5, bodies), 2 * draws.uniform(0.0, 2.0, bodies).floor() - 1
         q, p = draws.normal(bodies, dimension), 0.5 * draws.normal(bodies, dimension)
         mass, charge, q, p = (x.to(device, dtype) for x in (mass, charge, q, p))

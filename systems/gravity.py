@@ -81,6 +81,7 @@ class Gravity(AbstractInverseDistance):
             seed: of all random numbers; the first trajectories do not depend on how many are drawn.
             bodies: the star, which comes first, and its planets.
             dimension: 2 or 3.
+            softening: length below which the force is softened; 0 for point masses.
 
         Returns:
             The system, with values ``(count, bodies)``, and the states ``(count, bodies, dimensions)``.

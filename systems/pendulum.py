@@ -129,7 +129,7 @@ class Pendulum(AbstractHamiltonian):
             >>> state.q.shape
             torch.Size([10, 3, 1])
         """
-        draws = Draws(count, seed)
+        draws = Draws(count, seed, bodies=bodies)
         mass, length = draws.uniform(0.5, 1.5, bodies), draws.uniform(0.5, 1.5, bodies)
         q, rates = draws.uniform(-torch.pi / 2, torch.pi / 2, bodies, 1), 0.5 * draws.normal(bodies, 1)
         system = cls(mass=mass, length=length, gravity=gravity)

@@ -10,12 +10,25 @@ class Draws:
     A row depends on the seed, on its own index and on the order of the calls, not on ``count``: larger samples begin
     with the smaller ones.
 
+    Args:
+        count: number of rows.
+        seed: of all streams.
+        **sizes: other numbers of the sample that must be at least 1, such as ``bodies``.
+
+    Raises:
+        ValueError: for a number below 1, or a seed that is not in 0 to 2^63 - 1.
+
     Example:
         >>> Draws(100, seed=0).normal(6, 2)[:10].equal(Draws(10, seed=0).normal(6, 2))
         True
     """
 
-    def __init__(self, count: int, seed: int) -> None:
+    def __init__(self, count: int, seed: int, **sizes: int) -> None:
+        for name, size in {"count": count, **sizes}.items():
+            if size < 1:
+                raise ValueError(f"{name}: expected at least 1, got {size}")
+        if not 0 <= seed < 2**63:
+            raise ValueError(f"seed: expected a number from 0 to 2^63 - 1, got {seed}")
         self.count = count
         self.seeds = torch.Generator().manual_seed(seed)
 
