@@ -19,7 +19,7 @@ import h5netcdf
 import numpy as np
 import xarray as xr
 
-from systems.schema import validate
+from systems.schema import CORE, validate
 
 SUFFIXES = (".nc", ".zarr")
 CHUNK_BYTES = 2**24
@@ -163,6 +163,8 @@ def checked(path: str | os.PathLike[str]) -> Path:
         raise ValueError(f"path: there is no folder {path.parent}")
     if path.suffix == ".zarr":
         _import_zarr()
+    if path.exists() and path.is_dir() != (path.suffix == ".zarr" and (path / "zarr.json").exists()):
+        raise ValueError(f"path: {path} exists and is no {path.suffix} file")
     return path
 
 
@@ -187,7 +189,7 @@ def _write(path: Path, parts: Iterable[xr.Dataset], count: int) -> None:
                     create = _zarr if path.suffix == ".zarr" else _netcdf
                     stored = files.enter_context(create(temporary, part, dict(part.sizes) | {"trajectory": count}))
                 rows = slice(first, first + part.sizes["trajectory"])
-                for name, array in part.variables.items():
+                for name, array in _ordered(part).items():
                     if first == 0 or "trajectory" in array.dims:
                         where = tuple(rows if dim == "trajectory" else slice(None) for dim in array.dims)
                         stored[str(name)][where] = array.values
@@ -200,7 +202,7 @@ def _netcdf(path: Path, like: xr.Dataset, sizes: dict[Hashable, int]) -> Iterato
     with h5netcdf.File(path, "w") as file:
         file.dimensions = sizes
         file.attrs.update(like.attrs)
-        for name, array in like.variables.items():
+        for name, array in _ordered(like).items():
             boolean = array.dtype == bool  # netCDF has none: this is how xarray writes and reads it
             # Contiguous and without fill values: the bytes do not depend on the parts, and nothing is written twice.
             variable = file.create_variable(str(name), array.dims, "i1" if boolean else array.dtype, fill_time="never")
@@ -213,7 +215,7 @@ def _zarr(path: Path, like: xr.Dataset, sizes: dict[Hashable, int]) -> Iterator[
     """The empty variables of a new Zarr store; a chunk is some whole trajectories."""
     group = _import_zarr().create_group(path, attributes=like.attrs)
     arrays = {}
-    for name, array in like.variables.items():
+    for name, array in _ordered(like).items():
         one = array.dtype.itemsize * math.prod(sizes[dim] for dim in array.dims if dim != "trajectory")
         chunks = sizes | {"trajectory": max(1, min(CHUNK_BYTES // one, sizes["trajectory"]))}
         arrays[str(name)] = group.create_array(
@@ -225,6 +227,12 @@ def _zarr(path: Path, like: xr.Dataset, sizes: dict[Hashable, int]) -> Iterator[
             attributes=array.attrs,
         )
     yield arrays
+
+
+def _ordered(dataset: xr.Dataset) -> dict[Hashable, xr.Variable]:
+    """In an order that does not depend on where the Dataset comes from."""
+    names = sorted(dataset.variables, key=lambda name: (name not in CORE, str(name)))
+    return {name: dataset.variables[name] for name in names}
 
 
 def _import_zarr() -> Any:
