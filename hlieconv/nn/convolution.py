@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -109,6 +108,7 @@ class LieConv(nn.Module):
         if aggregation not in ("mean", "sum"):
             raise ValueError(f"aggregation: expected mean or sum, got {aggregation!r}")
         self.aggregation = aggregation
+        self.pair_channels = pair_channels
         self.tile = tile
         self.kernel = perceptron((pair_channels, *widths, mid_channels), activation)
         self.weight = nn.Parameter(
@@ -117,7 +117,12 @@ class LieConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels))
 
     def forward(self, values: Float[Tensor, "*batch n c_in"], pairs: Pairs) -> Float[Tensor, "*batch m c_out"]:
-        """The values at the query points."""
+        """The values at the query points.
+
+        Raises:
+            ValueError: if the values or the pairs have other channels or numbers of points.
+        """
+        self._check(values, pairs)
         if self.tile is not None and pairs.features.shape[-3] > self.tile:
             return self._tiled(values, pairs)
         kernel = self.kernel(pairs.features)
@@ -138,26 +143,30 @@ class LieConv(nn.Module):
         count = pairs.weight.sum(-1, keepdim=True)
         return total / torch.where(count > 0, count, 1) + self.bias
 
+    def _check(self, values: Tensor, pairs: Pairs) -> None:
+        if values.shape[-1] != self.weight.shape[1]:
+            raise ValueError(f"values: expected {self.weight.shape[1]} channels, got shape {tuple(values.shape)}")
+        k, channels = pairs.features.shape[-2:]
+        n = values.shape[-2] if pairs.neighbour is None else pairs.neighbour.shape[-1]
+        if channels != self.pair_channels or k != n:
+            raise ValueError(
+                f"pairs: expected features of {self.pair_channels} channels and {n} neighbours, "
+                f"got shape {tuple(pairs.features.shape)}"
+            )
+
     def _tiled(self, values: Tensor, pairs: Pairs) -> Tensor:
-        assert self.tile is not None
         names, parameters = zip(*self.named_parameters(), strict=True)
+        given = [part is not None for part in pairs]
 
-        def convolve(neighbour: Tensor | None, features: Tensor, values: Tensor, *rest: Tensor) -> Tensor:
-            parameters, weight = rest[: len(names)], rest[len(names) :]
-            tile = Pairs(features, weight[0] if weight else None, neighbour)
-            return torch.func.functional_call(self, dict(zip(names, parameters, strict=True)), (values, tile))
+        def convolve(values: Tensor, *tensors: Tensor) -> Tensor:
+            parts = iter(tensors[len(names) :])
+            tile = Pairs(*(next(parts) if there else None for there in given))  # type: ignore[arg-type]
+            return torch.func.functional_call(self, dict(zip(names, tensors, strict=False)), (values, tile))
 
-        count = -(-pairs.features.shape[-3] // self.tile)
-        weights = [()] * count if pairs.weight is None else [(w,) for w in pairs.weight.split(self.tile, -2)]
-        neighbours = [None] * count if pairs.neighbour is None else pairs.neighbour.split(self.tile, -2)
-        tiles = zip(neighbours, pairs.features.split(self.tile, -3), weights, strict=True)
-        return torch.cat(
-            [
-                recomputed(partial(convolve, index), features, values, *parameters, *weight)
-                for index, features, weight in tiles
-            ],
-            dim=-2,
-        )
+        queries = (-3, -2, -2)  # their axis in features, weight and neighbour
+        blocks = [part.split(self.tile, axis) for part, axis in zip(pairs, queries, strict=True) if part is not None]
+        tiles = [recomputed(convolve, values, *parameters, *tile) for tile in zip(*blocks, strict=True)]
+        return torch.cat(tiles, -2)
 
 
 def _weight_last(kernel: Tensor, values: Tensor, weight: Tensor) -> Tensor:

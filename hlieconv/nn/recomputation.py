@@ -1,6 +1,6 @@
 """Memory for time: a function whose backward pass computes it again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,8 +15,8 @@ def recomputed(function: Callable[..., Tensor | tuple[Tensor, ...]], *tensors: T
     Hamiltonians, say), and so on to any order.
 
     Args:
-        function: pure; what it closes over is constant, to be differentiated only with respect to ``tensors``.
-        tensors: floating-point.
+        function: pure. It must not close over tensors that were made within a `torch.func` transform.
+        tensors: what it depends on; those that are not floating-point, such as indices, have no derivative.
 
     Example:
         >>> x = torch.tensor(2.0, requires_grad=True)
@@ -51,21 +51,25 @@ class _Recomputed(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Any:
-        tensors = ctx.saved_tensors
-        filled = tuple(torch.zeros_like(x) if t is None else t for x, t in zip(tensors, tangents[1:], strict=True))
-        output, pull = torch.func.vjp(ctx.function, *tensors)[:2]
+        moving = [place for place, tangent in enumerate(tangents[1:]) if tangent is not None]
+        output, pull = _vjp(ctx.function, ctx.saved_tensors, moving)
         # Pulling back is linear in the cotangents; its transpose pushes forward. (Forward mode does not nest.)
         anywhere = tuple(map(torch.zeros_like, output)) if isinstance(output, tuple) else torch.zeros_like(output)
-        return torch.func.vjp(pull, anywhere)[1](filled)[0]
+        return torch.func.vjp(pull, anywhere)[1](tuple(tangents[1 + place] for place in moving))[0]
 
 
-def _pullback(function: Callable, outputs: int, wanted: list[int], *arguments: Tensor) -> tuple[Tensor, ...]:
-    """The vector-Jacobian product with respect to the ``wanted`` ones of the tensors."""
-    cotangents, tensors = arguments[:outputs], arguments[outputs:]
+def _vjp(function: Callable, tensors: Sequence[Tensor], wanted: list[int]) -> tuple[Any, Callable]:
+    """`torch.func.vjp` with respect to some of the tensors."""
 
     def of_wanted(*chosen: Tensor) -> Any:
         place = dict(zip(wanted, chosen, strict=True))
         return function(*(place.get(i, tensor) for i, tensor in enumerate(tensors)))
 
-    output, pull = torch.func.vjp(of_wanted, *(tensors[i] for i in wanted))[:2]
+    return torch.func.vjp(of_wanted, *(tensors[i] for i in wanted))[:2]
+
+
+def _pullback(function: Callable, outputs: int, wanted: list[int], *arguments: Tensor) -> tuple[Tensor, ...]:
+    """The vector-Jacobian product with respect to the ``wanted`` ones of the tensors."""
+    cotangents, tensors = arguments[:outputs], arguments[outputs:]
+    output, pull = _vjp(function, tensors, wanted)
     return pull(cotangents if isinstance(output, tuple) else cotangents[0])
