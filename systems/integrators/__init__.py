@@ -17,6 +17,10 @@ INTEGRATORS: dict[str, str] = {
     "blanes_moan_srkn6": "systems.integrators.nystroem:BlanesMoanSRKN6",
     "blanes_moan_srkn11": "systems.integrators.nystroem:BlanesMoanSRKN11",
     "rk4": "systems.integrators.runge_kutta:RK4",
+    "implicit_midpoint": "systems.integrators.gauss:ImplicitMidpoint",
+    "gauss4": "systems.integrators.gauss:Gauss4",
+    "adaptive_gauss": "systems.integrators.adaptive_gauss:AdaptiveGauss",
+    "gauss6": "systems.integrators.gauss:Gauss6",
 }
 
 _TARGETS = {

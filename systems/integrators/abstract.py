@@ -86,6 +86,12 @@ def _check_values(state: PhaseSpace, times: Tensor) -> None:
     raise ValueError("times: expected strictly increasing or strictly decreasing times, got neither")
 
 
+def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
+    """A ValueError unless ``value`` is one of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
 def check_step(step: Any, state: PhaseSpace) -> None:
     """A ValueError unless ``step`` is None, a positive number or a tensor of them, one a trajectory."""
     if step is None:

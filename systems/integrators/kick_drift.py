@@ -1,11 +1,13 @@
 """Kicks and drifts: the steps of explicit symplectic methods."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
-from systems.integrators.fixed_step import AbstractFixedStep, Carried, wide
+from systems.integrators.stepping import AbstractFixedStep
+from systems.integrators.steps import Carried, Interval, Step, wide
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractSeparable, AbstractVectorField
 
@@ -31,6 +33,15 @@ class AbstractKickDrift(AbstractFixedStep):
 
     def _step(self, field: AbstractVectorField, t: Tensor, h: Tensor, carried: Carried) -> Carried:
         return self._alternate(field, h, self.kicks, self.drifts, carried)
+
+    def _walk_back(
+        self, field: AbstractVectorField, interval: Interval, start: PhaseSpace, end: PhaseSpace
+    ) -> Iterator[Step]:
+        return self._walk_undoing(field, interval, end, self._undo)
+
+    def _undo(self, field: AbstractVectorField, t: Tensor, h: Tensor, carried: Carried) -> Carried:
+        """Kicks and drifts undo each other, in reverse; symmetric or not."""
+        return self._alternate(field, -h, self.kicks[::-1], self.drifts[::-1], carried)
 
     def _alternate(
         self,

@@ -1,10 +1,12 @@
 """Explicit Runge-Kutta methods."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from systems.integrators.fixed_step import AbstractFixedStep, Carried, wide
+from systems.integrators.stepping import AbstractFixedStep
+from systems.integrators.steps import Carried, Interval, Step, wide
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractVectorField
 
@@ -52,3 +54,8 @@ class RK4(AbstractFixedStep):
             carried.q.plus(sixth * (first.q + 2 * (second.q + third.q) + last.q)),
             carried.p.plus(sixth * (first.p + 2 * (second.p + third.p) + last.p)),
         )
+
+    def _walk_back(
+        self, field: AbstractVectorField, interval: Interval, start: PhaseSpace, end: PhaseSpace
+    ) -> Iterator[Step]:
+        return self._walk_again(field, interval, start)

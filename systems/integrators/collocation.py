@@ -1,0 +1,216 @@
+"""Gauss collocation: the equations that implicit steps solve, and their derivative.
+
+A step of length h from z looks for slopes K_i at s nodes with
+
+    K_i = f(t + c_i h, z + h sum_j a_ij K_j)    and ends at    z + h sum_i b_i K_i.
+
+The slopes are found by fixed-point iteration to round-off, for each trajectory by itself. Where H = T(p) + V(q) a sweep
+takes velocities to positions to forces to momenta to velocities: it gains twice the digits of a plain one.
+
+Sources: Hairer, Lubich & Wanner, Geometric Numerical Integration (2006), sections II.1.3, IV.2.1 and VIII.6; Hairer,
+McLachlan & Razakarivony (2008), BIT 48, 231 (round-off).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.polynomial import legendre
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from systems.integrators.steps import wide
+from systems.phase_space import PhaseSpace
+from systems.vector_field import AbstractSeparable, AbstractVectorField
+
+Tensors = tuple[Tensor, ...]
+
+
+class Tableau(NamedTuple):
+    """The coefficients of the Gauss method with s nodes."""
+
+    nodes: Tensor
+    """c ``(s)``."""
+    weights: Tensor
+    """b ``(1, s)``."""
+    matrix: Tensor
+    """a ``(s, s)``; b_i a_ij + b_j a_ji = b_i b_j makes the method keep quadratic charges."""
+    roughness: Tensor
+    """``(1, s)``: the last coefficient of the slopes in orthonormal Legendre polynomials."""
+    barycentric: Tensor
+    """``(s)``: 1 / product of the differences to the other nodes."""
+
+
+@cache
+def tableau(stages: int, dtype: torch.dtype, device: torch.device) -> Tableau:
+    """By the W-transformation: in orthonormal Legendre polynomials an integral is tridiagonal."""
+    x, w = legendre.leggauss(stages)
+    nodes, weights = (x + 1) / 2, w / 2
+    k = np.arange(stages)
+    values = legendre.legvander(x, stages - 1) * np.sqrt(2 * k + 1)
+    off = 0.5 / np.sqrt(4 * k[1:] ** 2 - 1)
+    scaled = weights[:, None] * values
+    twist = scaled @ (np.diag(off, -1) - np.diag(off, 1)) @ scaled.T
+    twist = (twist - twist.T) / 2  # antisymmetric to the bit, for the charges' sake
+    apart = nodes[:, None] - nodes + np.eye(stages)
+    arrays = (nodes, weights[None], weights / 2 + twist / weights[:, None], scaled[:, -1][None], 1 / apart.prod(1))
+    return Tableau(*(torch.tensor(array, dtype=dtype, device=device) for array in arrays))
+
+
+def folded(operation: Callable[[Tensor, Tensor], Tensor], values: Tensor) -> Tensor:
+    """The sum or product over dimension 1, by halves.
+
+    No reduction or matrix product of the library: their rounding depends on the shape, so that a trajectory would feel
+    the batch that it is in.
+    """
+    while (size := values.shape[1]) > 1:
+        half = size // 2
+        paired = operation(values[:, :half], values[:, half : 2 * half])
+        values = paired if size == 2 * half else torch.cat([paired, values[:, 2 * half :]], 1)
+    return values[:, 0]
+
+
+def weighted(coefficients: Tensor, values: Tensor) -> Tensor:
+    """sum_j coefficients_ij values_j; coefficients ``(i, j)`` or ``(i, j, *batch)``, values ``(j, *batch, n, d)``."""
+    missing = values.ndim + 1 - coefficients.ndim
+    return folded(torch.add, coefficients[(..., *(None,) * missing)] * values)
+
+
+def extrapolated(slopes: Tensor, ratio: Tensor) -> Tensor:
+    """Slopes at the nodes of the next step, from the polynomial through those of the last.
+
+    Args:
+        slopes: ``(s, *batch, n, d)`` of the last step.
+        ratio: ``()`` or ``(*batch)``: the next step's length over that of the last.
+    """
+    nodes, _, _, _, barycentric = tableau(len(slopes), slopes.dtype, slopes.device)
+    flat = (-1,) + (1,) * ratio.ndim
+    apart = (1 + nodes.reshape(flat) * ratio)[:, None] - nodes.reshape(flat)
+    apart = torch.where(apart == 0, torch.finfo(apart.dtype).eps ** 2, apart)
+    lagrange = folded(torch.mul, apart)[:, None] * barycentric.reshape(flat) / apart
+    return weighted(lagrange, slopes)
+
+
+def sweep(field: AbstractVectorField, t: Tensor, h: Tensor, state: PhaseSpace, slopes: Tensors) -> Tensors:
+    """Slopes (dq/dt, dp/dt) at the nodes, each ``(s, *batch, n, d)``, from such slopes."""
+    nodes, _, matrix, _, _ = tableau(len(slopes[0]), state.q.dtype, state.q.device)
+    length = wide(h)
+    q = state.q + length * weighted(matrix, slopes[0])
+    if isinstance(field, AbstractSeparable):
+        force = field.force(q)
+        return field.velocity(state.p + length * weighted(matrix, force)), force
+    p = state.p + length * weighted(matrix, slopes[1])
+    return tuple(field(t + nodes.reshape(-1, *(1,) * h.ndim) * h, PhaseSpace(q, p)))
+
+
+def unknowns(field: AbstractVectorField, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What the iteration is about, of the pair (for q, for p)."""
+    return values[:1] if isinstance(field, AbstractSeparable) else values
+
+
+def solve(
+    field: AbstractVectorField, t: Tensor, h: Tensor, state: PhaseSpace, guess: Tensors, sweeps: int
+) -> tuple[Tensors, Tensor]:
+    """The slopes of a step, and where ``(*batch)`` they were found."""
+    with torch.no_grad():
+        floors = tuple(_floor(z) for z in unknowns(field, state))
+        return fixed_point(
+            lambda slopes: sweep(field, t, h, state, slopes), guess, len(floors), h.abs(), floors, sweeps
+        )
+
+
+def fixed_point(
+    image: Callable[[Tensors], Tensors], values: Tensors, count: int, h: Tensor, floors: Tensors, sweeps: int
+) -> tuple[Tensors, Tensor]:
+    """values = image(values), iterated for each trajectory until rounding is all that changes them.
+
+    Args:
+        image: takes tensors ``(s, *batch, n, d)`` to such.
+        values: a first guess.
+        count: the first so many of the values determine the others.
+        h: what a value is multiplied with before it is compared to its floor.
+        floors: ``(*batch)``, for each value the size to which no more than rounding counts, if it is smaller.
+        sweeps: how often to try.
+
+    Returns:
+        The values, and where ``(*batch)`` the iteration converged.
+    """
+    eps = torch.finfo(values[0].dtype).eps
+    arrived = lost = torch.zeros(values[0].shape[1:-2], dtype=torch.bool, device=values[0].device)
+    before = torch.full_like(values[0][0, ..., 0, 0], torch.inf)
+    for k in range(sweeps):
+        found = image(values)
+        pairs = zip(found[:count], values, floors, strict=False)
+        change = torch.stack([_share(new - old, new, h, floor) for new, old, floor in pairs]).amax(0)
+        # The next change would be change^2 / before. In round-off, changes no longer fall.
+        next_ = change if k == 0 else change * (change / before)
+        stop = (next_ <= eps / 16) | ((change >= before) & (change <= 4096 * eps))
+        values = tuple(torch.where(arrived[..., None, None], old, new) for new, old in zip(found, values, strict=True))
+        arrived = arrived | (stop & ~lost)
+        lost = lost | ~(change < torch.inf) | ((change > 2 * before) & (k > 3))
+        if bool((arrived | lost).all()):
+            break
+        before = change
+    return values, arrived
+
+
+def roughness(h: Tensor, state: PhaseSpace, slopes: Tensors) -> Tensor:
+    """The last Legendre coefficient of the slopes as a share of their size ``(*batch)``: q's or p's, the larger."""
+    last = tableau(len(slopes[0]), h.dtype, h.device).roughness
+    shares = [_share(weighted(last, k), k, h.abs(), _floor(z)) for k, z in zip(slopes, state, strict=True)]
+    return torch.maximum(*shares)
+
+
+def _share(part: Tensor, whole: Tensor, h: Tensor, floor: Tensor) -> Tensor:
+    """|h part| / |h whole|, of the largest entries; wholes below the floor count as that."""
+    part, whole = (h * x.abs().amax((0, -2, -1)) for x in (part, whole))
+    return part / torch.maximum(whole, floor).clamp(min=torch.finfo(h.dtype).tiny)
+
+
+def _floor(z: Tensor) -> Tensor:
+    """The increments of z below which its own rounding is what matters."""
+    return z.abs().amax((-2, -1)) / 1024
+
+
+def differentiable(field: AbstractVectorField, t: Tensor, h: Tensor, state: PhaseSpace, slopes: Tensors) -> Tensors:
+    """Solved slopes with their derivative with respect to all that the step depends on."""
+    free = [x.detach().requires_grad_() for x in unknowns(field, slopes)]
+    found = sweep(field, t, h, state, (*free, *slopes[len(free) :]))
+    return _Implicit.apply(len(free), *found, *free)
+
+
+class _Implicit(torch.autograd.Function):
+    """found = image(free) at the point where found = free, as a function of all else that the image depends on.
+
+    With J the derivative of the image, a gradient g becomes lambda = g + J^T lambda, by fixed-point iteration as well.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, count: int, *tensors: Tensor) -> Tensors:
+        ctx.count = count
+        ctx.save_for_backward(*tensors)
+        return tuple(x.view_as(x) for x in tensors[:-count])
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        count, tensors = ctx.count, ctx.saved_tensors
+        found, free = tensors[:-count], tensors[-count:]
+
+        def image(adjoint: Tensors) -> Tensors:
+            with torch.enable_grad():
+                pulled = torch.autograd.grad(
+                    found, free, (*adjoint, *gradients[count:]), retain_graph=True, allow_unused=True
+                )
+            return tuple(g if x is None else g + x for g, x in zip(gradients, pulled, strict=False))
+
+        floors = tuple(torch.zeros_like(x[0, ..., 0, 0]) for x in free)
+        one = torch.ones_like(floors[0])
+        adjoint, _ = fixed_point(image, gradients[:count], count, one, floors, 100)
+        return (None, *adjoint, *gradients[count:], *(None,) * count)

@@ -1,0 +1,137 @@
+"""What methods that take steps share: the way from output time to output time, and what backpropagation stores.
+
+A method adds what it carries from step to step (`_begin`) and one step (`_step`).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from systems.integrators.abstract import AbstractIntegrator, check_choice, check_step
+from systems.integrators.rebuilding import Rebuilding
+from systems.integrators.steps import Carried, Interval, Step
+from systems.integrators.sums import Total
+from systems.phase_space import PhaseSpace
+from systems.vector_field import AbstractVectorField
+
+Undo = Callable[[AbstractVectorField, Tensor, Tensor, Carried], Carried]
+
+
+@dataclass(frozen=True, eq=False)
+class AbstractStepping(AbstractIntegrator):
+    """A method that takes steps.
+
+    Args:
+        step: the longest step, a number or one a trajectory ``(*batch)``; None for as long as the method likes.
+        compensated: whether sums remember what rounding took from them (compensated summation): the round-off of long
+            runs falls by the ratio of an increment to the state, where the forces' own round-off is no larger.
+        memory: what backpropagation stores: "steps" (every step's graph) or "outputs" (only the states at the output
+            times; the steps between are taken again, so that memory does not grow with their number; no second
+            derivatives, and every tensor that requires a gradient must be a parameter or buffer of the field).
+    """
+
+    step: float | Tensor | None = None
+    compensated: bool = False
+    memory: Literal["steps", "outputs"] = "steps"
+
+    def integrate(
+        self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]
+    ) -> PhaseSpace:
+        self.check(field, state, times)
+        check_step(self.step, state)
+        check_choice("memory", self.memory, ("steps", "outputs"))
+        carried = self._begin(field, times[0], state)
+        cross = self._cross
+        if self.memory == "outputs" and torch.is_grad_enabled():
+            cross = Rebuilding(self, field, times[0], carried).cross
+        outputs = [state]
+        for interval in self._intervals(times):
+            carried = cross(field, interval, carried)
+            outputs.append(carried.state)
+        return PhaseSpace(torch.stack([x.q for x in outputs]), torch.stack([x.p for x in outputs]))
+
+    def _cross(self, field: AbstractVectorField, interval: Interval, carried: Carried) -> Carried:
+        for step in self._walk(field, interval, carried):
+            carried = step.after
+        return carried
+
+    def _totals(self, state: PhaseSpace) -> tuple[Total, Total]:
+        if self.compensated:
+            return Total(state.q, torch.zeros_like(state.q)), Total(state.p, torch.zeros_like(state.p))
+        return Total(state.q), Total(state.p)
+
+    @abstractmethod
+    def _begin(self, field: AbstractVectorField, t: Tensor, state: PhaseSpace) -> Carried:
+        """What the first step needs."""
+
+    @abstractmethod
+    def _step(self, field: AbstractVectorField, t: Tensor, h: Tensor, carried: Carried) -> Carried:
+        """One step of length h from t, both of shape () or ``(*batch)``."""
+
+    @abstractmethod
+    def _intervals(self, times: Tensor) -> list[Interval]:
+        """From each output time to the next."""
+
+    @abstractmethod
+    def _walk(self, field: AbstractVectorField, interval: Interval, carried: Carried) -> Iterator[Step]:
+        """The steps through an interval."""
+
+    @abstractmethod
+    def _walk_back(
+        self, field: AbstractVectorField, interval: Interval, start: PhaseSpace, end: PhaseSpace
+    ) -> Iterator[Step]:
+        """The same steps once more, the last one first, from the states at the ends of the interval."""
+
+    def _walk_again(self, field: AbstractVectorField, interval: Interval, start: PhaseSpace) -> Iterator[Step]:
+        """`_walk_back` for any method, with all the steps of the interval in memory."""
+        return reversed(list(self._walk(field, interval, self._begin(field, interval.start, start))))
+
+
+@dataclass(frozen=True, eq=False)
+class AbstractFixedStep(AbstractStepping):
+    """Equal steps no longer than ``step`` from each output time to the next; with None, one step.
+
+    The number of steps is found once, before the first: nothing on the way waits for the device.
+    """
+
+    def _intervals(self, times: Tensor) -> list[Interval]:
+        ends = list(pairwise(times))
+        if self.step is None:
+            return [Interval(start, end) for start, end in ends]
+        # Times are rounded: a span of one step and a half unit in the last place is one step.
+        blur = 2 * torch.finfo(times.dtype).eps * torch.maximum(times[:-1].abs(), times[1:].abs())
+        counts = ((times.diff(dim=0).abs() - blur) / self.step).detach().ceil().clamp(min=1)
+        whole = counts.flatten(1) if counts.ndim > 1 else counts[:, None]
+        least, most = torch.stack([whole.amin(1), whole.amax(1)]).long().tolist()
+        return [
+            Interval(start, end, low, high, high if low == high else count)
+            for (start, end), low, high, count in zip(ends, least, most, counts, strict=True)
+        ]
+
+    def _walk(self, field: AbstractVectorField, interval: Interval, carried: Carried) -> Iterator[Step]:
+        length = interval.length
+        for k in range(interval.most):
+            t, h = interval.substep(k, length)
+            after = self._step(field, t, h, carried)
+            yield Step(t, h, carried, after)
+            carried = after
+
+    def _walk_undoing(
+        self, field: AbstractVectorField, interval: Interval, end: PhaseSpace, undo: Undo
+    ) -> Iterator[Step]:
+        """`_walk_back` where a step can be undone, with one step in memory."""
+        after = self._begin(field, interval.end, end)
+        length = interval.length
+        for k in reversed(range(interval.most)):
+            t, h = interval.substep(k, length)
+            before = undo(field, t, h, after)
+            yield Step(t, h, before, after)
+            after = before
