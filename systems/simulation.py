@@ -42,6 +42,7 @@ def simulate(
     seed: int | None = None,
     settings: Mapping[str, Any] | None = None,
     variables: Mapping[str, xr.DataArray] | None = None,
+    true: AbstractHamiltonian | None = None,
 ) -> xr.Dataset:
     """The trajectories of a vector field, known or learned, as a Dataset (see `systems.schema`).
 
@@ -63,6 +64,7 @@ def simulate(
         seed: of the first states, to be stored.
         settings: whatever else led to the first states, to be stored in the configuration; JSON-serialisable.
         variables: more variables to store, such as what a model was conditioned on (`systems.schema.parameters_of`).
+        true: the Hamiltonian that a learned field stands for, where it is known: its energy is stored too.
 
     Raises:
         ValueError: for wrong shapes, dtypes or values, or a path that holds something else, before any work starts.
@@ -86,7 +88,7 @@ def simulate(
     for name, value in {"part_size": part_size, "workers": workers}.items():
         if value is not None and value < 1:
             raise ValueError(f"{name}: expected at least 1, got {value}")
-    work = _Work(field, state, times, integrator, dict(variables or {}), seed, dict(settings or {}))
+    work = _Work(field, state, times, integrator, dict(variables or {}), seed, dict(settings or {}), true)
     with _pool(workers or torch.get_num_threads()) as pool, _progress(work.count) as progress:
         if path is None:
             return work.dataset(slice(0, work.count), pool, progress)
@@ -119,7 +121,7 @@ def _to_file(
 
 def default_integrator() -> AbstractIntegrator:
     """What `simulate` uses where there is no closed form: good to 1e-9 relative in float64, for any vector field."""
-    return integrators.Adaptive()
+    return integrators.AdaptiveGauss()
 
 
 class _Work:
@@ -134,7 +136,10 @@ class _Work:
         variables: dict[str, xr.DataArray],
         seed: int | None,
         settings: dict[str, Any],
+        true: AbstractHamiltonian | None,
     ) -> None:
+        fields = {"energy": field, "true_energy": true}
+        self.hamiltonians = {name: h for name, h in fields.items() if isinstance(h, AbstractHamiltonian)}
         self.field, self.state, self.times, self.integrator = field, state, times, integrator
         self.count, n, d = state.q.shape
         points = len(times)
@@ -155,16 +160,18 @@ class _Work:
                 for x, piece in zip(whole, pieces, strict=True):
                     x[:, block.start - rows.start : block.stop - rows.start] = piece
             progress.update(block.stop - block.start)
-        q, p, *energy = whole
+        q, p, *energies = whole
+        found = dict(zip(self.hamiltonians, energies, strict=True))
         return to_dataset(
             PhaseSpace(q, p),
             self._times(rows),
             mask=self.field.select(rows).mask,
-            energy=energy[0] if energy else None,
             variables={
                 name: array.isel(trajectory=rows) if "trajectory" in array.dims else array
                 for name, array in self.variables.items()
             },
+            energy=found.get("energy"),
+            true_energy=found.get("true_energy"),
             attrs=self.attributes,
         )
 
@@ -173,7 +180,7 @@ class _Work:
 
     @torch.no_grad()
     def _solve(self, rows: slice) -> list[Tensor]:
-        """q, p and, of a Hamiltonian, the energy of a block: time first, on the CPU."""
+        """q, p and the energies of a block: time first, on the CPU."""
         field, integrator = self.field.select(rows), self.integrator
         state = PhaseSpace(self.state.q[rows], self.state.p[rows])
         times = self._times(rows)
@@ -184,8 +191,8 @@ class _Work:
             if isinstance(step, Tensor) and step.ndim:
                 integrator = dataclasses.replace(integrator, step=step[rows])
             trajectory = integrator.integrate(field, state, times)
-        energy = [_energy(field, trajectory)] if isinstance(field, AbstractHamiltonian) else []
-        return [x.cpu() for x in (*trajectory, *energy)]
+        energies = [_energy(hamiltonian.select(rows), trajectory) for hamiltonian in self.hamiltonians.values()]
+        return [x.cpu() for x in (*trajectory, *energies)]
 
 
 def _energy(field: AbstractHamiltonian, trajectory: PhaseSpace) -> Tensor:
