@@ -40,7 +40,7 @@ def rotation_nodes(
         ValueError: for another count.
     """
     rules = {
-        1: lambda: _polyhedral([(1, 0, 0, 0)]),
+        1: lambda: _polyhedral([(1.0, 0.0, 0.0, 0.0)]),
         12: lambda: _polyhedral(_tetrahedron()),
         24: lambda: _polyhedral(_tetrahedron() + _cube()),
         60: lambda: _polyhedral(_tetrahedron() + _icosahedron()),
