@@ -15,7 +15,7 @@ class AbstractInverseDistance(AbstractNewtonian):
     """V(q) = sum over i<j of c_ij / sqrt(|q_i - q_j|^2 + softening^2), in any dimension.
 
     A subclass declares ``mass`` and ``softening`` among its variables and gives the ``coupling`` c_ij. Pair forces are
-    antisymmetric to the last bit. Without softening, bodies at one point have an infinite energy and no force.
+    antisymmetric to the last bit. Without softening, bodies at one point do not act on each other: all stays finite.
     """
 
     softening: Tensor
@@ -37,24 +37,25 @@ class AbstractInverseDistance(AbstractNewtonian):
         return torch.stack([component.sum(-1) for component in self._pair_forces(q)], -1)
 
     def _pair_forces(self, q: Tensor) -> list[Tensor]:
-        """The force on i from j, ``(*batch, n, n)`` for each dimension."""
+        """The force on i from j, ``(*batch, n, n)``, one dimension at a time."""
         coupling, inverse, apart = self._pairs(q)
-        weight = coupling * torch.where(inverse.isinf(), 0, inverse * inverse * inverse)
+        weight = coupling * (inverse * inverse * inverse)
         return [weight * component for component in apart]
 
     def _pairs(self, q: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Couplings, inverse distances ``(*batch, n, n)``, and q_i - q_j one dimension at a time.
 
-        A last axis of two or three would cost four times as much in the sums over it.
+        A last axis of two or three would cost four times as much in the sums over it. Both are zero where there is no
+        pair; bodies so near that the second derivatives of 1/r overflow are at one point.
         """
         apart = [x[..., :, None] - x[..., None, :] for x in self.existing(q).unbind(-1)]
         square = sum((component.square() for component in apart), self.softening.square()[..., None, None])
         pair = ~torch.eye(q.shape[-2], dtype=torch.bool, device=q.device)
         if self.mask is not None:
             pair = pair & self.mask[..., :, None] & self.mask[..., None, :]
-        apart_or_not = pair & (square > 0)
-        inverse = torch.where(apart_or_not, torch.where(apart_or_not, square, 1).rsqrt(), torch.inf)
-        return torch.where(pair, self.coupling, 0), torch.where(pair, inverse, 0), apart
+        distinct = pair & (square > torch.finfo(q.dtype).tiny ** (2 / 5))
+        inverse = torch.where(distinct, torch.where(distinct, square, 1).rsqrt(), 0)
+        return torch.where(pair, self.coupling, 0), inverse, apart
 
     @property
     def has_closed_form(self) -> bool:

@@ -122,7 +122,7 @@ def orbits():
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(orbits())
 def test_as_exact_as_the_last_bit_of_the_arguments(orbit):
     r, mu, sign, phase, tilt, speed, time, direction, space = orbit
