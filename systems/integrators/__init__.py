@@ -19,8 +19,9 @@ INTEGRATORS: dict[str, str] = {
     "rk4": "systems.integrators.runge_kutta:RK4",
     "implicit_midpoint": "systems.integrators.gauss:ImplicitMidpoint",
     "gauss4": "systems.integrators.gauss:Gauss4",
-    "adaptive_gauss": "systems.integrators.adaptive_gauss:AdaptiveGauss",
     "gauss6": "systems.integrators.gauss:Gauss6",
+    "adaptive_gauss": "systems.integrators.adaptive_gauss:AdaptiveGauss",
+    "torchdiffeq": "systems.integrators.torchdiffeq:Torchdiffeq",
 }
 
 _TARGETS = {

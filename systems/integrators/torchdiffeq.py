@@ -1,0 +1,105 @@
+"""The solvers of torchdiffeq, for those who want them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torchdiffeq
+from jaxtyping import Float
+from torch import Tensor
+
+from systems.integrators.abstract import AbstractIntegrator, check_choice, check_step
+from systems.phase_space import PhaseSpace
+from systems.vector_field import AbstractVectorField
+
+ADAPTIVE = ("dopri8", "dopri5", "bosh3", "fehlberg2", "adaptive_heun")
+FIXED = ("euler", "midpoint", "heun2", "heun3", "rk4", "explicit_adams", "implicit_adams")
+
+
+@dataclass(frozen=True, eq=False)
+class Torchdiffeq(AbstractIntegrator):
+    """A method of torchdiffeq; by default Dormand and Prince's of order 8.
+
+    Every output time is the end of a step (the solver is started again there): left to itself torchdiffeq interpolates,
+    which is far less accurate than its tolerance.
+
+    Advantages: a familiar set of methods; any vector field. Keeps linear charges (total momentum).
+    Drawbacks: one step size for the whole batch, set by the norm of all its states: trajectories disturb each other,
+    and have the same output times. Not symplectic: energy and angular momentum drift.
+
+    Source: Chen (2018), https://github.com/rtqichen/torchdiffeq.
+
+    Args:
+        method: the name that torchdiffeq gives it.
+        step: the longest step. Methods of fixed step take equal ones; None for one step from time to time.
+        rtol, atol: relative and absolute tolerance of adaptive methods, 1e-7 and 1e-9 if None. Methods of fixed step
+            ignore tolerances, so that it is an error to give them one.
+
+    Raises:
+        ValueError: for an unknown method, a tolerance for a method of fixed step, or times of each trajectory.
+
+    Example:
+        >>> import torch
+        >>> from systems import Springs
+        >>> from systems.integrators import Torchdiffeq
+        >>> system, state = Springs.sample(10, seed=0)
+        >>> times = torch.linspace(0, 1, 5, dtype=torch.float64)
+        >>> Torchdiffeq(rtol=1e-9).integrate(system, state, times).q.shape
+        torch.Size([5, 10, 6, 2])
+    """
+
+    method: str = "dopri8"
+    step: float | None = None
+    rtol: float | None = None
+    atol: float | None = None
+    order = 8
+    """Of the default method."""
+    symplectic = False
+    keeps = "linear"
+    requires = AbstractVectorField
+
+    def integrate(
+        self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]
+    ) -> PhaseSpace:
+        self.check(field, state, times)
+        check_step(self.step, state)
+        check_choice("method", self.method, ADAPTIVE + FIXED)
+        if times.ndim > 1:
+            raise ValueError(
+                f"times: torchdiffeq has one step size a batch, expected shape (time,), got {tuple(times.shape)}"
+            )
+        options = self._options()
+        outputs = [state]
+        for interval in pairwise(times):
+            ends = torchdiffeq.odeint(
+                lambda t, z: tuple(field(t, PhaseSpace(*z))), tuple(outputs[-1]), torch.stack(interval), **options
+            )
+            outputs.append(PhaseSpace(*(x[-1] for x in ends)))
+        return PhaseSpace(torch.stack([x.q for x in outputs]), torch.stack([x.p for x in outputs]))
+
+    def _options(self) -> dict[str, Any]:
+        tolerances = {"rtol": self.rtol, "atol": self.atol}
+        if self.method in ADAPTIVE:
+            options = {} if self.step is None else {"max_step": self.step}
+            defaults = {"rtol": 1e-7, "atol": 1e-9}
+            return {"method": self.method, "options": options} | {
+                name: defaults[name] if value is None else value for name, value in tolerances.items()
+            }
+        for name, value in tolerances.items():
+            if value is not None:
+                raise ValueError(
+                    f"{name}: {self.method} has fixed steps and ignores a tolerance, got {value}: give step"
+                )
+        return {"method": self.method, "options": {"grid_constructor": self._grid}}
+
+    def _grid(self, function: Any, state: Any, times: Tensor) -> Tensor:
+        """Equal steps from the first of two times to the last."""
+        count = 1
+        if self.step is not None:
+            blur = 2 * torch.finfo(times.dtype).eps * times.abs().max()
+            count = max(1, int(((times.diff().abs() - blur) / self.step).ceil()))
+        share = torch.arange(count + 1, dtype=times.dtype, device=times.device) / count
+        return torch.where(share == 1, times[-1], times[0] + share * (times[-1] - times[0]))
