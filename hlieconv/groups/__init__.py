@@ -40,10 +40,10 @@ _TARGETS = {target.partition(":")[2]: target for target in (*_EXPORTS, *(entry[0
 def group(name: str, dimension: int = 2) -> Any:
     """The group called ``name``; a family without its number (Trivial, T, R) acts on R^dimension.
 
-    A group of your own goes by its import path, ``"package.module:Name"``.
+    A group of your own goes by the import path of it or of its class, ``"package.module:Name"``.
 
     Raises:
-        ValueError: for an unknown name; it lists the known ones.
+        ValueError: for an unknown name (it lists the known ones), or a path where there is no group.
 
     Example:
         >>> from hlieconv.groups import group
@@ -57,8 +57,11 @@ def group(name: str, dimension: int = 2) -> Any:
             found = pkgutil.resolve_name(name)
         except (ImportError, AttributeError) as error:
             raise ValueError(f"group: {name!r} cannot be imported: {error}") from error
-        return found() if isinstance(found, type) else found
-    entry = GROUPS.get(name) or GROUPS.get(f"{name}{dimension}")
+        found = found() if isinstance(found, type) else found
+        if not isinstance(found, pkgutil.resolve_name("hlieconv.groups.abstract:AbstractGroup")):
+            raise ValueError(f"group: expected a group or its class at {name}, got {type(found).__name__}")
+        return found
+    entry = GROUPS.get(f"{name}{dimension}") or GROUPS.get(name)
     if entry is None:
         raise ValueError(f"group: expected one of {', '.join(GROUPS)} or an import path module:Name, got {name!r}")
     return pkgutil.resolve_name(entry[0])(*entry[1:])

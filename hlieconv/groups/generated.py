@@ -135,23 +135,26 @@ class Generated(AbstractGroup):
         # three derivatives.
         return self._newton(self._newton(a, g64), g64).to(g.dtype)
 
+    def relative(self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]) -> Float[Tensor, "*batch a"]:
+        # A quotient that is rounded to float32 may lie too far from the group for its logarithm to be found.
+        return self.log(self.inverse(v.double()) @ u.double()).to(u.dtype)
+
     def _search(self, g: Tensor) -> Tensor:
-        """The logarithm to some digits, NaN or wrong where there is none."""
+        """The logarithm to some digits; wrong, maybe NaN, where there is none."""
         a = self._newton(self._guess(g), g)
         lost = ~self._solves(a, g)
         if bool(lost.any()):
-            a[lost] = self._search_off_the_cut(g[lost])
+            a[lost] = self._search_off_the_cut(a[lost], g[lost])
         return a
 
-    def _search_off_the_cut(self, g: Tensor) -> Tensor:
+    def _search_off_the_cut(self, best: Tensor, g: Tensor) -> Tensor:
         """Where g has eigenvalues on the negative axis, some g exp(-b) has not: start from the logarithm of that."""
-        best = g.new_full((len(g), self.algebra_dimension), torch.nan)
         for b in torch.randn(4, self.algebra_dimension, generator=torch.Generator().manual_seed(1), dtype=g.dtype):
             a = self._guess(g @ self.exp(-0.1 * b.to(g.device)))
             for _ in range(8):
                 a = self._newton(a, g)
-            better = self._solves(a, g) & ~(best.norm(dim=-1) < a.norm(dim=-1))
-            best = torch.where(better[..., None], a, best)
+            longer = self._solves(best, g) & (a.norm(dim=-1) >= best.norm(dim=-1))
+            best = torch.where((self._solves(a, g) & ~longer)[..., None], a, best)
         return best
 
     def _guess(self, g: Tensor) -> Tensor:

@@ -92,14 +92,12 @@ class RxSO2(AbstractGroup):
         return g.mT / _square(g)[..., None, None]
 
     def relative(self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]) -> Float[Tensor, "*batch a"]:
-        cosine, sine = angle_between(u, v)
-        return torch.stack([torch.atan2(sine, cosine), (_square(u) / _square(v)).log() / 2], -1)
+        cosine, sine, scale = _between(u, v)
+        return torch.stack([torch.atan2(sine, cosine), scale], -1)
 
     def embedding(self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]) -> Float[Tensor, "*batch e"]:
-        cosine, sine = angle_between(u, v)
-        u2, v2 = _square(u), _square(v)
-        length = (u2 * v2).sqrt()
-        return torch.stack([sine / length, 1 - cosine / length, (u2 / v2).log() / 2], -1)
+        cosine, sine, scale = _between(u, v)
+        return torch.stack([sine, 1 - cosine, scale], -1)
 
     def section(
         self, points: Float[Tensor, "*batch d"]
@@ -111,6 +109,13 @@ class RxSO2(AbstractGroup):
 
     def origin(self, orbit: Float[Tensor, "*batch o"]) -> Float[Tensor, "*batch d"]:
         return torch.cat([orbit, torch.zeros_like(orbit)], -1)
+
+
+def _between(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """v^-1 u as cosine, sine and logarithm of the scale; each is normed by itself, whatever the sizes of the two."""
+    u2, v2 = _square(u), _square(v)
+    cosine, sine = angle_between(u / u2.sqrt()[..., None, None], v / v2.sqrt()[..., None, None])
+    return cosine, sine, (u2.log() - v2.log()) / 2
 
 
 def _square(g: Tensor) -> Tensor:

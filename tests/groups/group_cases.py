@@ -21,6 +21,7 @@ BOOST = matrix(3, (0, 1, 1), (1, 0, 1))
 SCREW = matrix(4, (0, 1, -1), (1, 0, 1), (2, 3, 0.5))
 #: Acts on R^3, itself, from the left: (x, y, z) + (a, b, c + a y).
 HEISENBERG = [matrix(4, (0, 3, 1), (2, 1, 1)), matrix(4, (1, 3, 1)), matrix(4, (2, 3, 1))]
+SPIRAL = from_generators([L_Z[:2, :2] + 0.1 * torch.eye(2)], dim=2, name="spiral")
 
 GENERATED = {
     "Sim2": lambda: from_generators([P_X, P_Y, L_Z, DILATION], dim=2, name="Sim2"),
@@ -87,4 +88,4 @@ def singular_points(group):
     """The origin, points on both sides of each axis, tiny ones, coincident ones, and a far one, float64."""
     axes = torch.eye(group.dimension, dtype=torch.float64)
     points = torch.cat([0 * axes[:1], axes, -axes, axes, 1e-3 * axes, 1e-18 * axes, -1e-30 * axes, 1e3 * axes])
-    return points + 1 if "SQ" in group.name else points
+    return points.abs().clamp(min=1e-6) if "SQ" in group.name else points
