@@ -7,6 +7,7 @@
 | ``trajectory_time`` | trajectory, time | instead, where each has its own; NaN only after a trajectory's last |
 | ``mask`` | trajectory, body | True where a body exists |
 | ``energy`` | trajectory, time | of the Hamiltonian that made the trajectories, if one did |
+| ``true_energy`` | trajectory, time | of the system that this Hamiltonian stands for, where it was learned |
 | ``mass``, ... | [trajectory,] body[, other_body] | parameters as the system declares them, of each trajectory or all |
 
 What does not exist is NaN in a Dataset and 0 in tensors. A gap in measured data, a body that exists and was not seen,
@@ -42,6 +43,7 @@ CORE = {
     "trajectory_time": Variable("trajectory_time", ("trajectory", "time"), "s", "time"),
     "mask": Variable("mask", ("trajectory", "body"), "1", "whether a body exists"),
     "energy": Variable("energy", ("trajectory", "time"), "1", "energy"),
+    "true_energy": Variable("true_energy", ("trajectory", "time"), "1", "energy of the true system"),
 }
 
 
@@ -52,6 +54,7 @@ def to_dataset(
     field: AbstractVectorField | None = None,
     mask: Bool[Tensor, "*own_mask n"] | None = None,
     energy: Float[Tensor, "time trajectory"] | None = None,
+    true_energy: Float[Tensor, "time trajectory"] | None = None,
     variables: Mapping[str, xr.DataArray] | None = None,
     attrs: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
@@ -62,7 +65,8 @@ def to_dataset(
         times: ``(time,)``, or ``(time, trajectory)`` where each trajectory has its own.
         field: what moved them: its variables, mask and name are stored.
         mask: ``(n,)`` or ``(trajectory, n)``; by default the field's.
-        energy: ``(time, trajectory)``.
+        energy: ``(time, trajectory)``, of the Hamiltonian that moved them.
+        true_energy: the same of the system that a learned Hamiltonian stands for.
         variables: more variables to store, such as what a model was conditioned on (see `parameters_of`).
         attrs: more attributes.
 
@@ -86,7 +90,8 @@ def to_dataset(
     data = {name: data_array(CORE[name], x.transpose(0, 1)) for name, x in trajectory._asdict().items()}
     data |= {"mask": data_array(CORE["mask"], exists)}
     data |= {name: data_array(CORE[name], t) for name, t in [_named_times(times)]}
-    data |= {} if energy is None else {"energy": data_array(CORE["energy"], energy.mT)}
+    energies = {"energy": energy, "true_energy": true_energy}
+    data |= {name: data_array(CORE[name], value.mT) for name, value in energies.items() if value is not None}
     data |= variables or {}
     if not exists.all():
         data = {name: array if name == "mask" else _masked(array, data["mask"]) for name, array in data.items()}

@@ -146,7 +146,7 @@ class _Work:
         self.block = max(1, min(BLOCK_TRAJECTORIES, BLOCK_PAIRS // n**2, BLOCK_VALUES // (points * n * d)))
         self.variables = stored_variables(field, self.count, n) | variables
         self.attributes = _attributes(field, state, times, integrator, seed, settings)
-        self.nbytes = self.count * points * (2 * n * d + 1) * state.q.element_size()
+        self.nbytes = self.count * points * (2 * n * d + len(self.hamiltonians)) * state.q.element_size()
 
     def dataset(self, rows: slice, pool: ThreadPoolExecutor, progress: tqdm) -> xr.Dataset:
         """Some of the trajectories, a whole number of blocks."""
@@ -246,7 +246,9 @@ def _fingerprint(field: AbstractVectorField, state: PhaseSpace, times: Tensor) -
     digest = hashlib.sha256()
     for name, tensor in sorted((field.state_dict() | {"q": state.q, "p": state.p, "times": times}).items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        digest.update(
+            tensor.detach().cpu().flatten().clone(memory_format=torch.contiguous_format).view(torch.uint8).numpy().data
+        )
     return digest.hexdigest()
 
 

@@ -3,13 +3,23 @@
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from systems import AbstractVectorField
+from systems.integrators import AbstractIntegrator
+
+
+class Trained(NamedTuple):
+    """What a model was trained on, as far as a rollout has to know."""
+
+    spacing: float
+    """Seconds from one point of the data to the next."""
+    through: AbstractIntegrator | None
+    """The integrator whose steps were part of the loss, if there was one."""
 
 
 class AbstractModel(nn.Module, ABC):
@@ -25,6 +35,8 @@ class AbstractModel(nn.Module, ABC):
     """What it is told of every body, ``(*batch, n)`` each: names of Dataset variables, mass first."""
     pair_features: tuple[str, ...] = ()
     """What it is told of every pair of bodies, ``(*batch, n, n)`` each."""
+    trained: Trained | None = None
+    """Known once the model is fitted, or loaded from a run."""
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -132,7 +132,7 @@ class LearnedPotential(AbstractNewtonian):
         near, far = Pairs(bounded, weight), Pairs(linear, weight)
         values = values.expand(*q.shape[:-1], -1)
         for block in model.layers:
-            values = block(values, near, self.mask)
+            values = block(values, near, None if self.mask is None else self.mask.expand(q.shape[:-1]))
         right = model.right(values)
         pulled = model.near(right, near) + model.far(right, far)
         energy = model.node(values)[..., 0] + (model.left(values) * pulled).mean(-1)

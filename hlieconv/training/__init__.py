@@ -8,7 +8,9 @@ settings.py     how `fit` trains: every choice, its default, the presets
 chunks.py       trajectories become pieces of consecutive points
 interpolant.py  the exact derivatives of a trajectory between and at its points
 losses.py       rollout, one-step, multiple shooting, force matching
-fit.py          fit(model, dataset, ...)
+bodies.py       what moves the bodies of these trajectories: a conditioned model, or a system with unknowns
+evaluation.py   chunk_error(model, dataset): the test error of the paper
+fitting.py      fit(model, dataset, ...)
 """
 
 import pkgutil
@@ -17,6 +19,7 @@ from typing import Any
 _TARGETS = {
     target.partition(":")[2]: target
     for target in (
+        "hlieconv.training.evaluation:chunk_error",
         "hlieconv.training.fitting:Fit",
         "hlieconv.training.fitting:fit",
         "hlieconv.training.loop:Shuffle",

@@ -12,10 +12,11 @@ import xarray as xr
 from torch import Tensor, nn
 
 from hlieconv.models import AbstractModel
+from hlieconv.rollout import spacing_of
 from hlieconv.training.bodies import Conditioned, Unknowns
 from hlieconv.training.chunks import Chunks, chunks_of
 from hlieconv.training.loop import Shuffle, train
-from hlieconv.training.losses import AbstractLoss, ForceMatching, make_loss
+from hlieconv.training.losses import AbstractLoss, ForceMatching, make_loss, trained_on
 from hlieconv.training.run import Run, describe, load
 from hlieconv.training.settings import Settings, settings
 from systems import AbstractVectorField
@@ -84,12 +85,13 @@ def fit(
     mass = variables_of(dataset, ["mass"], dtype=torch.float64)["mass"] if "mass" in dataset else None
     dtype = next(bodies.parameters()).dtype
     seen, unseen = (loss.samples(part, mass).to(dtype, target) for part in chunks)
+    spacing = spacing_of(chunks[0].times)
     run = None
     if path is not None:
-        run = Run(path, _configuration(model, description, chosen, chunks[0]), overwrite=overwrite)
+        run = Run(path, _configuration(model, description, chosen, chunks[0], spacing), overwrite=overwrite)
         if run.done:
             model.load_state_dict(load(path).state_dict())
-            return Fit(model, run.history(until=chosen.steps), chosen)
+            return Fit(_trained(model, chosen, spacing), run.history(until=chosen.steps), chosen)
     if isinstance(bodies, Conditioned):
         bodies.calibrate(chunks[0].to(dtype, target))
     history = train(
@@ -111,7 +113,13 @@ def fit(
         bodies.write_back()
     if run is not None:
         run.finish(model)
-    return Fit(model.eval(), history, chosen)
+    return Fit(_trained(model, chosen, spacing), history, chosen)
+
+
+def _trained(model: AbstractModel | AbstractVectorField, chosen: Settings, spacing: float) -> nn.Module:
+    if isinstance(model, AbstractModel):
+        model.trained = trained_on(chosen, spacing)
+    return model.eval()
 
 
 def _evaluate(loss: AbstractLoss, bodies: Callable[[Tensor], AbstractVectorField], samples: Any) -> Tensor:
@@ -131,12 +139,12 @@ def _split(dataset: xr.Dataset, chosen: Settings) -> tuple[Chunks, Chunks]:
 
 
 def _configuration(
-    model: nn.Module, description: dict[str, Any], chosen: Settings, training: Chunks
+    model: nn.Module, description: dict[str, Any], chosen: Settings, training: Chunks, spacing: float
 ) -> dict[str, dict[str, Any]]:
     digest = hashlib.sha256()
     known = () if isinstance(model, AbstractModel) else model.state_dict().values()
     for tensor in (*training, *known):
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    data = {"chunks": len(training.trajectory), "sha256": digest.hexdigest()}
+    data = {"chunks": len(training.trajectory), "spacing": spacing, "sha256": digest.hexdigest()}
     versions = {name: importlib.metadata.version(name) for name in ("hlieconv", "torch")}
     return {"model": description, "settings": asdict(chosen), "data": data, "versions": versions}

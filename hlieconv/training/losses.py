@@ -4,13 +4,14 @@ Each loss turns chunks into `samples` once, and gives a scalar for a vector fiel
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from hlieconv.models.abstract import Trained
 from hlieconv.training.chunks import Chunks
 from hlieconv.training.interpolant import hermite, nodes
 from hlieconv.training.settings import Settings
@@ -123,6 +124,14 @@ def mean_square(error: Float[Tensor, "*batch n d"], mask: Tensor | None) -> Floa
         return error.square().mean()
     real = mask.expand(error.shape[:-1])[..., None]
     return torch.where(real, error, 0).square().sum() / (real.sum() * error.shape[-1])
+
+
+def trained_on(settings: Settings, spacing: float) -> Trained:
+    """What a rollout has to know of a training on points so many seconds apart."""
+    loss = make_loss(settings)
+    if not isinstance(loss, Shooting):
+        return Trained(spacing, None)
+    return Trained(spacing, replace(loss.integrator, step=settings.step or spacing))
 
 
 def make_loss(settings: Settings) -> AbstractLoss:

@@ -19,6 +19,8 @@ from torch import nn
 
 from hlieconv.models import MODELS, AbstractModel
 from hlieconv.training.checkpoint import restore, save, write_atomically
+from hlieconv.training.losses import trained_on
+from hlieconv.training.settings import Settings
 from systems import SYSTEMS, AbstractVectorField
 
 CONFIG, METRICS, CHECKPOINT, MODEL = "config.json", "metrics.jsonl", "checkpoint.safetensors", "model.safetensors"
@@ -110,7 +112,8 @@ def load(path: str | Path, device: str = "cpu") -> nn.Module:
             in its configuration, cannot be imported.
     """
     path = Path(path)
-    description = read_config(path)["model"]
+    config = read_config(path)
+    description = config["model"]
     file = path / MODEL
     if not file.exists():
         raise ValueError(f"{path}: the training is not finished (no {MODEL}); the same fit command goes on with it")
@@ -130,7 +133,8 @@ def load(path: str | Path, device: str = "cpu") -> nn.Module:
         else:
             model = kind(**description["config"])
             model.load_state_dict(tensors)
-    except (RuntimeError, TypeError) as error:
+            model.trained = trained_on(Settings(**config["settings"]), config["data"]["spacing"])
+    except (RuntimeError, TypeError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{file}: does not fit {target} with the arguments of {CONFIG} ({reason})") from error
     return model.to(device).eval()
