@@ -85,38 +85,62 @@ class AdaptiveGauss(AbstractStepping):
         slopes, _ = collocation.solve(field, t, h, carried.state, guess(h, carried), SWEEPS)
         return advanced(field, t, h, carried, slopes)
 
+    def _trajectory(self, field: AbstractVectorField, times: Tensor, carried: Carried) -> PhaseSpace:
+        """Each trajectory runs ahead by itself: none waits at an output time for another."""
+        shape = carried.q.value.shape
+        trajectory = torch.arange(shape[:-2].numel(), device=times.device)
+        kept = [x.new_zeros(len(times) + 1, len(trajectory), *shape[-2:]) for x in carried.state]
+        for x, z in zip(kept, carried.state, strict=True):
+            x[0] = z.reshape(x.shape[1:])
+        for step, row in self._run(field, times, carried):
+            for x, z in zip(kept, step.after.state, strict=True):
+                x[row.flatten(), trajectory] = z.reshape(x.shape[1:])
+        return PhaseSpace(*(x[:-1].reshape(len(times), *shape) for x in kept))
+
     def _walk(self, field: AbstractVectorField, interval: Interval, carried: Carried) -> Iterator[Step]:
-        batch = carried.q.value.shape[:-2]
-        start, end = (x.detach().expand(batch) for x in interval[:2])
-        left, some_left = end - start, True
-        while some_left:
-            *reused, suggested = carried.reused
-            t, h = end - left, self._length(suggested, left)
-            slopes, found = collocation.solve(field, t, h, carried.state, guess(h, carried), SWEEPS)
-            accepted, suggested = self._judged(h, suggested, carried.state, slopes, found)
-            h = torch.where(accepted, h, 0)
-            left = left - h
-            stuck = (left != 0) & (suggested <= 4 * torch.finfo(h.dtype).eps * torch.maximum(left, end).abs())
-            some_left, some_accepted, some_stuck = torch.stack(
-                [(left != 0).any(), accepted.any(), stuck.any()]
-            ).tolist()
-            if some_stuck:
-                raise ValueError(
-                    f"field: {stuck.sum().item()} of {stuck.numel()} solutions cannot be followed beyond "
-                    f"t = {t[stuck][0].item():g}: no step is short enough (the field is singular, or not finite)"
-                )
-            before = carried._replace(reused=(*reused, suggested))
-            if some_accepted:
-                slopes = tuple(torch.where(accepted[..., None, None], x, 0) for x in slopes)
-                carried = advanced(field, *_placed(t, h, interval), before, slopes)
-                yield Step(t, h, before, carried)
-            else:
-                carried = before
+        for step, _ in self._run(field, torch.stack(interval[:2]), carried):
+            yield step
 
     def _walk_back(
         self, field: AbstractVectorField, interval: Interval, start: PhaseSpace, end: PhaseSpace
     ) -> Iterator[Step]:
         return self._walk_again(field, interval, start)
+
+    def _run(self, field: AbstractVectorField, times: Tensor, carried: Carried) -> Iterator[tuple[Step, Tensor]]:
+        """Steps to all the times, and for each trajectory the index of the time that it is at, or ``len(times)``."""
+        batch = carried.q.value.shape[:-2]
+        times = times.reshape(len(times), *times.shape[1:] or (1,) * len(batch)).expand(-1, *batch)
+        last = len(times) - 1
+        goal = torch.ones(batch, dtype=torch.long, device=times.device)
+        start, end = times[0], times[min(1, last)]
+        left = (end - start).detach()
+        some_left = last > 0
+        while some_left:
+            *reused, suggested = carried.reused
+            t, h = end.detach() - left, self._length(suggested, left)
+            slopes, found = collocation.solve(field, t, h, carried.state, guess(h, carried), SWEEPS)
+            accepted, suggested = self._judged(h, suggested, carried.state, slopes, found)
+            before = carried._replace(reused=(*reused, suggested))
+            h = torch.where(accepted, h, 0)
+            slopes = tuple(torch.where(accepted[..., None, None], x, 0) for x in slopes)
+            carried = advanced(field, *_placed(t, h, start, end), before, slopes)
+
+            left = left - h
+            stuck = (left != 0) & (suggested <= 4 * torch.finfo(h.dtype).eps * torch.maximum(left, end).abs())
+            arrived = (left == 0) & (h != 0)
+            row = torch.where(arrived, goal, len(times))
+            goal = goal + arrived
+            ahead = goal.clamp(max=last)[None]
+            start, end = times.gather(0, ahead - 1)[0], times.gather(0, ahead)[0]
+            left = torch.where(arrived & (goal <= last), end - start, left).detach()
+            some_left, some_accepted, some_stuck = torch.stack([x.any() for x in (left != 0, accepted, stuck)]).tolist()
+            if some_stuck:
+                raise ValueError(
+                    f"field: {stuck.sum().item()} of {stuck.numel()} solutions cannot be followed beyond "
+                    f"t = {t[stuck][0].item():g}: no step is short enough (the field is singular, or not finite)"
+                )
+            if some_accepted:
+                yield Step(t, h, before, carried), row
 
     def _length(self, suggested: Tensor, left: Tensor) -> Tensor:
         """Of the next step: what is left in one or two steps if they may be as long as that."""
@@ -149,12 +173,11 @@ def _first_length(state: PhaseSpace, slopes: Tensors) -> Tensor:
     return torch.minimum(*spans)
 
 
-def _placed(t: Tensor, h: Tensor, interval: Interval) -> tuple[Tensor, Tensor]:
+def _placed(t: Tensor, h: Tensor, start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
     """t and h as functions of the interval's ends: a step keeps its share of the interval."""
-    start, end = interval[:2]
-    if not (start.requires_grad or end.requires_grad):
+    if not start.requires_grad:
         return t, h
-    span = (end - start).detach()
     shift_start, shift_end = start - start.detach(), end - end.detach()  # both are zero
+    span = (end - start).detach()
     place, share = (t - start.detach()) / span, h / span
     return t + (shift_start + place * (shift_end - shift_start)), h + share * (shift_end - shift_start)

@@ -40,7 +40,7 @@ class Rebuilding:
             result, leaves = self.step(t.detach(), torch.zeros_like(t), carried)
             _check_leaves(result, leaves)
 
-    def cross(self, field: AbstractVectorField, interval: Interval, carried: Carried) -> Carried:
+    def cross(self, interval: Interval, carried: Carried) -> Carried:
         tensors = _Crossing.apply(
             self, interval, carried, interval.start, interval.end, *_tensors(carried), *self.learned
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -49,12 +50,16 @@ class AbstractStepping(AbstractIntegrator):
         check_step(self.step, state)
         check_choice("memory", self.memory, ("steps", "outputs"))
         carried = self._begin(field, times[0], state)
-        cross = self._cross
-        if self.memory == "outputs" and torch.is_grad_enabled():
-            cross = Rebuilding(self, field, times[0], carried).cross
-        outputs = [state]
+        if self.memory == "steps" or not torch.is_grad_enabled():
+            return self._trajectory(field, times, carried)
+        return self._by_intervals(times, carried, Rebuilding(self, field, times[0], carried).cross)
+
+    def _by_intervals(
+        self, times: Tensor, carried: Carried, cross: Callable[[Interval, Carried], Carried]
+    ) -> PhaseSpace:
+        outputs = [carried.state]
         for interval in self._intervals(times):
-            carried = cross(field, interval, carried)
+            carried = cross(interval, carried)
             outputs.append(carried.state)
         return PhaseSpace(torch.stack([x.q for x in outputs]), torch.stack([x.p for x in outputs]))
 
@@ -79,6 +84,10 @@ class AbstractStepping(AbstractIntegrator):
     @abstractmethod
     def _intervals(self, times: Tensor) -> list[Interval]:
         """From each output time to the next."""
+
+    @abstractmethod
+    def _trajectory(self, field: AbstractVectorField, times: Tensor, carried: Carried) -> PhaseSpace:
+        """The states at all the times."""
 
     @abstractmethod
     def _walk(self, field: AbstractVectorField, interval: Interval, carried: Carried) -> Iterator[Step]:
@@ -115,6 +124,9 @@ class AbstractFixedStep(AbstractStepping):
             Interval(start, end, low, high, high if low == high else count)
             for (start, end), low, high, count in zip(ends, least, most, counts, strict=True)
         ]
+
+    def _trajectory(self, field: AbstractVectorField, times: Tensor, carried: Carried) -> PhaseSpace:
+        return self._by_intervals(times, carried, partial(self._cross, field))
 
     def _walk(self, field: AbstractVectorField, interval: Interval, carried: Carried) -> Iterator[Step]:
         length = interval.length
