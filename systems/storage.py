@@ -93,7 +93,9 @@ class Parts:
         self.folder = path.with_name(path.name + ".parts")
         self.header = self.folder / "configuration.json"
         self.begun = {"configuration": configuration, "count": count, "size": size}
-        if self.header.exists():
+        if not self.header.exists():
+            self.remove()  # what a kill left of removing it
+        else:
             begun = json.loads(self.header.read_text())
             if begun["configuration"] == configuration:
                 self.begun = begun
@@ -107,9 +109,7 @@ class Parts:
 
     def missing(self) -> list[slice]:
         """The ranges of trajectories that have no part yet."""
-        size = self.begun["size"]
-        ranges = [slice(first, min(first + size, self.count)) for first in range(0, self.count, size)]
-        return [rows for rows in ranges if not self._file(rows).exists()]
+        return [rows for rows in self._ranges if not self._file(rows).exists()]
 
     def write(self, rows: slice, dataset: xr.Dataset) -> None:
         """Keep the Dataset of one range."""
@@ -122,17 +122,22 @@ class Parts:
     @property
     def nbytes(self) -> int:
         """Of the parts that exist."""
-        return sum(file.stat().st_size for file in self.folder.glob("*.nc"))
+        return sum(file.stat().st_size for file in map(self._file, self._ranges) if file.exists())
 
     def assemble(self) -> None:
         """Make the file of its parts, one at a time in memory, and remove them."""
-        files = sorted(self.folder.glob("*.nc"))
-        _write(self.path, map(_read, files), self.count)
+        parts = (_read(self._file(rows)) for rows in self._ranges)
+        _write(self.path, parts, self.count, self.folder)
         self.remove()
 
     def remove(self) -> None:
         """Remove the folder, if it is there."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def _ranges(self) -> list[slice]:
+        size = self.begun["size"]
+        return [slice(first, min(first + size, self.count)) for first in range(0, self.count, size)]
 
     def _file(self, rows: slice) -> Path:
         return self.folder / f"{rows.start:012d}.nc"
@@ -178,9 +183,9 @@ def _read(path: Path) -> xr.Dataset:
     return dataset
 
 
-def _write(path: Path, parts: Iterable[xr.Dataset], count: int) -> None:
-    """The parts, in the order of their trajectories, as one file of ``count`` trajectories."""
-    with _appearing(path) as temporary, ExitStack() as files:
+def _write(path: Path, parts: Iterable[xr.Dataset], count: int, folder: Path | None = None) -> None:
+    """The parts, in the order of their trajectories, as one file of ``count`` trajectories that grows in the folder."""
+    with _appearing(path, folder) as temporary, ExitStack() as files:
         stored: Mapping[str, Any] = {}
         first = 0
         for part in parts:
@@ -243,19 +248,24 @@ def _import_zarr() -> Any:
 
 
 @contextmanager
-def _appearing(path: Path) -> Iterator[Path]:
-    """A temporary path that becomes ``path`` when all that was written to it has reached the disk."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+def _appearing(path: Path, folder: Path | None = None) -> Iterator[Path]:
+    """A temporary path (in the folder) that becomes ``path`` when all that was written to it has reached the disk."""
+    temporary = (folder or path.parent) / f".{path.name}.partial"
+    _remove(temporary)  # what a kill left
     try:
         yield temporary
         for written in sorted(temporary.rglob("*")) if temporary.is_dir() else [temporary]:
             _flush(written)
         if path.is_dir():
-            shutil.rmtree(path)
+            _remove(path)
         os.replace(temporary, path)
         _flush(path.parent)
     finally:
-        shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:
