@@ -126,7 +126,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _waves(square: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+def _waves(square: Tensor, t: Tensor | float) -> tuple[Tensor, Tensor]:
     """C = cos(w t) and S = sin(w t) / w for w^2 = ``square``, of either sign."""
     rate = square.abs().sqrt()
     phase = rate * t
@@ -301,28 +301,28 @@ def _gradient(
 
 def _divided_differences(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """(f(x) - f(y)) / (x - y) for f = cos(sqrt x) and f = sin(sqrt x) / sqrt x, exact to round-off for all x and y."""
+    gap, size = x - y, torch.maximum(x.abs(), y.abs())
+    far = gap.abs() > size / 2
+    gap = torch.where(far, gap, 1)
+    c, s = ((fx - fy) / gap for fx, fy in zip(_waves(x, 1.0), _waves(y, 1.0), strict=True))
     x, y = torch.broadcast_tensors(x, y)
-    one, size = torch.ones_like(x), torch.maximum(x.abs(), y.abs())
-    # Far apart: as it stands.
-    far = (x - y).abs() > size / 2
-    gap = torch.where(far, x - y, 1)
-    c, s = ((fx - fy) / gap for fx, fy in zip(_waves(x, one), _waves(y, one), strict=True))
-    # Close, so of one sign: with u, v = ((sqrt x +- sqrt y) / 2)^2, by the addition theorems.
-    near = ~far & (size > 1)
-    total, difference = x.abs().sqrt() + y.abs().sqrt(), x.abs().sqrt() - y.abs().sqrt()
-    (cu, su), (cv, sv) = (_waves(x.sign() * (z / 2).square(), one) for z in (total, difference))
-    product = torch.where(near, x.sign() * (x * y).abs().sqrt(), 1)
-    c, s = torch.where(near, -su * sv / 2, c), torch.where(near, (cu * sv - su * cv) / (2 * product), s)
-    # Small: the power series, in which x^j becomes x^(j-1) + x^(j-2) y + ... + y^(j-1).
-    small = size <= 1
-    x, y = torch.where(small, x, 0), torch.where(small, y, 0)
-    series_c, series_s, sums, power = torch.zeros_like(x), torch.zeros_like(x), one, one
+    for choice, rule in ((~far & (size > 1), _close_differences), (size <= 1, _small_differences)):
+        c[choice], s[choice] = rule(x[choice], y[choice])
+    return c, s
+
+
+def _close_differences(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """For x and y of one sign: the addition theorems, in u and v = ((sqrt x +- sqrt y) / 2)^2."""
+    a, b = x.abs().sqrt(), y.abs().sqrt()
+    (cu, su), (cv, sv) = (_waves(x.sign() * (z / 2).square(), 1.0) for z in (a + b, a - b))
+    return -su * sv / 2, (cu * sv - su * cv) / (2 * x.sign() * a * b)
+
+
+def _small_differences(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """For x and y up to 1: the power series, in which x^j becomes x^(j-1) + x^(j-2) y + ... + y^(j-1)."""
+    c, s, power, powers = torch.zeros_like(x), torch.zeros_like(x), torch.ones_like(y), torch.ones_like(x)
     for j in range(1, 10):  # 10 / 20! is below the round-off
-        sign = (-1) ** j
-        series_c, series_s = (
-            series_c + sign / math.factorial(2 * j) * sums,
-            series_s + sign / math.factorial(2 * j + 1) * sums,
-        )
+        c, s = c + (-1) ** j / math.factorial(2 * j) * powers, s + (-1) ** j / math.factorial(2 * j + 1) * powers
         power = power * y
-        sums = x * sums + power
-    return torch.where(small, series_c, c), torch.where(small, series_s, s)
+        powers = x * powers + power
+    return c, s

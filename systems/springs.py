@@ -158,9 +158,11 @@ class Springs(AbstractNewtonian):
             return -0.5 * (q * self._linear_force(q)).sum((-2, -1))
         length = self._symmetric(self.rest_length)
         _, distance, square = self._pairs(q)
-        # Both are (r - l)^2. The first is smooth at r = 0 where l = 0; the second keeps its digits where r is near l.
+        # Both are (r - l)^2. The first is smooth at r = 0 if l = 0; the second keeps its digits where r is near l.
         stretch = torch.where(
-            2 * length <= distance, square - length * (2 * distance - length), (distance - length).square()
+            (2 * length <= distance) | (distance == 0),
+            square - length * (2 * distance - length),
+            (distance - length).square(),
         )
         return 0.5 * (self._constant * stretch).triu(1).sum((-2, -1))
 
@@ -233,13 +235,14 @@ class Springs(AbstractNewtonian):
         """
         if not self.has_closed_form:
             return super().closed_form(state, times)
-        n = state.q.shape[-2]
-        if state.p.shape != state.q.shape or self.mass.shape[-1] not in (1, n):
-            expected = f"q and p (*batch, {self.mass.shape[-1]}, d)"
+        n, mass, constant = state.q.shape[-2], self.mass, self._constant
+        bodies = max(mass.shape[-1], constant.shape[-1])
+        if state.p.shape != state.q.shape or bodies not in (1, n):
+            expected = f"q and p (*batch, {bodies}, d)"
             raise ValueError(f"state: expected {expected}, got {tuple(state.q.shape)} and {tuple(state.p.shape)}")
         state = PhaseSpace(self.existing(state.q), self.existing(state.p))
-        mass, constant = self.mass.expand(*self.mass.shape[:-1], n), self._constant
-        return normal_mode_flow(mass, constant.expand(*constant.shape[:-2], n, n), state, times, self.mask)
+        mass, constant = mass.expand(*mass.shape[:-1], n), constant.expand(*constant.shape[:-2], n, n)
+        return normal_mode_flow(mass, constant, state, times, self.mask)
 
 
 def lattice(*sizes: int, periodic: bool = False, dtype: torch.dtype | None = None) -> Float[Tensor, "n n"]:
