@@ -10,7 +10,7 @@ import hlieconv.diagnostics  # noqa: F401 (the accessor)
 from hlieconv.models import AbstractModel, HLieConv
 from hlieconv.models.abstract import Trained
 from hlieconv.rollout import default_integrator, rollout
-from hlieconv.training import chunk_errors
+from hlieconv.training import chunk_error
 from systems import AbstractVectorField, PhaseSpace, Springs, simulate
 from systems.integrators import RK4, BlanesMoanSRKN6, Gauss4, Leapfrog
 
@@ -132,10 +132,10 @@ def test_missing_features_are_named():
 def test_the_chunk_error_is_that_of_its_definition():
     data = springs(count=20, bodies=(2, 4))
     model = network()
-    errors = chunk_errors(model, data, seed=3)
+    errors = chunk_error(model, data, seed=3)
     assert errors.shape == (20,)
-    assert chunk_errors(Truth(), data).max() < 1e-14
-    assert torch.equal(errors, chunk_errors(model, data, seed=3))
+    assert chunk_error(Truth(), data).max() < 1e-14
+    assert torch.equal(errors, chunk_error(model, data, seed=3))
     starts = torch.randint(17, (1, 20), generator=torch.Generator().manual_seed(3))[0]
     for trajectory in (0, 7):
         piece = data.isel(trajectory=[trajectory], time=slice(starts[trajectory], starts[trajectory] + 5))
