@@ -23,8 +23,8 @@ def test_families_take_the_dimension():
 def test_import_paths():
     assert group("hlieconv.groups.se2:SE2") == SE2()
     assert group("group_cases:SPIRAL").name == "spiral"
-    with pytest.raises(ValueError, match="group: expected a group or its class at group_cases:make, got function"):
-        group("group_cases:make")
+    with pytest.raises(ValueError, match="group: expected a group or its class at group_cases:matrix, got function"):
+        group("group_cases:matrix")
     with pytest.raises(ValueError, match=r"group: 'nowhere.at_all:Mine' cannot be imported"):
         group("nowhere.at_all:Mine")
 
