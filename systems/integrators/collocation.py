@@ -67,11 +67,10 @@ def folded(operation: Callable[[Tensor, Tensor], Tensor], values: Tensor) -> Ten
     No reduction or matrix product of the library: their rounding depends on the shape, so that a trajectory would feel
     the batch that it is in.
     """
-    while (size := values.shape[1]) > 1:
-        half = size // 2
-        paired = operation(values[:, :half], values[:, half : 2 * half])
-        values = paired if size == 2 * half else torch.cat([paired, values[:, 2 * half :]], 1)
-    return values[:, 0]
+    while values.shape[1] > 1:
+        first, second, *rest = values.split(values.shape[1] // 2, 1)
+        values = torch.cat([operation(first, second), *rest], 1) if rest else operation(first, second)
+    return values.squeeze(1)
 
 
 def weighted(coefficients: Tensor, values: Tensor) -> Tensor:
@@ -80,19 +79,18 @@ def weighted(coefficients: Tensor, values: Tensor) -> Tensor:
     return folded(torch.add, coefficients[(..., *(None,) * missing)] * values)
 
 
-def extrapolated(slopes: Tensor, ratio: Tensor) -> Tensor:
-    """Slopes at the nodes of the next step, from the polynomial through those of the last.
+def extrapolation(stages: int, ratio: Tensor) -> Tensor:
+    """Coefficients ``(s, s)`` or ``(s, s, *batch)``: from slopes at the nodes to those at the nodes of the next step.
 
     Args:
-        slopes: ``(s, *batch, n, d)`` of the last step.
+        stages: s.
         ratio: ``()`` or ``(*batch)``: the next step's length over that of the last.
     """
-    nodes, _, _, _, barycentric = tableau(len(slopes), slopes.dtype, slopes.device)
+    nodes, _, _, _, barycentric = tableau(stages, ratio.dtype, ratio.device)
     flat = (-1,) + (1,) * ratio.ndim
     apart = (1 + nodes.reshape(flat) * ratio)[:, None] - nodes.reshape(flat)
     apart = torch.where(apart == 0, torch.finfo(apart.dtype).eps ** 2, apart)
-    lagrange = folded(torch.mul, apart)[:, None] * barycentric.reshape(flat) / apart
-    return weighted(lagrange, slopes)
+    return folded(torch.mul, apart)[:, None] * barycentric.reshape(flat) / apart
 
 
 def sweep(field: AbstractVectorField, t: Tensor, h: Tensor, state: PhaseSpace, slopes: Tensors) -> Tensors:
@@ -149,7 +147,10 @@ def fixed_point(
         # The next change would be change^2 / before. In round-off, changes no longer fall.
         next_ = change if k == 0 else change * (change / before)
         stop = (next_ <= eps / 16) | ((change >= before) & (change <= 4096 * eps))
-        values = tuple(torch.where(arrived[..., None, None], old, new) for new, old in zip(found, values, strict=True))
+        if arrived.numel() > 1:
+            done = arrived[..., None, None]
+            found = tuple(torch.where(done, old, new) for new, old in zip(found, values, strict=True))
+        values = found
         arrived = arrived | (stop & ~lost)
         lost = lost | ~(change < torch.inf) | ((change > 2 * before) & (k > 3))
         if bool((arrived | lost).all()):
@@ -167,7 +168,7 @@ def roughness(h: Tensor, state: PhaseSpace, slopes: Tensors) -> Tensor:
 
 def _share(part: Tensor, whole: Tensor, h: Tensor, floor: Tensor) -> Tensor:
     """|h part| / |h whole|, of the largest entries; wholes below the floor count as that."""
-    part, whole = (h * x.abs().amax((0, -2, -1)) for x in (part, whole))
+    part, whole = (h * torch.linalg.vector_norm(x, torch.inf, (0, -2, -1)) for x in (part, whole))
     return part / torch.maximum(whole, floor).clamp(min=torch.finfo(h.dtype).tiny)
 
 

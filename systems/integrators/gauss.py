@@ -54,7 +54,8 @@ def first_guess(field: AbstractVectorField, t: Tensor, state: PhaseSpace, stages
 def guess(h: Tensor, carried: Carried) -> Tensors:
     """The slopes of the next step by extrapolation."""
     k_q, k_p, last, *_ = carried.reused
-    return tuple(collocation.extrapolated(k.detach(), (h / last).detach()) for k in (k_q, k_p))
+    coefficients = collocation.extrapolation(len(k_q), (h / last).detach())
+    return tuple(collocation.weighted(coefficients, k.detach()) for k in (k_q, k_p))
 
 
 def advanced(field: AbstractVectorField, t: Tensor, h: Tensor, carried: Carried, slopes: Tensors) -> Carried:
