@@ -31,31 +31,32 @@ class AbstractInverseDistance(AbstractNewtonian):
 
     def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
         coupling, inverse, _ = self._pairs(q)
-        return 0.5 * (coupling * inverse).sum((-2, -1))
+        return (coupling * inverse).triu(1).sum((-2, -1))
 
     def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
         return torch.stack([component.sum(-1) for component in self._pair_forces(q)], -1)
 
     def _pair_forces(self, q: Tensor) -> list[Tensor]:
-        """The force on i from j, ``(*batch, n, n)``, one dimension at a time."""
+        """The force on i from j, ``(*batch, n, n)``, one dimension at a time; on itself it is zero, as q_i - q_i is."""
         coupling, inverse, apart = self._pairs(q)
         weight = coupling * (inverse * inverse * inverse)
         return [weight * component for component in apart]
 
     def _pairs(self, q: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Couplings, inverse distances ``(*batch, n, n)``, and q_i - q_j one dimension at a time.
+        """For all pairs ``(*batch, n, n)``: couplings, inverse distances, and q_i - q_j one dimension at a time.
 
-        A last axis of two or three would cost four times as much in the sums over it. Both are zero where there is no
-        pair; bodies so near that the second derivatives of 1/r overflow are at one point.
+        A last axis of two or three would cost four times as much in the sums over it. Bodies so near that the second
+        derivatives of the inverse distance overflow are at one point: it is zero.
         """
         apart = [x[..., :, None] - x[..., None, :] for x in self.existing(q).unbind(-1)]
-        square = sum((component.square() for component in apart), self.softening.square()[..., None, None])
-        pair = ~torch.eye(q.shape[-2], dtype=torch.bool, device=q.device)
+        square = self.softening.square()[..., None, None]
+        for component in apart:
+            square = torch.addcmul(square, component, component)
+        inverse = square.masked_fill(square <= torch.finfo(q.dtype).tiny ** (2 / 5), torch.inf).rsqrt()
+        coupling = self.coupling
         if self.mask is not None:
-            pair = pair & self.mask[..., :, None] & self.mask[..., None, :]
-        distinct = pair & (square > torch.finfo(q.dtype).tiny ** (2 / 5))
-        inverse = torch.where(distinct, torch.where(distinct, square, 1).rsqrt(), 0)
-        return torch.where(pair, self.coupling, 0), inverse, apart
+            coupling = torch.where(self.mask[..., :, None] & self.mask[..., None, :], coupling, 0)
+        return coupling, inverse, apart
 
     @property
     def has_closed_form(self) -> bool:
@@ -74,6 +75,6 @@ class AbstractInverseDistance(AbstractNewtonian):
         Raises:
             ValueError: unless there are exactly two bodies, no softening, and a distance between them.
         """
-        if not self.has_closed_form:
+        if state.q.shape[-2] != 2 or not self.has_closed_form:
             return super().closed_form(state, times)
         return two_body_flow(self.mass, self.coupling[..., 0, 1], state, times)

@@ -1,5 +1,6 @@
 """Laws of every registered system. What is special to one system is in its own file beside this one."""
 
+import inspect
 import pkgutil
 
 import numpy as np
@@ -383,6 +384,17 @@ def test_wrong_values_are_named(case):
         kind(**{name: value for name, value in values.items() if name != "mass"})
     with pytest.raises((ValueError, TypeError), match="colour"):
         kind(**values, colour=1.0)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("wrong", [{"count": 0}, {"count": -3}, {"seed": -1}, {"bodies": 0}, {"dimension": 0}])
+def test_impossible_samples_are_refused(name, wrong):
+    kind = pkgutil.resolve_name(SYSTEMS[name])
+    (argument,) = wrong
+    if argument not in inspect.signature(kind.sample).parameters:
+        return
+    with pytest.raises(ValueError, match=f"^{argument}: expected"):
+        kind.sample(**({"count": 3, "seed": 0} | wrong))
 
 
 @every_case
