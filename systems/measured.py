@@ -70,7 +70,10 @@ def from_arrays(
     known = {name: _declared(name, system) for name in values}
     arrays = {name: _value(known[name], value, count, n, positions.dtype) for name, value in values.items()}
     seen = _seen(positions)
-    exists = np.broadcast_to(seen.any(1) if mask is None else np.asarray(mask, dtype=bool), (count, n))
+    exists = np.asarray(seen.any(1) if mask is None else mask, dtype=bool)
+    if exists.shape not in {(n,), (count, n)}:
+        raise ValueError(f"mask: expected shape {(n,)} or {(count, n)}, got {exists.shape}")
+    exists = np.broadcast_to(exists, (count, n))
     positions = np.where((seen & exists[:, None])[..., None], positions, np.nan)
     marks = {}
     if p is not None:
@@ -130,6 +133,10 @@ def from_dataframe(frame: pd.DataFrame, **options: Any) -> xr.Dataset:
         raise ValueError(
             f"frame: expected numbers in the columns {', '.join(map(str, odd))}, got {numbers[odd[0]].dtype}"
         )
+    if frame.empty:
+        raise ValueError("frame: expected rows, got none")
+    if not np.isfinite(frame["time"]).all():
+        raise ValueError("time: expected finite times in every row, got NaN or infinity")
     trajectory = frame["trajectory"].factorize(sort=True)[0] if "trajectory" in frame else np.zeros(len(frame), int)
     body = frame["body"].factorize()[0]
     times, point = _points(trajectory, frame["time"].to_numpy(dtype=float))
@@ -273,7 +280,10 @@ def _declared(name: str, system: str) -> Variable:
 def _value(variable: Variable, value: Any, count: int, n: int, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
     """``(*dims)`` or ``(trajectory, *dims)``."""
     own = (n,) * len(variable.dims)
-    array = np.asarray(value, dtype=dtype)
+    try:
+        array = np.asarray(value, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{variable.name}: expected numbers, got {value!r}") from error
     array = np.broadcast_to(array, own) if array.ndim == 0 else array
     if array.shape not in {own, (count, *own)}:
         raise ValueError(f"{variable.name}: expected shape {own} or {(count, *own)}, got {array.shape}")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from scipy.integrate import solve_ivp
 
 import systems
 from systems import AbstractVectorField, PhaseSpace, Springs, simulate, simulation
@@ -61,6 +62,25 @@ def test_the_closed_form_is_taken_where_there_is_one(dtype):
     assert torch.allclose(energy, system.energy(found), rtol=1e3 * torch.finfo(dtype).eps)
     assert torch.allclose(state_of(dataset).q, state.q, rtol=0, atol=10 * torch.finfo(dtype).eps)
     assert torch.allclose(system_of(dataset).energy(state), system.energy(state), rtol=10 * torch.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("name", systems.SYSTEMS)
+def test_without_a_closed_form_the_default_is_good_to_1e_9(name):
+    kind = getattr(systems, systems.SYSTEMS[name].partition(":")[2])
+    system, state = kind.sample(1, seed=1, **({"rest_length": 1.0} if name == "springs" else {}))
+    times = np.linspace(0, 2, 5)
+    dataset = simulate(system, state, times)
+    assert dataset.attrs["integrator"] == "adaptive_gauss"
+
+    def rate(t, z):
+        moving = system(torch.tensor(t), PhaseSpace(*torch.from_numpy(z).reshape(2, *state.q.shape)))
+        return torch.stack(moving).flatten().numpy()
+
+    start = torch.stack(state).flatten().numpy()
+    truth = solve_ivp(rate, (0, 2), start, "DOP853", t_eval=times, rtol=1e-13, atol=1e-14).y.T
+    found = np.stack([dataset["q"], dataset["p"]]).transpose(2, 0, 1, 3, 4).reshape(5, -1)
+    assert abs(found - truth).max() < 1e-9 * abs(truth).max()
+    assert abs(dataset["energy"] / dataset["energy"].isel(time=0) - 1).max() < 1e-9
 
 
 def test_a_named_integrator_is_used_and_stored():
