@@ -45,18 +45,14 @@ class AbstractInverseDistance(AbstractNewtonian):
     def _pairs(self, q: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """For all pairs ``(*batch, n, n)``: couplings, inverse distances, and q_i - q_j one dimension at a time.
 
-        A last axis of two or three would cost four times as much in the sums over it. Bodies so near that the second
-        derivatives of the inverse distance overflow are at one point: it is zero.
+        Bodies so near that the second derivatives of the inverse distance overflow are at one point: it is zero.
         """
-        apart = [x[..., :, None] - x[..., None, :] for x in self.existing(q).unbind(-1)]
+        apart = self.differences(q)
         square = self.softening.square()[..., None, None]
         for component in apart:
             square = torch.addcmul(square, component, component)
         inverse = square.masked_fill(square <= torch.finfo(q.dtype).tiny ** (2 / 5), torch.inf).rsqrt()
-        coupling = self.coupling
-        if self.mask is not None:
-            coupling = torch.where(self.mask[..., :, None] & self.mask[..., None, :], coupling, 0)
-        return coupling, inverse, apart
+        return self.existing_pairs(self.coupling), inverse, apart
 
     @property
     def has_closed_form(self) -> bool:

@@ -173,7 +173,8 @@ class Springs(AbstractNewtonian):
         apart, distance, _ = self._pairs(q)
         distinct = distance > 0
         slack = self._symmetric(self.rest_length) * torch.where(distinct, 1 / torch.where(distinct, distance, 1), 0)
-        return torch.stack([(self._constant * (slack - 1) * component).sum(-1) for component in apart], -1)
+        pull = self._constant * (slack - 1)
+        return torch.stack([(pull * component).sum(-1) for component in apart], -1)
 
     def _linear_force(self, q: Tensor) -> Tensor:
         """sum over j of k_ij (q_j - q_i)."""
@@ -182,8 +183,8 @@ class Springs(AbstractNewtonian):
     def _sum(self, x: Tensor) -> Tensor:
         """sum over j of k_ij x_j: with one constant a body, a matter of n products."""
         if self.stiffness is None:
-            n = x.shape[-2]
-            return self._constant.expand(*self._constant.shape[:-2], n, n) @ x
+            constant, n = self._constant, x.shape[-2]
+            return constant.expand(*constant.shape[:-2], n, n) @ x
         c = self.existing(self.stiffness[..., None])
         return 2 * c * (c * x).sum(-2, keepdim=True)
 
@@ -196,10 +197,9 @@ class Springs(AbstractNewtonian):
     def _pairs(self, q: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
         """For all pairs ``(*batch, n, n)``: q_i - q_j one dimension at a time, |q_i - q_j|, and its square.
 
-        A last axis of two or three would cost four times as much in the sums over it. Bodies so near that the second
-        derivatives of their distance overflow are at one point.
+        Bodies so near that the second derivatives of their distance overflow are at one point.
         """
-        apart = [x[..., :, None] - x[..., None, :] for x in self.existing(q).unbind(-1)]
+        apart = self.differences(q)
         square = sum((component.square() for component in apart[1:]), apart[0].square())
         distinct = square > torch.finfo(q.dtype).tiny ** (2 / 3)
         return apart, torch.where(distinct, torch.where(distinct, square, 1).sqrt(), 0), square
@@ -216,7 +216,7 @@ class Springs(AbstractNewtonian):
     def _symmetric(self, x: Tensor) -> Tensor:
         """The same values; but a trained pair has the same slope from both sides, and a missing one has none."""
         x = 0.5 * (x + x.mT) if x.requires_grad else x
-        return x if self.mask is None else torch.where(self.mask[..., :, None] & self.mask[..., None, :], x, 0)
+        return self.existing_pairs(x)
 
     @property
     def has_closed_form(self) -> bool:

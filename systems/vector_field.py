@@ -116,6 +116,17 @@ class AbstractVectorField(nn.Module, ABC):
         """x with zeros where the mask says that there is no body, whatever stood there."""
         return x if self.mask is None else torch.where(self.mask[..., None], x, 0)
 
+    def existing_pairs(self, x: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch n n"]:
+        """x with zeros where the mask says that a body of the pair is missing."""
+        return x if self.mask is None else torch.where(_pairs(self.mask), x, 0)
+
+    def differences(self, q: Float[Tensor, "*batch n d"]) -> list[Tensor]:
+        """q_i - q_j for all pairs ``(*batch, n, n)`` of bodies, one dimension at a time.
+
+        A last axis of two or three would cost four times as much in the sums over it.
+        """
+        return [x[..., :, None] - x[..., None, :] for x in self.existing(q).unbind(-1)]
+
     @abstractmethod
     def forward(self, t: Float[Tensor, "*times"], state: PhaseSpace) -> PhaseSpace:
         """The time derivative of the state, of the state's shape."""
@@ -250,7 +261,7 @@ def _validated(variable: Variable, value: Tensor, mask: Tensor | None) -> Tensor
     """The value, harmless where masked; a ValueError if it cannot be used."""
     own = len(variable.dims)
     if mask is not None and own:
-        real = mask if own == 1 else mask[..., :, None] & mask[..., None, :]
+        real = mask if own == 1 else _pairs(mask)
         value = torch.where(real, value, torch.ones_like(value) if variable.positive else torch.zeros_like(value))
     if not torch.isfinite(value).all():
         raise ValueError(f"{variable.name}: expected finite values, got NaN or infinity")
@@ -259,3 +270,8 @@ def _validated(variable: Variable, value: Tensor, mask: Tensor | None) -> Tensor
     if own == 2 and not torch.equal(value, value.mT):
         raise ValueError(f"{variable.name}: expected a symmetric matrix (k_ij = k_ji)")
     return value
+
+
+def _pairs(mask: Tensor) -> Tensor:
+    """``(*batch, n, n)``: whether both bodies exist."""
+    return mask[..., :, None] & mask[..., None, :]
