@@ -149,8 +149,8 @@ def _table(square: Tensor, t: Tensor, coarse: int) -> Tensor:
     c, s = (wave[..., None] for wave in _waves(square, torch.cat([t[:, ::coarse], t[:, :coarse]], 1).mT))
     (c0, c1), (s0, s1) = c.split([starts, coarse], 2), s.split([starts, coarse], 2)
     table = c.new_empty(len(c), c.shape[1], 2, starts, coarse)
-    torch.addcmul(c0 * c1.mT, square[..., None] * s0, s1.mT, value=-1, out=table[:, :, 0])
-    torch.addcmul(s0 * c1.mT, c0, s1.mT, out=table[:, :, 1])
+    torch.mul(c0, c1.mT, out=table[:, :, 0]).addcmul_(square[..., None] * s0, s1.mT, value=-1)
+    torch.mul(s0, c1.mT, out=table[:, :, 1]).addcmul_(c0, s1.mT)
     return table.reshape(len(c), -1, starts * coarse)
 
 
@@ -203,7 +203,7 @@ class _Flow(torch.autograd.Function):
             root_, x_, y_, t_, square_, modes_ = _part(some, root, x, y, t, square, modes)
             table = _table(square_, t_, coarse)[..., :rows].mT.expand(len(x_), -1, -1)
             # Sums, not products of matrices: those would round as the memory happens to lie.
-            a, b = ((modes_[..., None] * z[:, :, None]).sum(1) for z in (x_, y_))
+            a, b = (modes_[..., None] * torch.cat([x_, y_], -1)[:, :, None]).sum(1).split(d, -1)
             weights = _aligned(len(x_), n, 2, n, d, device=device)
             for out, shapes, amplitudes in (
                 (q, modes_ / root_, (a, b)),  # q = U (C a + S b) / sqrt(m)
