@@ -71,7 +71,10 @@ def from_generators(
         >>> helix.lift(torch.tensor([[2.0, 2.0, torch.pi]])).orbit.round()  # where the helix meets the plane z = 0
         tensor([[[2., 2.]]])
     """
-    basis = torch.stack([torch.as_tensor(matrix, dtype=torch.float64) for matrix in matrices])
+    generators = [torch.as_tensor(matrix, dtype=torch.float64) for matrix in matrices]
+    if not generators:
+        raise ValueError("matrices: expected at least one generator, got none")
+    basis = torch.stack(generators)
     affine = basis.shape[1:] == (dim + 1, dim + 1)
     if basis.shape[1:] != (dim, dim) and not affine:
         raise ValueError(f"matrices: expected (a, {dim}, {dim}) or (a, {dim + 1}, {dim + 1}), got {tuple(basis.shape)}")
@@ -83,30 +86,33 @@ def from_generators(
         raise ValueError(f"names: expected {len(basis)} different ones, got {', '.join(names)}")
     if (section is None) != (origin is None):
         raise ValueError("section: expected together with origin, got one of the two")
-    return Generated(name, dim, tuple(zip(names, entries, strict=True)), tuple(base or dim * (0.0,)), section, origin)
+    base = dim * (0.0,) if base is None else tuple(base)
+    if len(base) != dim:
+        raise ValueError(f"base: expected a point of R^{dim}, got {base}")
+    return Generated(name, dim, dim + affine, tuple(zip(names, entries, strict=True)), base, section, origin)
 
 
 class Generated(AbstractGroup):
-    """What `from_generators` makes."""
+    """What `from_generators` makes. Its logarithm and lift look at values, so they wait for a GPU."""
 
     def __init__(
         self,
         name: str,
         dimension: int,
+        element_size: int,
         algebra: tuple[tuple[str, Entries], ...],
         base: tuple[float, ...],
         section: Section | None,
         origin: Origin | None,
     ) -> None:
-        self._key = (name, dimension, algebra, base, section, origin)
-        self.name, self.dimension = name, dimension
+        self._key = (name, dimension, element_size, algebra, base, section, origin)
+        self.name, self.dimension, self.element_size = name, dimension, element_size
         self._algebra = dict(algebra)
-        self.element_size = 1 + max(dimension - 1, *(max(i, j) for _, entries in algebra for i, j, _ in entries))
-        basis = self.basis(torch.float64)
-        self._constants = structure_constants(basis, self.generator_names)
+        self._constants = structure_constants(self.basis(torch.float64), self.generator_names)
+        self._commutative = not self._constants.any()
         shifts = [all(column == dimension for _, column, _ in entries) for _, entries in algebra]
         self.translation_dimension = len(list(itertools.takewhile(bool, shifts)))
-        self._unwinding = None if self._constants.any() else self._characters()
+        self._unwinding = self._characters() if self._commutative else None
         generator = torch.Generator().manual_seed(0)
         self._check_logarithm(generator)
         self._prepare_lift(base, section, origin, generator)
@@ -167,7 +173,7 @@ class Generated(AbstractGroup):
         """Solve exp(a) exp(J step) = g to second order in the step."""
         rest = self._residual(a, g)
         step = self.vee(rest - rest @ rest / 2)
-        if not self._constants.any():
+        if self._commutative:
             return a + step
         return a + torch.linalg.solve_ex(self._jacobian(a), step[..., None]).result[..., 0]
 

@@ -70,7 +70,7 @@ def _tetrahedron() -> list[tuple[float, ...]]:
 
 
 def _cube() -> list[tuple[float, ...]]:
-    signed = itertools.product((0, math.sqrt(0.5), -math.sqrt(0.5)), repeat=4)
+    signed = itertools.product((0.0, math.sqrt(0.5), -math.sqrt(0.5)), repeat=4)
     return [q for q in signed if q.count(0) == 2]
 
 

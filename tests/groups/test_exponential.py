@@ -6,6 +6,8 @@ import mpmath
 import pytest
 import torch
 from group_cases import NAMES, make, random_algebra, rotations_of, singular_algebra
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 BATCHES = [(), (1,), (3,), (2, 1, 3), (40,), (0,)]
 
@@ -77,3 +79,18 @@ def test_log_is_the_matrix_logarithm(group, generator):
         exact = mpmath.logm(mpmath.matrix(g.tolist()))
         expected = torch.tensor([[float(x.real) for x in row] for row in exact.tolist()], dtype=torch.float64)
         assert ((group.hat(group.log(g)) - expected).abs() <= bound(a)).all()
+
+
+numbers = st.floats(-40, 40, width=32) | st.sampled_from([0.0, math.pi, -math.pi, math.pi / 2, 2 * math.pi, 1e-20])
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(numbers, min_size=6, max_size=6))
+def test_any_rotation_and_shift(vector):
+    """Many turns, exact multiples of pi about any axis, and shifts that outweigh them."""
+    for name in ("SE3", "SO3", "SE2", "SO2", "horizontal"):
+        a = torch.tensor(vector[-make(name).algebra_dimension :], dtype=torch.float64)
+        g = make(name).exp(a)
+        found = make(name).log(g)
+        assert ((make(name).exp(found) - g).abs() <= 50 * torch.finfo(a.dtype).eps * max(1, g.abs().max())).all()
+        assert found[rotations_of(make(name))].norm() <= math.pi + 1e-15

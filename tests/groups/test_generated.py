@@ -126,6 +126,10 @@ def test_refused_arguments():
         from_generators([P_X, P_Y], dim=2, names=["a", "a"])
     with pytest.raises(ValueError, match="section: expected together with origin"):
         from_generators([TURN], dim=2, section=SO2().section)
+    with pytest.raises(ValueError, match=r"base: expected a point of R\^2, got \(1.0,\)"):
+        from_generators([TURN], dim=2, base=[1.0])
+    with pytest.raises(ValueError, match="matrices: expected at least one generator"):
+        from_generators([], dim=2)
 
 
 def test_what_is_accepted_has_logarithms():
