@@ -151,6 +151,7 @@ def _period(r0: Tensor, beta: Tensor, mu: Tensor) -> Tensor:
 
 
 def _whole_periods(t: Tensor, r0: Tensor, beta: Tensor, mu: Tensor) -> Tensor:
+    """How many periods to take from t, so that no more than half of one is left."""
     period = _period(r0, beta, mu).detach()
     return torch.where(period > 0, (t.detach() / torch.where(period > 0, period, 1)).round(), 0)
 

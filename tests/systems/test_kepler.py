@@ -240,6 +240,22 @@ def test_derivatives(name):
         assert (a - b).abs().max() < 1e-11 * (1 + b.abs().max())
 
 
+@pytest.mark.parametrize("name", [name for name in GRADIENTS if name != "on a line"])
+def test_third_derivative_in_time_is_the_jerk(name):
+    q, v, mu = (tensor(x) for x in GRADIENTS[name])
+
+    def place(t):
+        return q + kepler_step(q, v, mu, t)[0]
+
+    now = tensor(2.3)
+    change, kick = kepler_step(q, v, mu, now)
+    q1, v1 = q + change, v + kick
+    r = q1.norm()
+    jerk = -mu * (v1 / r**3 - 3 * (q1 @ v1) * q1 / r**5)
+    third = torch.func.jacfwd(torch.func.jacfwd(torch.func.jacfwd(place)))(now)
+    assert (third - jerk).abs().max() < 1e-11 * (1 + jerk.abs().max())
+
+
 @pytest.mark.parametrize("kind", [Gravity, Charges])
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_two_bodies_keep_everything_for_a_million_periods(kind, dimension, dtype):
