@@ -1,6 +1,7 @@
 """The network's laws over every registered group: equivariance, order, padding, smoothness, errors."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -215,9 +216,8 @@ def test_pairs_are_shared_by_blocks_that_keep_all_points():
     ],
 )
 def test_bad_options(options, message):
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=re.escape(message)):
         LieResNet(SE2(), 3, 2, **options)
-    assert message in str(error.value)
 
 
 def test_bad_input():
@@ -229,8 +229,7 @@ def test_bad_input():
         ((points, values[..., :2]), "values: expected shape (3, 8, 3) for these points, got (3, 8, 2)"),
         ((points, values, mask & torch.tensor([[True], [False], [True]])), "got one with all masked"),
     ):
-        with pytest.raises(ValueError) as error:
+        with pytest.raises(ValueError, match=re.escape(message)):
             net(*arguments)
-        assert message in str(error.value)
     with pytest.raises(ValueError, match="positive"):
         LieResNet(SQ(), 3, 2, channels=8)(-points, values)

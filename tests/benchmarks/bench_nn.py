@@ -1,0 +1,75 @@
+"""Time and peak memory of one gradient of a LieResNet (64 channels, 4 blocks, T(2)), over the number of bodies.
+
+"force" is -dV/dq. "training" is the gradient, by the weights, of a loss on the forces. Run it with `make benchmarks`,
+or one case by itself: python tests/benchmarks/bench_nn.py training neighbours 2000
+"""
+
+import resource
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from hlieconv.groups import T
+from hlieconv.nn import LieResNet
+
+SIZES = (6, 20, 100, 500, 2000, 8000)
+PAIRS = {
+    "all": {},
+    "tiles": {"tile": 64},
+    "neighbours": {"neighbours": 32},
+}
+#: All pairs at once stop where memory does.
+CASES = [
+    (derivative, pairs, n)
+    for derivative in ("force", "training")
+    for pairs in PAIRS
+    for n in SIZES
+    if not (pairs == "all" and n > 500) and not (pairs == "tiles" and n not in (500, 2000))
+]
+#: A probe of the implementation before this one, on this class of machine: seconds and MB of a force.
+BEFORE = {
+    ("training", "all", 500): ("?", 3700),
+    ("force", "neighbours", 2000): (0.163, 231),
+    ("force", "neighbours", 8000): (0.627, "?"),
+}
+
+
+def measure(derivative, pairs, n):
+    """CPU seconds and the MB that one gradient adds to the process."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    network = LieResNet(T(2), 2, 1, channels=64, layers=4, **PAIRS[pairs])
+
+    def gradient(n):
+        points, values = (n**0.5 * torch.rand(n, 2)).requires_grad_(), torch.randn(n, 2)
+        energy = network(points, values).sum()
+        (slope,) = torch.autograd.grad(energy, points, create_graph=derivative == "training")
+        if derivative == "training":
+            torch.autograd.grad(slope.square().sum(), network.parameters(), allow_unused=True)
+
+    gradient(40)  # what is loaded and set up on first use
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds = []
+    for _ in range(1 if pairs == "tiles" else 3):
+        start = time.process_time()
+        gradient(n)
+        seconds.append(time.process_time() - start)
+    return min(seconds), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+@pytest.mark.parametrize(("derivative", "pairs", "n"), CASES)
+def test_one_gradient(derivative, pairs, n):
+    command = [sys.executable, __file__, derivative, pairs, str(n)]
+    seconds, megabytes = map(float, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    probe = BEFORE.get((derivative, pairs, n))
+    told = f"   before: {probe[0]} s, {probe[1]} MB" if probe else ""
+    print(f"{derivative:9} {pairs:11} n = {n:5}   {seconds:8.3f} s   {megabytes:7.0f} MB{told}")
+    if (derivative, pairs, n) == ("training", "tiles", 2000):
+        assert megabytes < 2000
+
+
+if __name__ == "__main__":
+    print(*measure(sys.argv[1], sys.argv[2], int(sys.argv[3])))
