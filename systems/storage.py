@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import h5netcdf
+import h5py
 import numpy as np
 import xarray as xr
 
@@ -113,11 +114,16 @@ class Parts:
 
     def write(self, rows: slice, dataset: xr.Dataset) -> None:
         """Keep the Dataset of one range."""
-        if not self.header.exists():
-            self.folder.mkdir(exist_ok=True)
-            with _appearing(self.header) as temporary:
-                temporary.write_text(json.dumps(self.begun))
-        _write(self._file(rows), [dataset], rows.stop - rows.start)
+        try:
+            if not self.header.exists():
+                self.folder.mkdir(exist_ok=True)
+                with _appearing(self.header) as temporary:
+                    temporary.write_text(json.dumps(self.begun))
+            _write(self._file(rows), [dataset], rows.stop - rows.start)
+        except OSError:
+            if not self.nbytes:
+                self.remove()
+            raise
 
     @property
     def nbytes(self) -> int:
@@ -203,16 +209,34 @@ def _write(path: Path, parts: Iterable[xr.Dataset], count: int, folder: Path | N
 
 @contextmanager
 def _netcdf(path: Path, like: xr.Dataset, sizes: dict[Hashable, int]) -> Iterator[Mapping[str, Any]]:
-    """The empty variables of a new netCDF4 file."""
-    with h5netcdf.File(path, "w") as file:
+    """The empty variables of a new netCDF4 file, all of whose space is reserved: HDF5 crashes on a full disk."""
+    _reserve(path, _size(like, sizes) + 2**16)
+    early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    with h5py.File(path, "w", track_order=True) as hdf5, h5netcdf.File(hdf5, "w") as file:
         file.dimensions = sizes
         file.attrs.update(like.attrs)
         for name, array in _ordered(like).items():
             boolean = array.dtype == bool  # netCDF has none: this is how xarray writes and reads it
             # Contiguous and without fill values: the bytes do not depend on the parts, and nothing is written twice.
-            variable = file.create_variable(str(name), array.dims, "i1" if boolean else array.dtype, fill_time="never")
+            kind = "i1" if boolean else array.dtype
+            variable = file.create_variable(str(name), array.dims, kind, fill_time="never", dcpl=early.copy())
             variable.attrs.update(array.attrs | ({"dtype": "bool"} if boolean else {}))
+        file.flush()
+        _reserve(path, hdf5.id.get_filesize())
         yield file.variables
+
+
+def _size(like: xr.Dataset, sizes: Mapping[Hashable, int]) -> int:
+    """Bytes of the variables of a Dataset of these sizes."""
+    return sum(x.dtype.itemsize * math.prod(sizes[dim] for dim in x.dims) for x in like.variables.values())
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Make the file that large where the system can, or raise OSError."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("ab") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
 
 
 @contextmanager
@@ -236,8 +260,8 @@ def _zarr(path: Path, like: xr.Dataset, sizes: dict[Hashable, int]) -> Iterator[
 
 def _ordered(dataset: xr.Dataset) -> dict[Hashable, xr.Variable]:
     """In an order that does not depend on where the Dataset comes from."""
-    names = sorted(dataset.variables, key=lambda name: (name not in CORE, str(name)))
-    return {name: dataset.variables[name] for name in names}
+    others = sorted(str(name) for name in dataset.variables if name not in CORE)
+    return {name: dataset.variables[name] for name in (*CORE, *others) if name in dataset.variables}
 
 
 def _import_zarr() -> Any:

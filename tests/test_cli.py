@@ -1,0 +1,190 @@
+"""The command: help without torch, simulate, import, info."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import systems
+from hlieconv import cli, signature
+
+FEW = ["--count", "2", "--points", "4"]
+
+
+def run(*arguments, cwd=None):
+    command = [sys.executable, "-m", "hlieconv", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+def commands():
+    """All commands and subcommands, as lists of words."""
+    yield []
+    for name in cli.COMMANDS:
+        yield [name]
+    for name in systems.SYSTEMS:
+        yield ["simulate", name]
+
+
+def parser_of(words):
+    parser = cli._parser()
+    for word in words:
+        parser = next(action.choices[word] for action in parser._actions if isinstance(action.choices, dict))
+    return parser
+
+
+@pytest.mark.parametrize("words", [*commands()], ids=" ".join)
+def test_every_option_has_a_help_text_and_prints(words, capsys):
+    parser = parser_of(words)
+    assert all(action.help for action in parser._actions if action.metavar not in ("COMMAND", "SYSTEM"))
+    with pytest.raises(SystemExit) as done:
+        cli.main([*words, "--help"])
+    assert done.value.code == 0
+    assert "usage: hlieconv" in capsys.readouterr().out
+
+
+def test_help_imports_no_torch():
+    """What takes seconds is left to what runs."""
+    script = (
+        "import sys, contextlib, io\n"
+        "from hlieconv.cli import main, COMMANDS\n"
+        "for words in [[], *([name] for name in COMMANDS), ['simulate', 'springs']]:\n"
+        "    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
+        "        main([*words, '--help'])\n"
+        "print(sorted({'torch', 'numpy', 'xarray', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules)))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", systems.SYSTEMS)
+def test_options_of_a_system_are_those_of_its_sample(name):
+    import inspect
+
+    kind = getattr(systems, systems.SYSTEMS[name].partition(":")[2])
+    found = {option.name: option.default for option in signature.options_of(systems.SYSTEMS[name], "sample")}
+    parameters = inspect.signature(kind.sample).parameters.values()
+    expected = {p.name: p.default for p in parameters if p.default is not p.empty and p.name not in ("dtype", "device")}
+    assert found == expected
+
+
+@pytest.mark.parametrize("name", systems.SYSTEMS)
+def test_every_system_is_simulated_by_default_options(name, tmp_path, capsys):
+    path = tmp_path / f"{name}.nc"
+    arguments = ["simulate", name, "-o", str(path), *FEW, "--time", "0.1", "--seed", "5"]
+    assert cli.main(arguments) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{path}: 2 trajectories of {name}")
+    assert err == ""
+    dataset = systems.open(path)
+    kind = getattr(systems, systems.SYSTEMS[name].partition(":")[2])
+    system, state = kind.sample(2, seed=5)
+    expected = systems.simulate(system, state, torch.linspace(0, 0.1, 4, dtype=torch.float64))
+    for variable in expected.data_vars:
+        xr.testing.assert_equal(dataset[variable].load(), expected[variable])
+    assert dataset.attrs["seed"] == 5
+    before = path.read_bytes()
+    assert cli.main(arguments) == 0
+    assert "done already" in capsys.readouterr().out
+    assert path.read_bytes() == before
+
+
+def test_options_reach_the_sample_the_integrator_and_the_file(tmp_path, capsys):
+    path = str(tmp_path / "springs.zarr")
+    words = "--bodies 2,4 --dimension 3 --rest-length 0.5,1 --centre-of-mass --integrator leapfrog --step 0.01"
+    options = [*words.split(), "--dtype", "float32", "--time", "-1", "--part-size", "1", "--workers", "1"]
+    assert cli.main(["simulate", "springs", "-o", path, *FEW, *options]) == 0
+    dataset = systems.open(path)
+    assert dataset.sizes["space"] == 3
+    assert dataset["q"].dtype == np.float32
+    assert dataset["time"].values[-1] == -1
+    assert (dataset.attrs["integrator"], dataset.attrs["step"]) == ("leapfrog", 0.01)
+    settings = json.loads(dataset.attrs["configuration"])["settings"]
+    assert settings == {"bodies": [2, 4], "dimension": 3, "rest_length": [0.5, 1.0], "centre_of_mass": True}
+    assert 0.5 <= np.nanmax(dataset["rest_length"]) <= 1
+    assert abs(dataset["p"].sum("body")).max() < 1e-5
+    assert "from 0 to -1 s, by leapfrog" in capsys.readouterr().out
+
+
+def test_states_of_a_file_are_simulated_again(tmp_path, capsys):
+    first, second = str(tmp_path / "first.nc"), str(tmp_path / "second.nc")
+    cli.main(["simulate", "springs", "-o", first, *FEW, "--bodies", "2,4"])
+    options = ["--state", first, "--points", "4", "--integrator", "gauss6", "--step", "0.05"]
+    assert cli.main(["simulate", "springs", "-o", second, *options]) == 0
+    a, b = systems.open(first).load(), systems.open(second).load()
+    assert abs(a["q"] - b["q"]).max() > 0
+    xr.testing.assert_allclose(a[["mass", "stiffness"]], b[["mass", "stiffness"]])
+    xr.testing.assert_allclose(a["q"].isel(time=0), b["q"].isel(time=0), rtol=0, atol=1e-14)
+
+
+def test_a_table_is_imported_and_described(tmp_path, capsys):
+    t = np.linspace(0, 1, 20)
+    rows = [f"{s},{name},{np.cos(s) + k},{np.sin(s)},{k + 1}" for s in t for k, name in enumerate(["sun", "earth"])]
+    (tmp_path / "orbit.csv").write_text("\n".join(["time,body,x,y,mass", *rows]))
+    assert cli.main(["import", str(tmp_path / "orbit.csv")]) == 0
+    assert cli.main(["info", str(tmp_path / "orbit.nc")]) == 0
+    out = capsys.readouterr().out
+    assert "1 trajectory of an unknown system, 2 bodies in 2 dimensions, 20 points from 0 to 1 s, by measurement" in out
+    assert "canonical momentum (estimated from q, by local polynomials" in out
+    assert cli.main(["info", str(tmp_path / "orbit.nc"), "--json"]) == 0
+    described = json.loads(capsys.readouterr().out)
+    assert described["sizes"] == {"trajectory": 1, "time": 20, "body": 2, "space": 2}
+    assert described["variables"]["mass"]["units"] == "1"
+
+
+def test_info_gives_the_whole_configuration(tmp_path, capsys):
+    path = str(tmp_path / "springs.nc")
+    cli.main(["simulate", "springs", "-o", path, *FEW])
+    capsys.readouterr()
+    assert cli.main(["info", path, "--json"]) == 0
+    attributes = json.loads(capsys.readouterr().out)["attributes"]
+    assert attributes["configuration"]["settings"]["bodies"] == 6
+    assert attributes["versions"].keys() == {"hlieconv", "torch", "numpy", "xarray"}
+
+
+class Terminal:
+    """A stream that says that it is a terminal, and keeps what is written."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text):
+        self.text += text
+
+    def flush(self):
+        pass
+
+    def isatty(self):
+        return True
+
+
+def test_a_bar_on_a_terminal_only(tmp_path, monkeypatch, capsys):
+    cli.main(["simulate", "springs", "-o", str(tmp_path / "quiet.nc"), *FEW])
+    assert capsys.readouterr().err == ""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    cli.main(["simulate", "springs", "-o", str(tmp_path / "loud.nc"), *FEW])
+    assert "0/2 [" in terminal.text
+
+
+def test_the_module_runs_and_a_closed_pipe_is_no_error(tmp_path):
+    result = run("simulate", "springs", *FEW, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert (tmp_path / "springs.nc").exists()
+    command = f"{sys.executable} -m hlieconv info springs.nc | head -n 0"
+    piped = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert (piped.returncode, piped.stderr) == (0, "")
+
+
+def test_an_interruption_is_one_line(tmp_path, monkeypatch, capsys):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("systems.simulation.simulate", interrupted)
+    assert cli.main(["simulate", "springs", "-o", str(tmp_path / "springs.nc")]) == 130
+    assert capsys.readouterr().err == "hlieconv: interrupted: the same command resumes what it can\n"
