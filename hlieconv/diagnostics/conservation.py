@@ -42,7 +42,7 @@ def angular_momentum(dataset: xr.Dataset, about: Float[Tensor, " d"] | None = No
     Raises:
         ValueError: in other dimensions, or for generalised coordinates.
     """
-    if dataset.sizes["space"] not in (2, 3):
+    if require_cartesian(dataset).sizes["space"] not in (2, 3):
         raise ValueError(f"dataset: expected 2 or 3 dimensions of space, got {dataset.sizes['space']}")
     rotations = _rotations(dataset, about)
     stacked = _stack(dataset, rotations, "angular_momentum", "angular momentum")

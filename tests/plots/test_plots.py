@@ -1,0 +1,70 @@
+"""Every plot function draws on the Axes it is given, returns them, and labels what it draws."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from hlieconv import plots
+from systems import Springs, from_arrays, simulate
+
+DRAW = {
+    "trajectories": lambda data, ax: plots.plot_trajectories(data, 1, ax=ax),
+    "energy": lambda data, ax: plots.plot_energy(data, 1, ax=ax),
+    "momentum": lambda data, ax: plots.plot_momentum(data, "P_x", 1, ax=ax),
+    "angular_momentum": lambda data, ax: plots.plot_momentum(data, "L_z", 1, ax=ax),
+    "drift": lambda data, ax: plots.plot_drift(data, "energy", ax=ax),
+    "error": lambda data, ax: plots.plot_error(data, data.assign(q=data.q * 1.1), ax=ax),
+}
+
+
+@pytest.fixture(scope="module")
+def datasets():
+    times = torch.linspace(0, 2, 21, dtype=torch.float64)
+    return {
+        "plane": simulate(*Springs.sample(3, seed=0, bodies=(2, 4)), times),
+        "space": simulate(*Springs.sample(3, seed=0, bodies=3, dimension=3), times),
+    }
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+@pytest.mark.parametrize("kind", DRAW)
+@pytest.mark.parametrize("name", ["plane", "space"])
+def test_draws_on_the_axes_given(datasets, kind, name):
+    ax = plt.subplots()[1]
+    assert DRAW[kind](datasets[name], ax) is ax
+    assert ax.lines
+    assert ax.get_xlabel()
+    assert ax.get_ylabel()
+    assert DRAW[kind](datasets[name], None) is not ax
+
+
+def test_the_curve_is_the_momentum(datasets):
+    data = datasets["plane"]
+    ax = plots.plot_momentum(data, "P_y", 2)
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), data.p.isel(trajectory=2, space=1).sum("body"))
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), data.time)
+
+
+def test_units_are_labelled():
+    q = np.random.default_rng(0).normal(size=(1, 5, 2, 2))
+    data = from_arrays(q, q, times=np.arange(5.0))
+    data["p"].attrs["units"] = "kg m/s"
+    assert "(kg m/s)" in plots.plot_momentum(data, "P_x").get_ylabel()
+
+
+def test_summary_is_one_page(datasets):
+    data = datasets["plane"]
+    assert len(plots.plot_summary(data, data.assign(q=data.q * 1.1)).axes) == 4
+    assert len(plots.plot_summary(data.drop_vars("energy")).axes) == 4
+
+
+@pytest.mark.parametrize("component", ["P_z", "L", "spin", "L_x"])
+def test_unknown_components_are_named(datasets, component):
+    with pytest.raises(ValueError, match=f"got {component}"):
+        plots.plot_momentum(datasets["plane"], component)

@@ -1,0 +1,23 @@
+"""The demo, much smaller: what it promises holds at any size, because it is the symmetry that keeps a charge."""
+
+import json
+
+from hlieconv.cli import main
+from hlieconv.demo import CHARGES, KEPT, KEPT_BELOW, verdicts
+
+
+def test_smoke(tmp_path, capsys):
+    folder = tmp_path / "demo"
+    code = main(["demo", "--smoke", "-o", str(folder)])
+    printed = capsys.readouterr().out
+    rows = json.loads((folder / "table.json").read_text())["rows"]
+    assert code == 0, printed
+    assert "FAIL" not in printed
+    assert printed.count("pass") == len(KEPT) * len(CHARGES)
+    assert (folder / "conservation.png").stat().st_size > 10_000
+    # The verdicts can fail: a model without symmetry that claimed to keep everything would be found out.
+    assert max(rows["Trivial"][charge] for charge in CHARGES) > 1e6 * KEPT_BELOW
+    assert not all(verdict for _, verdict in verdicts({**rows, "SE2": rows["Trivial"]}))
+    written = (folder / "table.json").stat().st_mtime_ns
+    assert main(["demo", "--smoke", "-o", str(folder)]) == 0  # every part is there: nothing is computed again
+    assert (folder / "table.json").stat().st_mtime_ns >= written
