@@ -138,20 +138,22 @@ def _waves(square: Tensor, t: Tensor | float) -> tuple[Tensor, Tensor]:
     return c, torch.where(moves, s / torch.where(moves, rate, 1), t)
 
 
-def _table(square: Tensor, t: Tensor, coarse: int) -> Tensor:
-    """C and S of each mode ``square (b, n, 1)`` at the times ``t (b, time, 1)``: ``(b, 2 n, time)``, whole cache lines.
+def _table(square: Tensor, t: Tensor, coarse: int, out: Tensor) -> None:
+    """C and S of each mode ``square (b, n, 1)`` at the times ``t (b, time, 1)``, into ``out (b, n, 2, time)``.
 
-    ``coarse`` is the number of times between the coarse points of an even grid; 0 if the grid is not even.
+    ``coarse`` is the number of times between the coarse points of an even grid; 0 if the grid is not even. ``out`` has
+    room for more times than there are.
     """
     if not coarse:
-        return torch.stack(_waves(square, torch.nn.functional.pad(t.mT, (0, -t.shape[1] % _LINE))), 2).flatten(1, 2)
-    starts = -(-t.shape[1] // coarse)
+        for wave, place in zip(_waves(square, t.mT), out.unbind(2), strict=True):
+            place[..., : t.shape[1]] = wave
+            place[..., t.shape[1] :] = 0
+        return
     c, s = (wave[..., None] for wave in _waves(square, torch.cat([t[:, ::coarse], t[:, :coarse]], 1).mT))
-    (c0, c1), (s0, s1) = c.split([starts, coarse], 2), s.split([starts, coarse], 2)
-    table = c.new_empty(len(c), c.shape[1], 2, starts, coarse)
-    torch.mul(c0, c1.mT, out=table[:, :, 0]).addcmul_(square[..., None] * s0, s1.mT, value=-1)
-    torch.mul(s0, c1.mT, out=table[:, :, 1]).addcmul_(c0, s1.mT)
-    return table.reshape(len(c), -1, starts * coarse)
+    (c0, c1), (s0, s1) = (wave.split([c.shape[2] - coarse, coarse], 2) for wave in (c, s))
+    cosines, sines = out.unflatten(-1, (-1, coarse)).unbind(2)
+    torch.mul(c0, c1.mT, out=cosines).addcmul_(square[..., None] * s0, s1.mT, value=-1)
+    torch.mul(s0, c1.mT, out=sines).addcmul_(c0, s1.mT)
 
 
 def _coarse(t: Tensor) -> int:
@@ -199,9 +201,16 @@ class _Flow(torch.autograd.Function):
         rows = -(-times // _LINE) * _LINE
         q, p = (_aligned(count, rows, n, d, device=device) for _ in range(2))
         coarse = _coarse(t)
-        for some in _blocks(count, 2 * n * times):
+        blocks = list(_blocks(count, 2 * n * times))
+        # One memory for the tables of all blocks: to touch new memory costs more than to write there.
+        tables = min([max(len(square), len(t)), *(some.stop for some in blocks[:1])])
+        step = coarse or _LINE
+        memory = _aligned(tables, n, 2, -(-times // step) * step, device=device)
+        for some in blocks:
             root_, x_, y_, t_, square_, modes_ = _part(some, root, x, y, t, square, modes)
-            table = _table(square_, t_, coarse)[..., :rows].mT.expand(len(x_), -1, -1)
+            room = memory[: len(x_)]
+            _table(square_, t_, coarse, room)
+            table = room.flatten(1, 2)[..., :rows].mT.expand(len(x_), -1, -1)
             # Sums, not products of matrices: those would round as the memory happens to lie.
             a, b = (modes_[..., None] * torch.cat([x_, y_], -1)[:, :, None]).sum(1).split(d, -1)
             weights = _aligned(len(x_), n, 2, n, d, device=device)
