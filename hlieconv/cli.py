@@ -13,7 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from hlieconv.signature import Option, options_of
+from hlieconv.learning_commands import fit_arguments, info_of_run, rollout_arguments, run_fit, run_rollout
+from hlieconv.options import add_option, device_of, integrator_of, summary_of
+from hlieconv.signature import options_of
 from systems import SYSTEMS
 from systems.integrators import INTEGRATORS
 
@@ -23,14 +25,15 @@ class Command(NamedTuple):
 
     help: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], None]
+    run: Callable[[argparse.Namespace], int | None]
+    """May return an exit code: 1 where the work was done but did not succeed."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Wrong input is one line on stderr, which names the argument, and exit code 2."""
     try:
         arguments = _parser().parse_args(argv)
-        arguments.run(arguments)
+        return arguments.run(arguments) or 0
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -40,7 +43,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error), 2)
     except OSError as error:
         return _fail(f"path: {error.filename or 'a file'} cannot be used: {error.strerror or error}", 2)
-    return 0
 
 
 def _fail(message: str, code: int) -> int:
@@ -95,28 +97,7 @@ def _simulate_arguments(parser: argparse.ArgumentParser) -> None:
         one.add_argument("--workers", type=int, help="threads; by default one a core")
         one.add_argument("--part-size", type=int, help="trajectories kept at a time, which is what a kill costs")
         for option in options_of(target, "sample"):
-            _add_option(one, option)
-
-
-def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
-    """An option of the command line for a keyword: a flag, a number, or a number or a range of them."""
-    flag = "--" + option.name.replace("_", "-")
-    if option.annotation == "bool":
-        parser.add_argument(flag, action="store_true", help=option.help)
-        return
-    one = int if option.annotation.startswith("int") else float if option.annotation.startswith("float") else str
-    if "tuple" not in option.annotation:
-        parser.add_argument(flag, type=one, default=option.default, help=option.help)
-        return
-
-    def number_or_range(text: str) -> Any:
-        parts = [one(part) for part in text.split(",")]
-        if len(parts) > 2:
-            raise ValueError
-        return parts[0] if len(parts) == 1 else tuple(parts)
-
-    number_or_range.__name__ = f"{one.__name__} or range"  # argparse says "invalid int or range value"
-    parser.add_argument(flag, type=number_or_range, default=option.default, metavar="N[,N]", help=option.help)
+            add_option(one, option)
 
 
 def _simulate(arguments: argparse.Namespace) -> None:
@@ -126,7 +107,7 @@ def _simulate(arguments: argparse.Namespace) -> None:
     from systems.schema import state_of, system_of
 
     dtype = getattr(torch, arguments.dtype)
-    where: dict[str, Any] = {"dtype": dtype, "device": _device(arguments.device)}
+    where: dict[str, Any] = {"dtype": dtype, "device": device_of(arguments.device)}
     path = Path(arguments.path)
     done = path.exists() and not arguments.overwrite
     for name, least in {"points": 2, "count": 1}.items():
@@ -149,7 +130,7 @@ def _simulate(arguments: argparse.Namespace) -> None:
         field,
         state,
         times,
-        _integrator(arguments),
+        integrator_of(arguments),
         path=path,
         overwrite=arguments.overwrite,
         part_size=arguments.part_size,
@@ -157,37 +138,20 @@ def _simulate(arguments: argparse.Namespace) -> None:
         seed=arguments.seed if arguments.state is None else None,
         settings=settings,
     )
-    print(f"{path}: {'done already, ' if done else ''}{_summary(result)}")
-
-
-def _device(name: str) -> Any:
-    import torch
-
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device: expected one that torch can use here, got {name}") from error
-
-
-def _integrator(arguments: argparse.Namespace) -> Any:
-    from pkgutil import resolve_name
-
-    if arguments.integrator is None:
-        if arguments.step is not None:
-            raise ValueError("step: expected an integrator beside it, got none")
-        return None
-    kind = resolve_name(INTEGRATORS[arguments.integrator])
-    return kind() if arguments.step is None else kind(step=arguments.step)
+    print(f"{path}: {'done already, ' if done else ''}{summary_of(result)}")
 
 
 def _info_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", metavar="F", help="a file of trajectories")
+    parser.add_argument("path", metavar="F", help="a file of trajectories, or the folder of a run")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _info(arguments: argparse.Namespace) -> None:
     import systems
 
+    if Path(arguments.path).is_dir() and Path(arguments.path).suffix not in (".nc", ".zarr"):
+        info_of_run(arguments)
+        return
     dataset = systems.open(arguments.path)
     if arguments.json:
         variables = {
@@ -197,7 +161,7 @@ def _info(arguments: argparse.Namespace) -> None:
         attributes = {name: _from_json(value) for name, value in dataset.attrs.items()}
         print(json.dumps({"sizes": dict(dataset.sizes), "variables": variables, "attributes": attributes}, indent=2))
         return
-    print(f"{arguments.path}: {_summary(dataset)}")
+    print(f"{arguments.path}: {summary_of(dataset)}")
     for name, array in dataset.variables.items():
         units = "" if array.attrs["units"] == "1" else f" [{array.attrs['units']}]"
         estimated = f" (estimated {array.attrs['estimated']})" if "estimated" in array.attrs else ""
@@ -209,26 +173,6 @@ def _info(arguments: argparse.Namespace) -> None:
 
 def _from_json(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) and value.startswith("{") else value
-
-
-def _summary(dataset: Any) -> str:
-    from systems.schema import times_of
-
-    times = times_of(dataset)
-    first, last = (f"{float(x):g}" for x in (times[0].min(), times[times == times].max()))
-    if times[-1].ravel()[0] < times[0].ravel()[0]:
-        first, last = f"{float(times[0].max()):g}", f"{float(times[times == times].min()):g}"
-    return (
-        f"{_number(dataset, 'trajectory', 'trajectories')} of {dataset.attrs.get('system', 'an unknown system')}, "
-        f"{_number(dataset, 'body', 'bodies')} in {_number(dataset, 'space', 'dimensions', 'dimension')}, "
-        f"{_number(dataset, 'time', 'points', 'point')} from {first} to {last} s, "
-        f"by {dataset.attrs.get('integrator', 'measurement')}"
-    )
-
-
-def _number(dataset: Any, dim: str, plural: str, singular: str = "") -> str:
-    size = dataset.sizes[dim]
-    return f"{size} {(singular or dim) if size == 1 else plural}"
 
 
 def _diagnose_arguments(parser: argparse.ArgumentParser) -> None:
@@ -252,7 +196,7 @@ def _diagnose(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(numbers, indent=2))
     else:
-        print(f"{arguments.path}: {_summary(dataset)}")
+        print(f"{arguments.path}: {summary_of(dataset)}")
         for name, value in numbers.items():
             print(
                 f"  {name:12} {value:10.2e}  {_DIAGNOSED.get(name, 'largest drift in time, median over trajectories')}"
@@ -311,13 +255,15 @@ def _import(arguments: argparse.Namespace) -> None:
     dataset = systems.from_dataframe(frame, **options)
     path = arguments.path or Path(arguments.table).with_suffix(".nc")
     systems.save(dataset, path, overwrite=arguments.overwrite)
-    print(f"{path}: {_summary(dataset)}")
+    print(f"{path}: {summary_of(dataset)}")
 
 
 COMMANDS: dict[str, Command] = {
     "simulate": Command("simulate a system and write its trajectories to a file", _simulate_arguments, _simulate),
     "import": Command("write measured trajectories, a table, to a file", _import_arguments, _import),
     "info": Command("what a file holds", _info_arguments, _info),
+    "fit": Command("train a model on trajectories", fit_arguments, run_fit),
+    "rollout": Command("the trajectories that a trained model predicts", rollout_arguments, run_rollout),
     "diagnose": Command(
         "energy, momenta and errors of trajectories, in numbers and a figure", _diagnose_arguments, _diagnose
     ),

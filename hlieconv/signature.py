@@ -18,7 +18,9 @@ class Option(NamedTuple):
 
 
 def options_of(target: str, method: str) -> list[Option]:
-    """The keyword-only arguments of a method that have a literal default and a line in its docstring's "Args".
+    """The keyword-only arguments of a method that have a literal default and a line in the "Args" of its docstring.
+
+    Of a constructor, the class has the docstring.
 
     Args:
         target: ``"module:Class"``.
@@ -35,7 +37,7 @@ def options_of(target: str, method: str) -> list[Option]:
     tree = ast.parse(Path(specification.origin).read_text())
     kind = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
     function = next(node for node in kind.body if isinstance(node, ast.FunctionDef) and node.name == method)
-    texts = _explained(ast.get_docstring(function))
+    texts = _explained(ast.get_docstring(kind if method == "__init__" else function))
     return [
         Option(
             argument.arg, ast.unparse(argument.annotation or ast.Constant("str")), default.value, texts[argument.arg]

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parent.parent
 #: Each room may import the rooms after it (and itself), unless FORBIDDEN says otherwise.
 ROOMS = [
     "hlieconv.cli",
+    "hlieconv.learning_commands",
     "hlieconv.demo",
     "hlieconv.study",
     "hlieconv.images",
@@ -22,6 +23,7 @@ ROOMS = [
     "hlieconv.models",
     "hlieconv.nn",
     "hlieconv.groups",
+    "hlieconv.options",
     "hlieconv.signature",
     "systems",
 ]

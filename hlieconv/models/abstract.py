@@ -3,14 +3,18 @@
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
+import xarray as xr
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from systems import AbstractVectorField
 from systems.integrators import AbstractIntegrator
+from systems.schema import parameters_of
+
+Model = TypeVar("Model", bound="AbstractModel")
 
 
 class Trained(NamedTuple):
@@ -37,6 +41,30 @@ class AbstractModel(nn.Module, ABC):
     """What it is told of every pair of bodies, ``(*batch, n, n)`` each."""
     trained: Trained | None = None
     """Known once the model is fitted, or loaded from a run."""
+
+    @classmethod
+    def of(cls: type[Model], dataset: xr.Dataset, **options: Any) -> Model:
+        """A model for the bodies of a Dataset, told all of their parameters unless the options say otherwise.
+
+        Args:
+            dataset: trajectories.
+            **options: arguments of the constructor.
+
+        Raises:
+            ValueError: for an option that the model does not have.
+        """
+        known = inspect.signature(cls).parameters
+        if unknown := [name for name in options if name not in known]:
+            raise ValueError(f"{', '.join(unknown)}: {cls.name or cls.__name__} has the options {', '.join(known)}")
+        parameters, d = parameters_of(dataset), dataset.sizes["space"]
+        own = {name: {*array.dims} - {"trajectory"} for name, array in parameters.items()}
+        found = {
+            "group": f"SE{d}" if d in (2, 3) else f"T{d}",
+            "dimension": d,
+            "body_features": tuple(sorted((name for name in own if own[name] == {"body"}), key="mass".__ne__)),
+            "pair_features": tuple(name for name in own if own[name] == {"body", "other_body"}),
+        }
+        return cls(**{name: value for name, value in found.items() if name in known} | options)
 
     @property
     def features(self) -> tuple[str, ...]:

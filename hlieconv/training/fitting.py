@@ -20,10 +20,10 @@ from hlieconv.training.losses import AbstractLoss, ForceMatching, make_loss, tra
 from hlieconv.training.run import Run, describe, load
 from hlieconv.training.settings import Settings, settings
 from systems import AbstractVectorField
-from systems.schema import validate, variables_of
+from systems.schema import parameters_of, validate, variables_of
 
 #: Enough to judge by, few enough to evaluate at every record.
-VALIDATION_CHUNKS = 256
+VALIDATION_SAMPLES = 256
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,12 @@ def fit(
     mass = variables_of(dataset, ["mass"], dtype=torch.float64)["mass"] if "mass" in dataset else None
     dtype = next(bodies.parameters()).dtype
     seen, unseen = (loss.samples(part, mass).to(dtype, target) for part in chunks)
+    count = len(unseen.trajectory)
+    unseen = unseen.take(torch.arange(0, count, max(1, count // VALIDATION_SAMPLES), device=target))
     spacing = spacing_of(chunks[0].times)
     run = None
     if path is not None:
-        run = Run(path, _configuration(model, description, chosen, chunks[0], spacing), overwrite=overwrite)
+        run = Run(path, _configuration(model, description, chosen, dataset, spacing), overwrite=overwrite)
         if run.done:
             model.load_state_dict(load(path).state_dict())
             return Fit(_trained(model, chosen, spacing), run.history(until=chosen.steps), chosen)
@@ -105,6 +107,7 @@ def fit(
         seed=chosen.seed,
         validate=(lambda bodies: _evaluate(loss, bodies, unseen)) if len(unseen.trajectory) else None,
         run=run,
+        records=max(1, min(100, chosen.steps // 10)),
         checkpoint_seconds=checkpoint_seconds,
         checkpoint_steps=checkpoint_steps,
         progress=progress,
@@ -135,16 +138,18 @@ def _split(dataset: xr.Dataset, chosen: Settings) -> tuple[Chunks, Chunks]:
     held_out[torch.randperm(count, generator=generator)[: int(chosen.validation * count)]] = True
     order = torch.randperm(len(chunks.trajectory), generator=generator)
     kept = held_out[chunks.trajectory[order]]
-    return chunks.take(order[~kept][: chosen.steps * chosen.batch]), chunks.take(order[kept][:VALIDATION_CHUNKS])
+    return chunks.take(order[~kept][: chosen.steps * chosen.batch]), chunks.take(order[kept][:VALIDATION_SAMPLES])
 
 
 def _configuration(
-    model: nn.Module, description: dict[str, Any], chosen: Settings, training: Chunks, spacing: float
+    model: nn.Module, description: dict[str, Any], chosen: Settings, dataset: xr.Dataset, spacing: float
 ) -> dict[str, dict[str, Any]]:
     digest = hashlib.sha256()
     known = () if isinstance(model, AbstractModel) else model.state_dict().values()
-    for tensor in (*training, *known):
+    for array in (dataset["q"], dataset["p"], *parameters_of(dataset).values()):
+        digest.update(array.values.tobytes())
+    for tensor in known:
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    data = {"chunks": len(training.trajectory), "spacing": spacing, "sha256": digest.hexdigest()}
+    data = {"trajectories": dataset.sizes["trajectory"], "spacing": spacing, "sha256": digest.hexdigest()}
     versions = {name: importlib.metadata.version(name) for name in ("hlieconv", "torch")}
     return {"model": description, "settings": asdict(chosen), "data": data, "versions": versions}

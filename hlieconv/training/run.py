@@ -132,6 +132,7 @@ def load(path: str | Path, device: str = "cpu") -> nn.Module:
             model = kind(**tensors, **description["config"])
         else:
             model = kind(**description["config"])
+            model.to(next((x.dtype for x in tensors.values() if x.is_floating_point()), None))
             model.load_state_dict(tensors)
             model.trained = trained_on(Settings(**config["settings"]), config["data"]["spacing"])
     except (RuntimeError, TypeError, KeyError) as error:
@@ -167,6 +168,23 @@ def read_metrics(path: str | Path) -> list[dict[str, float | int]]:
             except ValueError:
                 break
     return records
+
+
+def progress_of(path: str | Path) -> dict[str, Any]:
+    """How far a run is: its state, and its last record.
+
+    Raises:
+        ValueError: if there is no run.
+    """
+    config, records = read_config(path), read_metrics(path)
+    last = records[-1] if records else {"step": 0}
+    if not (Path(path) / MODEL).exists():
+        state = "begun: the same fit command goes on with it"
+    elif last["step"] < config.get("settings", {}).get("steps", 0):
+        state = "diverged: the model is the last good one"
+    else:
+        state = "done"
+    return {"state": state} | last
 
 
 def _check_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:

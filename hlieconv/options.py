@@ -1,0 +1,73 @@
+"""What commands share: options, where to compute, with what, and one line that says what a file holds."""
+
+import argparse
+from typing import Any
+
+from hlieconv.signature import Option
+from systems.integrators import INTEGRATORS
+
+
+def flag_of(name: str) -> str:
+    """The option of a keyword."""
+    return "--" + name.replace("_", "-")
+
+
+def add_option(parser: argparse.ArgumentParser, option: Option) -> None:
+    """An option of the command line for a keyword: a flag, a number, or a number or a range of them."""
+    flag = flag_of(option.name)
+    if option.annotation == "bool":
+        parser.add_argument(flag, action="store_true", help=option.help)
+        return
+    one = int if option.annotation.startswith("int") else float if option.annotation.startswith("float") else str
+    if "tuple" not in option.annotation:
+        parser.add_argument(flag, type=one, default=option.default, help=option.help)
+        return
+
+    def number_or_range(text: str) -> Any:
+        parts = [one(part) for part in text.split(",")]
+        if len(parts) > 2:
+            raise ValueError
+        return parts[0] if len(parts) == 1 else tuple(parts)
+
+    number_or_range.__name__ = f"{one.__name__} or range"  # argparse says "invalid int or range value"
+    parser.add_argument(flag, type=number_or_range, default=option.default, metavar="N[,N]", help=option.help)
+
+
+def device_of(name: str) -> Any:
+    import torch
+
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device: expected one that torch can use here, got {name}") from error
+
+
+def integrator_of(arguments: argparse.Namespace) -> Any:
+    from pkgutil import resolve_name
+
+    if arguments.integrator is None:
+        if arguments.step is not None:
+            raise ValueError("step: expected an integrator beside it, got none")
+        return None
+    kind = resolve_name(INTEGRATORS[arguments.integrator])
+    return kind() if arguments.step is None else kind(step=arguments.step)
+
+
+def summary_of(dataset: Any) -> str:
+    from systems.schema import times_of
+
+    times = times_of(dataset)
+    first, last = (f"{float(x):g}" for x in (times[0].min(), times[times == times].max()))
+    if times[-1].ravel()[0] < times[0].ravel()[0]:
+        first, last = f"{float(times[0].max()):g}", f"{float(times[times == times].min()):g}"
+    return (
+        f"{_number(dataset, 'trajectory', 'trajectories')} of {dataset.attrs.get('system', 'an unknown system')}, "
+        f"{_number(dataset, 'body', 'bodies')} in {_number(dataset, 'space', 'dimensions', 'dimension')}, "
+        f"{_number(dataset, 'time', 'points', 'point')} from {first} to {last} s, "
+        f"by {dataset.attrs.get('integrator', 'measurement')}"
+    )
+
+
+def _number(dataset: Any, dim: str, plural: str, singular: str = "") -> str:
+    size = dataset.sizes[dim]
+    return f"{size} {(singular or dim) if size == 1 else plural}"
