@@ -139,23 +139,25 @@ def fixed_point(
     """
     eps = torch.finfo(values[0].dtype).eps
     arrived = lost = torch.zeros(values[0].shape[1:-2], dtype=torch.bool, device=values[0].device)
-    before = torch.full_like(values[0][0, ..., 0, 0], torch.inf)
+    before = earlier = torch.full_like(values[0][0, ..., 0, 0], torch.inf)
     for k in range(sweeps):
         found = image(values)
         pairs = zip(found[:count], values, floors, strict=False)
         change = torch.stack([_share(new - old, new, h, floor) for new, old, floor in pairs]).amax(0)
-        # The next change would be change^2 / before. In round-off, changes no longer fall.
-        next_ = change if k == 0 else change * (change / before)
-        stop = (next_ <= eps / 16) | ((change >= before) & (change <= 4096 * eps))
+        # The next change follows from the last two ratios (a single one may be lucky). In round-off, changes no longer
+        # fall.
+        ahead = change if k == 0 else change * torch.maximum(change / before, before / earlier)
+        small = change <= 4096 * eps
+        stop = (ahead <= eps / 16) | (change == 0) | ((change >= earlier) & small)
         if arrived.numel() > 1:
             done = arrived[..., None, None]
             found = tuple(torch.where(done, old, new) for new, old in zip(found, values, strict=True))
         values = found
         arrived = arrived | (stop & ~lost)
-        lost = lost | ~(change < torch.inf) | ((change > 2 * before) & (k > 3))
+        lost = lost | ~(change < torch.inf) | ((change > 2 * before) & ~small & (k > 3))
         if bool((arrived | lost).all()):
             break
-        before = change
+        before, earlier = change, before
     return values, arrived
 
 
