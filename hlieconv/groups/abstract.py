@@ -145,6 +145,16 @@ class AbstractGroup(ABC):
             raise ValueError(f"{self.name} does not say what is left of its pairs without the stabiliser")
         return self.embedding(u, v)
 
+    def square(self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]) -> Float[Tensor, "*batch"]:
+        """|embedding|^2: a squared distance, left-invariant and smooth everywhere; chords take the place of angles."""
+        return self.embedding(u, v).square().sum(-1)
+
+    def square_without_stabiliser(
+        self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]
+    ) -> Float[Tensor, "*batch"]:
+        """The same for the points that the elements take an origin to: nothing of the stabiliser parts."""
+        return self.bi_invariants(u, v).sum(-1) if self.stabiliser_dimension else self.square(u, v)
+
     def norm(
         self, a: Float[Tensor, "*batch a"], orbit: Float[Tensor, "*batch o"] | None = None, alpha: float = 0.2
     ) -> Float[Tensor, "*batch"]:

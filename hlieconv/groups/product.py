@@ -79,6 +79,11 @@ class Product(AbstractGroup):
     ) -> Float[Tensor, "*batch b"]:
         return torch.cat(self._each(lambda group, *pair: group.bi_invariants(*pair), u, v), -1)
 
+    def square_without_stabiliser(
+        self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]
+    ) -> Float[Tensor, "*batch"]:
+        return torch.stack(self._each(lambda group, *pair: group.square_without_stabiliser(*pair), u, v)).sum(0)
+
     def section(
         self, points: Float[Tensor, "*batch d"]
     ) -> tuple[Float[Tensor, "*batch r r"], Float[Tensor, "*batch o"]]:

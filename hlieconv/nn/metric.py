@@ -53,9 +53,8 @@ def squared_distance(
     Chords take the place of angles. In "bi_invariants" nothing depends on the stabiliser (on SE(n): |x_i - x_j|^2).
     """
     apart = (u.orbit - v.orbit).square().sum(-1)
-    if coordinates == "bi_invariants" and group.stabiliser_dimension:
-        return group.bi_invariants(u.elements, v.elements).sum(-1) + apart
-    return group.embedding(u.elements, v.elements).square().sum(-1) + apart
+    square = group.square_without_stabiliser if coordinates == "bi_invariants" else group.square
+    return square(u.elements, v.elements) + apart
 
 
 class Metric:
@@ -109,11 +108,19 @@ class Metric:
             return self._rows(rows)
         return self.matrix.gather(-2, rows[..., None].expand(*rows.shape, self.size))
 
-    @torch.no_grad()
+    def among(self, rows: Int[Tensor, "*batch m"], others: Int[Tensor, "*batch m k"]) -> Float[Tensor, "*batch m k"]:
+        """Distances from some of the points to some others each."""
+        return self._between(self.lifted.at(rows), self.lifted.at(others))
+
     def _rows(self, rows: Tensor) -> Tensor:
-        some, all_points = self.lifted.at(rows), self.lifted
+        everyone = self.lifted
+        mask = None if everyone.mask is None else everyone.mask[..., None, :]
+        v = LiftedPoints(everyone.elements[..., None, :, :, :], everyone.orbit[..., None, :, :], mask)
+        return self._between(everyone.at(rows), v)
+
+    @torch.no_grad()
+    def _between(self, some: LiftedPoints, v: LiftedPoints) -> Tensor:
         u = LiftedPoints(some.elements[..., :, None, :, :], some.orbit[..., :, None, :])
-        v = LiftedPoints(all_points.elements[..., None, :, :, :], all_points.orbit[..., None, :, :])
         if self.smooth:
             distance = squared_distance(self.group, self.coordinates, u, v).clamp(min=0).sqrt()
         else:
@@ -123,9 +130,7 @@ class Metric:
                 # Samples at angles t and -t are equally far: which one is nearer must not be left to rounding.
                 uneven = torch.arange(1, relation.shape[-1] + 1, device=relation.device).to(relation).sqrt()
                 distance = distance * (1 + TIE * torch.tanh(relation @ uneven))
-        if all_points.mask is None:
-            return distance
-        return torch.where(all_points.mask[..., None, :], distance, math.inf)
+        return distance if v.mask is None else torch.where(v.mask, distance, math.inf)
 
     def sums(self) -> Float[Tensor, "*batch n"]:
         """The sum of the distances from each point to those that exist."""

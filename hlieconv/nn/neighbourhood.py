@@ -8,13 +8,17 @@ from torch import Tensor, nn
 
 from hlieconv.groups import AbstractGroup
 from hlieconv.nn.convolution import Pairs, gather
-from hlieconv.nn.lifting import LiftedPoints, lift
-from hlieconv.nn.metric import BLOCK, Metric, check_coordinates, pair_features, squared_distance
-from hlieconv.nn.neighbour_list import nearest
+from hlieconv.nn.lifting import LiftedPoints
+from hlieconv.nn.metric import BLOCK, TIE, Metric, check_coordinates, pair_features, squared_distance
+from hlieconv.nn.neighbour_list import FEW, nearest
+from hlieconv.nn.placement import Placement, placement_of
 from hlieconv.nn.recomputation import recomputed
 
 #: Points whose balls are looked at to move the radius.
 SURVEYED = 128
+
+#: Coordinates by which the cells of a GPU are laid out: each one more makes for three times as many around a query.
+AXES = 4
 
 
 class Neighbourhood(nn.Module):
@@ -53,8 +57,8 @@ class Neighbourhood(nn.Module):
     radius: Tensor
     bounded: bool
     """Whether the ball has an edge at all."""
-    euclidean: bool
-    """Whether distances are those of the positions in space."""
+    placement: Placement | None
+    """Coordinates in which a list finds the nearest; None: all distances are looked at."""
 
     def __init__(
         self,
@@ -91,7 +95,7 @@ class Neighbourhood(nn.Module):
         self.momentum, self.tile = momentum, tile
         self.register_buffer("radius", torch.tensor(math.inf if radius is None else float(radius)))
         self.bounded = radius is not None or self.fill is not None
-        self.euclidean = _is_euclidean(group, coordinates)
+        self.placement = placement_of(group, coordinates, self.smooth, alpha)
 
     def metric(self, lifted: LiftedPoints) -> Metric:
         """The distances that the ball is made of."""
@@ -159,17 +163,51 @@ class Neighbourhood(nn.Module):
         self, metric: Metric, rows: Tensor, count: int, generator: torch.Generator | None
     ) -> Int[Tensor, "*batch m k"]:
         """Which points are the neighbours of the queries; -1 where there are no more."""
-        if self.choice == "nearest" and self.euclidean:
-            positions = metric.lifted.positions(self.group)
-            neighbour = nearest(gather(positions, rows), positions, count, metric.lifted.mask)
-            if not self.bounded or self.smooth:
-                return neighbour
-            away = gather(positions, neighbour.clamp(min=0)) - gather(positions, rows)[..., None, :]
-            return torch.where(away.square().sum(-1) < self.radius.square(), neighbour, -1)
+        if self.choice == "nearest" and self.placement is not None:
+            if self.placement.exact and (metric.lifted.orbit.device.type == "cpu" or self.placement.size <= AXES):
+                return self._within(*self._searched(metric, rows, count))
+            if metric.size > FEW and not torch.compiler.is_compiling():  # which cannot branch on values
+                return self._within(*self._confirmed(metric, rows, count, 2 * count))
         if self.choice == "random" and generator is None:
             raise ValueError("generator: a random choice of neighbours needs one, got None")
         block = max(1, BLOCK // (metric.size * max(1, math.prod(metric.batch))))
         return torch.cat([self._choose_all(metric, part, count, generator) for part in rows.split(block, -1)], -2)
+
+    def _within(self, neighbour: Tensor, distance: Tensor) -> Tensor:
+        """The neighbours that lie in the ball; -1 in place of the others."""
+        return neighbour if self.smooth or not self.bounded else torch.where(distance < self.radius, neighbour, -1)
+
+    def _searched(self, metric: Metric, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The nearest by their coordinates, and how far apart these are; -1 and infinity where there are no more."""
+        assert self.placement is not None
+        places = self.placement(metric.lifted)
+        if places.device.type != "cpu":
+            places = places[..., :AXES]
+        found = nearest(gather(places, rows), places, count, metric.lifted.mask)
+        away = (gather(places, found.clamp(min=0)) - gather(places, rows)[..., None, :]).square().sum(-1).sqrt()
+        return found, torch.where(found < 0, math.inf, away)
+
+    @torch.no_grad()
+    def _confirmed(self, metric: Metric, rows: Tensor, count: int, looked_at: int) -> tuple[Tensor, Tensor]:
+        """The nearest by their distance, from ever more of the nearest by their coordinates."""
+        looked_at = min(looked_at, metric.size)
+        block = max(1, BLOCK // (looked_at * max(1, math.prod(metric.batch))))
+        if rows.shape[-1] > block:
+            parts = [self._confirmed(metric, part, count, looked_at) for part in rows.split(block, -1)]
+            return torch.cat([found for found, _ in parts], -2), torch.cat([distance for _, distance in parts], -2)
+        candidates, away = self._searched(metric, rows, looked_at)
+        distances = torch.where(candidates < 0, math.inf, metric.among(rows, candidates.clamp(min=0)))
+        best = distances.topk(count, -1, largest=False)
+        found = torch.where(best.values.isinf(), -1, candidates.gather(-1, best.indices))
+        # Whatever was not looked at is at least as far as the last of those that were.
+        enough = best.values[..., -1].clamp(max=self.radius if self.bounded and not self.smooth else math.inf)
+        open_rows = enough * (1 + 2 * TIE) > away[..., -1]
+        if looked_at == metric.size or not open_rows.any():
+            return found, best.values
+        again = open_rows.float().topk(int(open_rows.sum(-1).max())).indices
+        deeper = self._confirmed(metric, rows.gather(-1, again), count, 4 * looked_at)
+        place = again[..., None].expand(*again.shape, count)
+        return found.scatter(-2, place, deeper[0]), best.values.scatter(-2, place, deeper[1])
 
     def _choose_all(self, metric: Metric, rows: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
         distances = metric.rows(rows)
@@ -212,18 +250,6 @@ class Neighbourhood(nn.Module):
         ]
         features, *squares = zip(*(recomputed(self._geometry, *tile) for tile in zip(*parts, strict=True)), strict=True)
         return torch.cat(features, -3), *(torch.cat(blocks, -2) for blocks in squares)
-
-
-def _is_euclidean(group: AbstractGroup, coordinates: str) -> bool:
-    """Whether distances are those of the positions, as on T(d), or SE(n) by bi-invariants: then a tree finds them."""
-    points = 1 + torch.rand(6, group.dimension, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    lifted = lift(
-        group, points, samples=2 if group.stabiliser_dimension else 1, generator=torch.Generator().manual_seed(1)
-    )
-    metric = Metric(group, lifted, coordinates=coordinates)
-    positions = lifted.positions(group)
-    rows = torch.arange(metric.size)
-    return torch.allclose(metric.rows(rows), torch.cdist(positions, positions))
 
 
 def _check_edge(weight: Tensor) -> None:
