@@ -1,0 +1,95 @@
+"""Where a result comes from: what every file in results/ says beside its numbers."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("hlieconv", "torch", "numpy", "xarray")
+
+
+def provenance(command: str | None = None, packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
+    """The command, commit, hardware and versions of this process, JSON-serialisable.
+
+    Args:
+        command: that makes the result again, if it is not the one that started this process.
+        packages: whose versions to tell, where they are installed.
+
+    Example:
+        >>> sorted(provenance())
+        ['command', 'commit', 'hardware', 'versions']
+    """
+    return {
+        "command": command or shlex.join(["python", *(_short(argument) for argument in sys.argv)]),
+        "commit": _commit(),
+        "hardware": _hardware(),
+        "versions": {"python": platform.python_version()} | versions(packages),
+    }
+
+
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """The installed versions of some packages."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def write_result(path: Path | str, result: dict[str, Any], *, command: str | None = None) -> None:
+    """Write a result as JSON, after its provenance; the file is whole or as it was.
+
+    Args:
+        path: of the file, by custom results/NAME.json.
+        result: JSON values, its seed among them.
+        command: see `provenance`.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(json.dumps(provenance(command) | result, indent=2, allow_nan=False) + "\n")
+    part.replace(path)
+
+
+def _short(argument: str) -> str:
+    """Paths of the working directory as seen from there: a result says nothing of the machine's folders."""
+    path = Path(argument)
+    if not path.is_absolute():
+        return argument
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
+
+
+def _commit() -> str:
+    """The short commit of the tree that this file lies in, marked where files differ from it; empty without git."""
+    here = Path(__file__).parent
+    try:
+        run = ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude=*"]
+        return subprocess.run(run, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _hardware() -> str:
+    cores = f"{os.cpu_count()} cores of {_processor()}, {torch.get_num_threads()} threads used"
+    if torch.cuda.is_available():
+        return f"{cores}; {torch.cuda.get_device_name()}"
+    return f"{cores}; no GPU"
+
+
+def _processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
