@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from numpy.polynomial import legendre
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from systems.integrators.once import once_differentiable
 from systems.integrators.steps import wide
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractSeparable, AbstractVectorField

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
+from systems.integrators.once import once_differentiable
 from systems.integrators.steps import Carried, Interval
 from systems.integrators.sums import Total
 from systems.phase_space import PhaseSpace

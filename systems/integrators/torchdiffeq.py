@@ -23,8 +23,8 @@ FIXED = ("euler", "midpoint", "heun2", "heun3", "rk4", "explicit_adams", "implic
 class Torchdiffeq(AbstractIntegrator):
     """A method of torchdiffeq; by default Dormand and Prince's of order 8.
 
-    Every output time is the end of a step (the solver is started again there): left to itself torchdiffeq interpolates,
-    which is far less accurate than its tolerance.
+    Every output time is the end of a step: left to itself torchdiffeq interpolates, which is far less accurate than its
+    tolerance.
 
     Advantages: a familiar set of methods; any vector field. Keeps linear charges (total momentum).
     Drawbacks: one step size for the whole batch, set by the norm of all its states: trajectories disturb each other,
@@ -71,19 +71,16 @@ class Torchdiffeq(AbstractIntegrator):
             raise ValueError(
                 f"times: torchdiffeq has one step size a batch, expected shape (time,), got {tuple(times.shape)}"
             )
-        options = self._options()
-        outputs = [state]
-        for interval in pairwise(times):
-            ends = torchdiffeq.odeint(
-                lambda t, z: tuple(field(t, PhaseSpace(*z))), tuple(outputs[-1]), torch.stack(interval), **options
-            )
-            outputs.append(PhaseSpace(*(x[-1] for x in ends)))
-        return PhaseSpace(torch.stack([x.q for x in outputs]), torch.stack([x.p for x in outputs]))
+        options = self._options(times)
+        if len(times) == 1:
+            return PhaseSpace(*(x[None] for x in state))
+        path: Any = torchdiffeq.odeint(lambda t, z: tuple(field(t, PhaseSpace(*z))), tuple(state), times, **options)
+        return PhaseSpace(*path)
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self, times: Tensor) -> dict[str, Any]:
         tolerances = {"rtol": self.rtol, "atol": self.atol}
         if self.method in ADAPTIVE:
-            options = {} if self.step is None else {"max_step": self.step}
+            options = {"step_t": times[1:]} | ({} if self.step is None else {"max_step": self.step})
             defaults = {"rtol": 1e-7, "atol": 1e-9}
             return {"method": self.method, "options": options} | {
                 name: defaults[name] if value is None else value for name, value in tolerances.items()
@@ -96,10 +93,11 @@ class Torchdiffeq(AbstractIntegrator):
         return {"method": self.method, "options": {"grid_constructor": self._grid}}
 
     def _grid(self, function: Any, state: Any, times: Tensor) -> Tensor:
-        """Equal steps from the first of two times to the last."""
-        count = 1
-        if self.step is not None:
-            blur = 2 * torch.finfo(times.dtype).eps * times.abs().max()
-            count = max(1, int(((times.diff().abs() - blur) / self.step).ceil()))
-        share = torch.arange(count + 1, dtype=times.dtype, device=times.device) / count
-        return torch.where(share == 1, times[-1], times[0] + share * (times[-1] - times[0]))
+        """Equal steps from each time to the next."""
+        if self.step is None:
+            return times
+        blur = 2 * torch.finfo(times.dtype).eps * torch.maximum(times[:-1].abs(), times[1:].abs())
+        counts = ((times.diff().abs() - blur) / self.step).ceil().clamp(min=1).long().tolist()
+        shares = [torch.arange(count, dtype=times.dtype, device=times.device) / count for count in counts]
+        starts = [start + share * (end - start) for (start, end), share in zip(pairwise(times), shares, strict=True)]
+        return torch.cat([*starts, times[-1:]])

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import torchdiffeq
 from problems import CASES, METHODS, Twisted, distance, fitting, problem, truth
 
 from systems import AbstractNewtonian, AbstractVectorField, Gravity, PhaseSpace
@@ -187,3 +188,15 @@ def test_nystroem_methods_lose_their_order_elsewhere():
     field, state = Twisted(), problem("hamiltonian")[1]
     with pytest.raises(ValueError, match="field: McLachlanAtela4 needs an AbstractNewtonian, got Twisted"):
         method().integrate(field, state, TIMES)
+
+
+@pytest.mark.parametrize("method", ["dopri8", "dopri5"])
+def test_torchdiffeq_steps_onto_the_output_times(method, solved):
+    """The error stays near the tolerance; left to itself torchdiffeq interpolates with orders of magnitude more."""
+    field, state, exact = solved["hamiltonian"]
+    stepped = Torchdiffeq(method, rtol=1e-10, atol=1e-12).integrate(field, state, TIMES)
+    left = torchdiffeq.odeint(
+        lambda t, z: tuple(field(t, PhaseSpace(*z))), tuple(state), TIMES, rtol=1e-10, atol=1e-12, method=method
+    )
+    assert distance(stepped, exact) < 1e-9
+    assert method == "dopri5" or distance(left, exact) > 1e-8
