@@ -11,12 +11,13 @@ groups.py         orbits, lifts and neighbourhoods of planar groups
 from hlieconv.plots.conservation import plot_drift, plot_energy, plot_momentum
 from hlieconv.plots.errors import plot_error
 from hlieconv.plots.groups import plot_lift, plot_neighbourhood, plot_orbits, plot_planar_groups
-from hlieconv.plots.style import COLOURS, style
+from hlieconv.plots.style import COLOURS, STYLE, style
 from hlieconv.plots.summary import plot_summary
 from hlieconv.plots.trajectories import plot_trajectories
 
 __all__ = [
     "COLOURS",
+    "STYLE",
     "plot_drift",
     "plot_energy",
     "plot_error",

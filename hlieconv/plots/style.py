@@ -1,6 +1,7 @@
 """The look that all figures share: colours that the colour-blind can tell apart, readable in print."""
 
 from contextlib import AbstractContextManager
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -16,6 +17,24 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 ROUND_OFF = 2.0**-53
 
 
+#: matplotlib's settings of the look; ``plt.rcParams.update(STYLE)`` gives it to a whole notebook.
+STYLE: dict[str, Any] = {
+    "axes.prop_cycle": cycler(color=COLOURS),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "lines.linewidth": 1.5,
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 110,
+    "savefig.dpi": 200,
+}
+
+
 def style() -> AbstractContextManager[None]:
     """A context in which figures are drawn.
 
@@ -25,23 +44,7 @@ def style() -> AbstractContextManager[None]:
         ...     figure, axes = plt.subplots()
         >>> plt.close(figure)
     """
-    return mpl.rc_context(
-        {
-            "axes.prop_cycle": cycler(color=COLOURS),
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "grid.alpha": 0.25,
-            "grid.linewidth": 0.6,
-            "legend.frameon": False,
-            "lines.linewidth": 1.5,
-            "font.size": 9,
-            "axes.titlesize": 10,
-            "figure.constrained_layout.use": True,
-            "figure.dpi": 110,
-            "savefig.dpi": 200,
-        }
-    )
+    return mpl.rc_context(STYLE)
 
 
 def axes_or_new(ax: Axes | None) -> Axes:
