@@ -18,7 +18,7 @@ ROUND_OFF = 2.0**-53
 
 
 #: matplotlib's settings of the look; ``plt.rcParams.update(STYLE)`` gives it to a whole notebook.
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "axes.prop_cycle": cycler(color=COLOURS),
     "axes.spines.top": False,
     "axes.spines.right": False,
