@@ -27,7 +27,10 @@ types: $(DEV_STAMP)
 	$(PYTHON) -m basedpyright
 
 notebooks: $(DEV_STAMP)
-	$(PYTHON) -m pytest --nbmake --nbmake-timeout=600 -o addopts= notebooks
+	$(PYTHON) -m pytest -n auto --nbmake --nbmake-timeout=600 -o addopts= notebooks
+
+notebooks/%.ipynb: notebooks/%.py | $(DEV_STAMP)
+	$(PYTHON) notebooks/execute.py $<
 
 benchmarks: $(STAMP)
 	$(PYTHON) -m pytest -o addopts= -s tests/benchmarks
