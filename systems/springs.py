@@ -154,8 +154,7 @@ class Springs(AbstractNewtonian):
 
     def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
         if self.rest_length is None:
-            q = self._centred(q)
-            return -0.5 * (q * self._linear_force(q)).sum((-2, -1))
+            return -0.5 * torch.stack([(x * self._linear_force(x)).sum(-1) for x in self._centred(q)]).sum(0)
         length = self._symmetric(self.rest_length)
         _, distance, square = self._pairs(q)
         # Both are (r - l)^2. The first is smooth at r = 0 if l = 0; the second keeps its digits where r is near l.
@@ -169,30 +168,30 @@ class Springs(AbstractNewtonian):
     def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
         """-dV/dq. With rest lengths from pair forces, antisymmetric to the last bit; without, as a matrix product."""
         if self.rest_length is None:
-            return self._linear_force(self._centred(q))
+            return torch.stack([self._linear_force(x) for x in self._centred(q)], -1)
         apart, distance, _ = self._pairs(q)
         distinct = distance > 0
         slack = self._symmetric(self.rest_length) * torch.where(distinct, 1 / torch.where(distinct, distance, 1), 0)
         pull = self._constant * (slack - 1)
         return torch.stack([(pull * component).sum(-1) for component in apart], -1)
 
-    def _linear_force(self, q: Tensor) -> Tensor:
-        """sum over j of k_ij (q_j - q_i)."""
-        return self._sum(q) - self._sum(torch.ones_like(q[..., :1])) * q
+    def _centred(self, q: Tensor) -> list[Tensor]:
+        """Positions about the mean of the bodies, ``(*batch, n)`` for each dimension.
 
-    def _sum(self, x: Tensor) -> Tensor:
-        """sum over j of k_ij x_j: with one constant a body, a matter of n products."""
+        Forces and energy are the same, with all their digits far from the origin too.
+        """
+        number = q.shape[-2] if self.mask is None else self.mask.sum(-1, keepdim=True)
+        centred = [x - x.sum(-1, keepdim=True) / number for x in self.existing(q).unbind(-1)]
+        return centred if self.mask is None else [torch.where(self.mask, x, 0) for x in centred]
+
+    def _linear_force(self, x: Tensor) -> Tensor:
+        """sum over j of k_ij (x_j - x_i), in one dimension: with one constant a body, a matter of n products."""
         if self.stiffness is None:
-            constant, n = self._constant, x.shape[-2]
-            return constant.expand(*constant.shape[:-2], n, n) @ x
-        c = self.existing(self.stiffness[..., None])
-        return 2 * c * (c * x).sum(-2, keepdim=True)
-
-    def _centred(self, q: Tensor) -> Tensor:
-        """q about the mean of the bodies: the same forces and energy, with all their digits far from the origin too."""
-        q = self.existing(q)
-        number = q.shape[-2] if self.mask is None else self.mask.sum(-1)[..., None, None]
-        return self.existing(q - q.sum(-2, keepdim=True) / number)
+            constant, n = self._constant, x.shape[-1]
+            constant = constant.expand(*constant.shape[:-2], n, n)
+            return (constant @ x[..., None]).squeeze(-1) - constant.sum(-1) * x
+        c = self.existing(self.stiffness[..., None]).squeeze(-1)
+        return 2 * c * ((c * x).sum(-1, keepdim=True) - c.sum(-1, keepdim=True) * x)
 
     def _pairs(self, q: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
         """For all pairs ``(*batch, n, n)``: q_i - q_j one dimension at a time, |q_i - q_j|, and its square.
