@@ -1,0 +1,118 @@
+"""Poisson brackets: at what rate a Hamiltonian changes a charge."""
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from jaxtyping import Float
+from scipy.interpolate import make_interp_spline
+from torch import Tensor, nn
+
+from hlieconv.diagnostics import Charge, charges
+from hlieconv.groups.abstract import AbstractGroup
+from systems.phase_space import PhaseSpace
+from systems.vector_field import AbstractHamiltonian
+
+Field = TypeVar("Field", bound=nn.Module)
+
+#: A function of a state ``(*batch, n, d)`` with one value for each, such as a `hlieconv.diagnostics.Charge`.
+Observable = Callable[[PhaseSpace], Tensor]
+
+#: The degree of the spline through the rates along a trajectory: more than any of our integrators' orders needs.
+DEGREE = 7
+
+
+class Bracket(NamedTuple):
+    """{F, G}, and the sum of the absolute values of its terms, by which its size is judged."""
+
+    value: Float[Tensor, "*batch"]
+    terms: Float[Tensor, "*batch"]
+
+
+def poisson_bracket(f: Observable, g: Observable, state: PhaseSpace) -> Bracket:
+    """{F, G} = dF/dq . dG/dp - dF/dp . dG/dq, by automatic differentiation.
+
+    Args:
+        f, g: functions of a state, of which each body adds to its own batch entry only.
+        state: ``(*batch, n, d)``.
+
+    Example: angular momentum generates rotations, {L_z, P_x} = P_y.
+        >>> import torch
+        >>> from systems import PhaseSpace
+        >>> p_x, _, spin = charges("SE2")
+        >>> poisson_bracket(spin, p_x, PhaseSpace(q=torch.rand(6, 2), p=torch.ones(6, 2))).value
+        tensor(6.)
+    """
+    slope_f, slope_g = (torch.func.grad(lambda s, h=h: h(s).sum())(state) for h in (f, g))
+    parts = torch.stack([slope_f.q * slope_g.p, -slope_f.p * slope_g.q])
+    return Bracket(parts.sum((0, -2, -1)), parts.abs().sum((0, -2, -1)))
+
+
+def accumulated(
+    hamiltonian: AbstractHamiltonian, f: Observable, times: Float[Tensor, " time"], trajectory: PhaseSpace
+) -> Float[Tensor, "time *batch"]:
+    """The integral of {F, H} over the time along a trajectory: by how much H itself has changed F.
+
+    By a spline of degree 7 through the rates at the given times, which must resolve the motion.
+    """
+    rate = poisson_bracket(f, hamiltonian.energy, trajectory).value.detach()
+    spline = make_interp_spline(times.double().cpu(), rate.double().cpu(), min(DEGREE, len(times) - 1), axis=0)
+    return torch.from_numpy(spline.antiderivative()(times.double().cpu())).to(rate.device)
+
+
+def charges_for(hamiltonian: AbstractHamiltonian, symmetry: AbstractGroup | str | Iterable[Charge]) -> list[Charge]:
+    """The charges of a group, or those given.
+
+    Raises:
+        ValueError: if the Hamiltonian's coordinates are not positions in space.
+    """
+    if hamiltonian.coordinates != "cartesian":
+        raise ValueError(
+            f"hamiltonian: expected cartesian coordinates, got the {hamiltonian.coordinates} ones of "
+            f"{type(hamiltonian).__name__}: a group of motions of space does not act on them"
+        )
+    return charges(symmetry) if isinstance(symmetry, AbstractGroup | str) else list(symmetry)
+
+
+def require_hamiltonian(hamiltonian: Any) -> AbstractHamiltonian:
+    """The Hamiltonian itself; a ValueError for what is none."""
+    if not isinstance(hamiltonian, AbstractHamiltonian):
+        raise ValueError(
+            f"hamiltonian: expected an AbstractHamiltonian (a model becomes one by its condition), "
+            f"got {type(hamiltonian).__name__}"
+        )
+    return hamiltonian
+
+
+def in_dtype(module: Field, dtype: torch.dtype) -> Field:
+    """A copy that computes in another precision, with all tensors that it holds, also those outside of its buffers."""
+    memo: dict[int, Any] = {}
+    for part in module.modules():
+        for tensor in _tensors(vars(part)):
+            converted = tensor.detach().to(dtype) if tensor.is_floating_point() else tensor
+            memo[id(tensor)] = nn.Parameter(converted, False) if isinstance(tensor, nn.Parameter) else converted
+    return copy.deepcopy(module, memo)
+
+
+def _tensors(value: Any) -> Iterable[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _tensors(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows of text in columns: the first to the left, the others to the right."""
+    cells = [header, *rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in cells
+    )
