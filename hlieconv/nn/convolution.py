@@ -15,7 +15,8 @@ from hlieconv.nn.recomputation import recomputed
 class Pairs(NamedTuple):
     """What a convolution needs to know of the geometry: computed once, shared by layers.
 
-    m query points, each with k neighbours among n input points.
+    m query points, each with k neighbours among n input points. Without batch dimensions they are the same for a whole
+    batch of values, as for images of one size: then the kernel is evaluated once, not once an entry.
     """
 
     features: Float[Tensor, "*batch m k a"]
@@ -39,6 +40,16 @@ def gather(values: Float[Tensor, "*batch n c"], index: Int[Tensor, "..."]) -> Fl
     first = n * torch.arange(math.prod(batch), device=index.device)
     rows = index + first.reshape(*batch, *(1 for _ in index.shape[len(batch) :]))
     return values.reshape(math.prod(batch) * n, c).index_select(0, rows.flatten()).reshape(*index.shape, c)
+
+
+def rows_of(values: Float[Tensor, "*batch n c"], rows: Int[Tensor, "..."]) -> Float[Tensor, "... c"]:
+    """The rows ``(*batch, m)`` of each entry of the batch, or ``(m,)`` of all of them.
+
+    Example:
+        >>> rows_of(torch.arange(6.0).reshape(3, 2, 1), torch.tensor([1])).flatten()
+        tensor([1., 3., 5.])
+    """
+    return values.index_select(-2, rows) if rows.ndim == 1 else gather(values, rows)
 
 
 def linear(narrow: int, wide: int) -> nn.Linear:
@@ -130,7 +141,9 @@ class LieConv(nn.Module):
             kernel = kernel * pairs.weight[..., None]
         m, k, _ = kernel.shape[-3:]
         c_in, c_out = self.weight.shape[1:]
-        if pairs.neighbour is not None:
+        if kernel.ndim == 3 < values.ndim + 1:
+            total = _of_shared_pairs(kernel, values, pairs.neighbour, self.weight)
+        elif pairs.neighbour is not None:
             total = _weight_last(kernel, gather(values, pairs.neighbour), self.weight)
         elif m * c_in * (k + c_out) <= k * c_out * (m + c_in):
             total = _weight_last(kernel, values, self.weight)
@@ -177,6 +190,19 @@ def _weight_last(kernel: Tensor, values: Tensor, weight: Tensor) -> Tensor:
     else:  # one product for all the queries: broadcasting would repeat the values for each
         summed = kernel.mT.reshape(*kernel.shape[:-3], m * mid, k) @ values
     return summed.reshape(*kernel.shape[:-2], mid * values.shape[-1]) @ weight.flatten(0, 1)
+
+
+def _of_shared_pairs(kernel: Tensor, values: Tensor, neighbour: Tensor | None, weight: Tensor) -> Tensor:
+    """sum_c W_c (sum_j s_ijc f_j) for one geometry: the entries of the batch are columns of one product."""
+    m, k, mid = kernel.shape
+    *batch, n, c_in = values.shape
+    columns = values.reshape(-1, n, c_in).transpose(0, 1).reshape(n, -1)
+    if neighbour is None:
+        summed = kernel.mT.reshape(m * mid, k) @ columns
+    else:
+        summed = kernel.mT @ columns.index_select(0, neighbour.flatten()).unflatten(0, (m, k))
+    summed = summed.reshape(m, mid, -1, c_in).permute(2, 0, 1, 3)
+    return (summed.reshape(-1, m, mid * c_in) @ weight.flatten(0, 1)).reshape(*batch, m, -1)
 
 
 def _weight_first(kernel: Tensor, values: Tensor, weight: Tensor) -> Tensor:

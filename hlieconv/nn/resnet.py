@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hlieconv.groups import AbstractGroup
-from hlieconv.nn.convolution import LieConv, Pairs, gather, linear
+from hlieconv.nn.convolution import LieConv, Pairs, linear, rows_of
 from hlieconv.nn.lifting import LiftedPoints, lift
 from hlieconv.nn.metric import Metric, pair_channels
 from hlieconv.nn.neighbourhood import Neighbourhood
@@ -94,7 +94,7 @@ class BottleneckBlock(nn.Module):
         """
         query_mask, residual = mask, values
         if queries is not None:
-            residual = gather(values, queries)
+            residual = rows_of(values, queries)
             query_mask = None if mask is None else mask.gather(-1, queries)
         hidden = self.narrow(self.activation(self.norms[0](values, mask)))
         hidden = self.convolution(self.activation(self.norms[1](hidden, mask)), pairs)
@@ -118,11 +118,21 @@ class Layer(NamedTuple):
     """Rows of the points that the block keeps; None: all."""
 
 
+class Geometry(NamedTuple):
+    """All that a network needs to know of its points."""
+
+    start: LiftedPoints
+    end: LiftedPoints
+    """The points that are left after the last block."""
+    layers: list[Layer]
+
+
 class LieResNet(nn.Module):
     """Lift, Linear, bottleneck blocks, norm, Swish, Linear, and pool: values on points in, values out.
 
     Outputs are invariant numbers: they do not change when the group moves all points, up to what the lift does (see
-    ``samples``). The geometry is computed once a call; blocks that keep all points share it.
+    ``samples``). The geometry is computed once a call; blocks that keep all points share it. Where points do not change
+    from call to call, compute it once (`geometry`) and give it to the calls in their place.
 
     With ``subsampling`` each block keeps ``subsampling^(1/layers)`` of its points; channels and the fill of the balls
     grow by one over the root of that.
@@ -237,7 +247,7 @@ class LieResNet(nn.Module):
 
     def forward(
         self,
-        points: Float[Tensor, "*batch n d"] | LiftedPoints,
+        points: Float[Tensor, "*batch n d"] | LiftedPoints | Geometry,
         values: Float[Tensor, "*batch n c"],
         mask: Bool[Tensor, "*batch n"] | None = None,
         *,
@@ -246,7 +256,8 @@ class LieResNet(nn.Module):
         """The pooled values ``(*batch, out)``, those of the points ``(*batch, n, out)``, or those of the lifted points.
 
         Args:
-            points: in R^d; or lifted already (by `lift`).
+            points: in R^d; or lifted already (by `lift`); or their `geometry`, whose points may be the same for a whole
+                batch of values.
             values: at the points; what is masked may be anything, also NaN.
             mask: which points exist; None if all do, or if the points are lifted and know it.
             generator: of lifts, neighbours and points drawn at random.
@@ -254,14 +265,28 @@ class LieResNet(nn.Module):
         Raises:
             ValueError: for wrong shapes, no points, none that exist, or points outside the group's domain.
         """
-        generator = generator or self._own_generator(values.device)
-        lifted = points if isinstance(points, LiftedPoints) else self.lift(points, mask, generator=generator)
-        values = self.embed(self._spread(values, lifted))
-        lifted, layers = self._geometry(lifted, generator)
+        start, lifted, layers = (
+            points if isinstance(points, Geometry) else self.geometry(points, mask, generator=generator)
+        )
+        values = self.embed(self._spread(values, start))
         for block, layer in zip(self.blocks, layers, strict=True):
             values = block(values, *layer)
         values = self.readout(self.activation(self.norm(values, lifted.mask)))
         return (lifted, values) if self.pooling is None else self._pool(values, lifted.mask)
+
+    def geometry(
+        self,
+        points: Float[Tensor, "*batch n d"] | LiftedPoints,
+        mask: Bool[Tensor, "*batch n"] | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Geometry:
+        """The lifted points, and of each block its pairs and the points it keeps."""
+        generator = generator or self._own_generator(
+            points.orbit.device if isinstance(points, LiftedPoints) else points.device
+        )
+        start = points if isinstance(points, LiftedPoints) else self.lift(points, mask, generator=generator)
+        return Geometry(start, *self._geometry(start, generator))
 
     def lift(
         self,
@@ -330,8 +355,9 @@ class LieResNet(nn.Module):
     def _spread(self, values: Tensor, lifted: LiftedPoints) -> Tensor:
         """The values of each point at each of its samples, and 0 where there is no point."""
         n = lifted.orbit.shape[-2] // self.samples
-        if values.shape != (*lifted.orbit.shape[:-2], n, self.in_channels):
-            expected = (*lifted.orbit.shape[:-2], n, self.in_channels)
+        batch = lifted.orbit.shape[:-2] or values.shape[:-2]
+        if values.shape != (*batch, n, self.in_channels):
+            expected = (*batch, n, self.in_channels)
             raise ValueError(f"values: expected shape {expected} for these points, got {tuple(values.shape)}")
         values = values.repeat_interleave(self.samples, -2)
         return values if lifted.mask is None else torch.where(lifted.mask[..., None], values, 0)
