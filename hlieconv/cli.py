@@ -81,7 +81,9 @@ def _simulate_arguments(parser: argparse.ArgumentParser) -> None:
     for name, target in SYSTEMS.items():
         text = f"trajectories of {name}"
         one = named.add_parser(name, help=text, description=text, formatter_class=_Formatter)
-        one.add_argument("-o", "--path", default=f"{name}.nc", help="file to write, .nc or .zarr")
+        one.add_argument(
+            "-o", "--path", default=f"{name}.nc", help="file to write, .nc or .zarr; without a suffix, by size"
+        )
         one.add_argument("--overwrite", action="store_true", help="replace a file that holds something else")
         one.add_argument("--count", type=int, default=100, help="number of trajectories")
         one.add_argument("--seed", type=int, default=0, help="of the random first states")
@@ -105,11 +107,12 @@ def _simulate(arguments: argparse.Namespace) -> None:
 
     import systems
     from systems.schema import state_of, system_of
+    from systems.storage import found
 
     dtype = getattr(torch, arguments.dtype)
     where: dict[str, Any] = {"dtype": dtype, "device": device_of(arguments.device)}
     path = Path(arguments.path)
-    done = path.exists() and not arguments.overwrite
+    done = found(path).exists() and not arguments.overwrite
     for name, least in {"points": 2, "count": 1}.items():
         if getattr(arguments, name) < least:
             raise ValueError(f"{name}: expected at least {least}, got {getattr(arguments, name)}")
@@ -138,7 +141,7 @@ def _simulate(arguments: argparse.Namespace) -> None:
         seed=arguments.seed if arguments.state is None else None,
         settings=settings,
     )
-    print(f"{path}: {'done already, ' if done else ''}{summary_of(result)}")
+    print(f"{found(path)}: {'done already, ' if done else ''}{summary_of(result)}")
 
 
 def _info_arguments(parser: argparse.ArgumentParser) -> None:

@@ -57,7 +57,8 @@ def simulate(
         state: ``(trajectory, n, d)``, or ``(n, d)`` for one trajectory, at ``times[0]``.
         times: seconds, ``(time,)`` or ``(time, trajectory)``, strictly increasing or decreasing.
         integrator: how to solve; by default as exactly as is known.
-        path: of a file to write, ``.nc`` or ``.zarr``; the Dataset returned reads from it lazily.
+        path: of a file to write, ``.nc`` or ``.zarr``, or without a suffix: then it gets ``.nc``, or above 4 GiB
+            ``.zarr``. The Dataset returned reads from it lazily.
         overwrite: whether to replace a file that holds something else.
         part_size: trajectories in a part (rounded up to whole blocks).
         workers: threads, each on one core; by default as many as torch uses.
@@ -103,7 +104,7 @@ def _to_file(
     pool: ThreadPoolExecutor,
     progress: tqdm,
 ) -> xr.Dataset:
-    path = storage.checked(path)
+    path = storage.checked(storage.named(path, work.nbytes))
     configuration = work.attributes["configuration"]
     parts = storage.Parts(path, configuration, work.count, -(-part_size // work.block) * work.block, overwrite)
     if path.exists() and not overwrite:

@@ -1,11 +1,14 @@
 """Datasets in files: netCDF4 (``.nc``) or Zarr (``.zarr``), whole or absent, never half.
 
+A name without a suffix gets ``.nc``, or ``.zarr`` where the data are large: Zarr is a folder of chunks, which are read
+and copied one by one.
+
 A file appears under its name by a rename, once all of it has reached the disk. Long work is kept in parts beside it
 (``NAME.parts/``) and assembled at the end, so that a kill costs one part. The same data give the same bytes, whatever
 the parts were.
 """
 
-import importlib
+import importlib.util
 import json
 import math
 import os
@@ -25,6 +28,8 @@ from systems.schema import CORE, validate
 SUFFIXES = (".nc", ".zarr")
 CHUNK_BYTES = 2**24
 """Of a Zarr chunk, about."""
+LARGE = 2**32
+"""Bytes above which a name without a suffix means Zarr."""
 
 
 def open(path: str | os.PathLike[str]) -> xr.Dataset:
@@ -40,7 +45,7 @@ def open(path: str | os.PathLike[str]) -> xr.Dataset:
             ...
         ValueError: path: there is no nothing.nc
     """
-    path = checked(path)
+    path = checked(found(path))
     if not path.exists():
         raise ValueError(f"path: there is no {path}")
     try:
@@ -60,7 +65,7 @@ def save(dataset: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool =
         ValueError: if the Dataset does not follow the schema, the file exists (without ``overwrite``), its folder does
             not, or the disk is too full.
     """
-    path = checked(path)
+    path = checked(named(path, dataset.nbytes))
     validate(dataset)
     if path.exists() and not overwrite:
         raise ValueError(f"path: {path} exists and is not overwritten without overwrite")
@@ -163,6 +168,36 @@ def _differences(old: str, new: str) -> str:
     """The names of the entries in which two configurations (JSON) differ."""
     a, b = json.loads(old), json.loads(new)
     return "different " + ", ".join(sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key)))
+
+
+def named(path: str | os.PathLike[str], nbytes: int) -> Path:
+    """The path of a file to write; without a suffix, one by its size (``.nc`` too where Zarr is not installed).
+
+    Example:
+        >>> named("springs", 10**6), named("springs.nc", 10**12)
+        (PosixPath('springs.nc'), PosixPath('springs.nc'))
+    """
+    path = Path(path)
+    if path.suffix or not path.name:
+        return path
+    large = nbytes > LARGE and importlib.util.find_spec("zarr") is not None
+    return path.with_name(path.name + (".zarr" if large else ".nc"))
+
+
+def found(path: str | os.PathLike[str]) -> Path:
+    """The path of a file to read; without a suffix, the one that exists.
+
+    Raises:
+        ValueError: if there are several.
+    """
+    path = Path(path)
+    if path.suffix or not path.name:
+        return path
+    candidates = [path.with_name(path.name + suffix) for suffix in SUFFIXES]
+    existing = [candidate for candidate in candidates if candidate.exists()]
+    if len(existing) > 1:
+        raise ValueError(f"path: expected one file, got {' and '.join(map(str, existing))}")
+    return existing[0] if existing else candidates[0]
 
 
 def checked(path: str | os.PathLike[str]) -> Path:

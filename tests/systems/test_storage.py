@@ -158,7 +158,7 @@ def test_every_truncation_of_a_file_is_refused(tmp_path, suffix):
 def test_paths_that_cannot_be_used(tmp_path):
     for path, message in {
         "springs.csv": r"expected a name that ends with \.nc or \.zarr",
-        "springs": "expected a name that ends with",
+        "springs": r"there is no .*springs\.nc",
         "no/springs.nc": "there is no folder",
         "springs.nc": "there is no ",
     }.items():
@@ -172,6 +172,32 @@ def test_paths_that_cannot_be_used(tmp_path):
         with pytest.raises(ValueError, match=rf"path: .*folder{suffix} exists and is no {suffix} file"):
             systems.save(springs(), tmp_path / f"folder{suffix}", overwrite=True)
     assert (tmp_path / "folder.zarr" / "precious").exists()
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_the_size_names_the_format_where_the_caller_does_not(tmp_path, monkeypatch, large):
+    """And what was written so is found again: by name, and by the same work."""
+    system, state = Springs.sample(5, seed=1)
+    times = torch.linspace(0, 1, 4, dtype=torch.float64)
+    size = 8 * 5 * 4 * (2 * 6 * 2 + 1)
+    monkeypatch.setattr(storage, "LARGE", size - 1 if large else size)
+    first = systems.simulate(system, state, times, path=tmp_path / "springs")
+    assert [file.name for file in tmp_path.iterdir()] == ["springs.zarr" if large else "springs.nc"]
+    xr.testing.assert_identical(systems.open(tmp_path / "springs").load(), first.load())
+    before = content(tmp_path)
+    systems.simulate(system, state, times, path=tmp_path / "springs", part_size=1)
+    assert content(tmp_path) == before
+    monkeypatch.setattr(storage, "LARGE", 0 if large else 10**9)
+    with pytest.raises(ValueError, match="exists and is not overwritten"):
+        systems.save(first, tmp_path / "springs")
+    systems.save(first, tmp_path / f"springs{'.nc' if large else '.zarr'}")
+    with pytest.raises(ValueError, match=r"path: expected one file, got .*springs\.nc and .*springs\.zarr"):
+        systems.open(tmp_path / "springs")
+
+
+def test_large_data_stay_netcdf_where_zarr_is_missing(monkeypatch):
+    monkeypatch.setattr(storage.importlib.util, "find_spec", lambda name: None)
+    assert storage.named("springs", 10**12).name == "springs.nc"
 
 
 def test_a_foreign_file_is_named(tmp_path):
