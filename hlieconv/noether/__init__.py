@@ -2,15 +2,28 @@
 
 brackets.py       Poisson brackets, and their integral along a trajectory
 certificates.py   is a Hamiltonian symmetric: exactly, nearly or not at all
+attributions.py   whose fault a drift is: the model's, the integrator's or the rounding's
+growth.py         by which law an error grows
+projection.py     states put back onto the level set of their charges
 """
 
+from hlieconv.noether.attributions import Attribution, attribution
 from hlieconv.noether.brackets import Bracket, accumulated, poisson_bracket
 from hlieconv.noether.certificates import Certificate, certificate
+from hlieconv.noether.growth import Growth, growth_law
+from hlieconv.noether.projection import Projected, Projection, project
 
 __all__ = [
+    "Attribution",
     "Bracket",
     "Certificate",
+    "Growth",
+    "Projected",
+    "Projection",
     "accumulated",
+    "attribution",
     "certificate",
+    "growth_law",
     "poisson_bracket",
+    "project",
 ]
