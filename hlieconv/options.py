@@ -16,7 +16,8 @@ def add_option(parser: argparse.ArgumentParser, option: Option) -> None:
     """An option of the command line for a keyword: a flag, a number, or a number or a range of them."""
     flag = flag_of(option.name)
     if option.annotation == "bool":
-        parser.add_argument(flag, action="store_true", help=option.help)
+        action = "store_true" if option.default is False else argparse.BooleanOptionalAction
+        parser.add_argument(flag, action=action, default=option.default, help=option.help)
         return
     one = int if option.annotation.startswith("int") else float if option.annotation.startswith("float") else str
     if "tuple" not in option.annotation:

@@ -20,7 +20,7 @@ class Option(NamedTuple):
 def options_of(target: str, method: str) -> list[Option]:
     """The keyword-only arguments of a method that have a literal default and a line in the "Args" of its docstring.
 
-    Of a constructor, the class has the docstring.
+    Of a constructor, the class has the docstring. A class without the method has that of its first base in the module.
 
     Args:
         target: ``"module:Class"``.
@@ -35,8 +35,7 @@ def options_of(target: str, method: str) -> list[Option]:
     if specification is None or specification.origin is None:
         raise ValueError(f"there is no module {module}")
     tree = ast.parse(Path(specification.origin).read_text())
-    kind = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
-    function = next(node for node in kind.body if isinstance(node, ast.FunctionDef) and node.name == method)
+    kind, function = _definition(tree, name, method)
     texts = _explained(ast.get_docstring(kind if method == "__init__" else function))
     return [
         Option(
@@ -45,6 +44,15 @@ def options_of(target: str, method: str) -> list[Option]:
         for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
         if isinstance(default, ast.Constant) and argument.arg in texts
     ]
+
+
+def _definition(tree: ast.Module, name: str, method: str) -> tuple[ast.ClassDef, ast.FunctionDef]:
+    """The class that defines a method of the class of this name, and the method."""
+    kind = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    for node in kind.body:
+        if isinstance(node, ast.FunctionDef) and node.name == method:
+            return kind, node
+    return _definition(tree, ast.unparse(kind.bases[0]), method)
 
 
 def _explained(docstring: str | None) -> dict[str, str]:

@@ -9,6 +9,12 @@ from typing import Any
 #: Every model by its name on the command line. A new model is one file and one line here.
 MODELS: dict[str, str] = {
     "hlieconv": "hlieconv.models.hlieconv:HLieConv",
+    "fc": "hlieconv.models.fully_connected:FC",
+    "hfc": "hlieconv.models.fully_connected:HFC",
+    "hogn": "hlieconv.models.graph_networks:HOGN",
+    "lieconv": "hlieconv.models.lieconv_field:LieConvField",
+    "ogn": "hlieconv.models.graph_networks:OGN",
+    "vogn": "hlieconv.models.graph_networks:VOGN",
 }
 
 _TARGETS = {target.partition(":")[2]: target for target in ("hlieconv.models.abstract:AbstractModel", *MODELS.values())}

@@ -60,6 +60,7 @@ class AbstractModel(nn.Module, ABC):
         own = {name: {*array.dims} - {"trajectory"} for name, array in parameters.items()}
         found = {
             "group": f"SE{d}" if d in (2, 3) else f"T{d}",
+            "bodies": dataset.sizes["body"],
             "dimension": d,
             "body_features": tuple(sorted((name for name in own if own[name] == {"body"}), key="mass".__ne__)),
             "pair_features": tuple(name for name in own if own[name] == {"body", "other_body"}),

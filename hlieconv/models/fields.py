@@ -1,0 +1,118 @@
+"""The vector fields that conditioned networks are."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from hlieconv.models.abstract import AbstractModel
+from hlieconv.models.inputs import Inputs, existing
+from systems import AbstractHamiltonian, AbstractNewtonian, AbstractVectorField, PhaseSpace
+
+
+class AbstractNetwork(AbstractModel):
+    """A model whose network sees bodies as columns (`Inputs`).
+
+    Args:
+        dimension: of space.
+        body_features: what it is told of every body.
+        pair_features: what it is told of every pair of bodies.
+        centred: subtract the mean of the positions, as the published models do: any potential is then translation
+            invariant.
+        normalised: measure the units of all columns before training; the published models do not.
+    """
+
+    def __init__(
+        self,
+        *,
+        dimension: int,
+        body_features: Sequence[str],
+        pair_features: Sequence[str],
+        centred: bool,
+        normalised: bool,
+    ) -> None:
+        super().__init__()
+        self.dimension = dimension
+        self.body_features, self.pair_features = tuple(body_features), tuple(pair_features)
+        self.centred, self.normalised = centred, normalised
+        if not self.body_features:
+            raise ValueError("body_features: expected at least one, such as mass, got none")
+        self.inputs = Inputs(self.body_features, self.pair_features, centred=centred, normalised=normalised)
+
+    def calibrate(
+        self,
+        q: Float[Tensor, "*sample n d"],
+        p: Float[Tensor, "*sample n d"],
+        features: Mapping[str, Tensor],
+        mask: Bool[Tensor, "*batch n"] | None = None,
+    ) -> None:
+        self.inputs.calibrate(q, p, self.checked(features, mask), mask)
+
+    @abstractmethod
+    def network(
+        self,
+        bodies: Float[Tensor, "*batch n columns"],
+        pairs: Float[Tensor, "*some n n channels"] | None,
+        mask: Bool[Tensor, "*some n"] | None,
+    ) -> Tensor:
+        """Values of all bodies ``(*batch, n, values)``, or one value ``(*batch,)``, from columns."""
+
+
+class Told(AbstractVectorField, ABC):
+    """A network, and what it is told of the bodies: computed once."""
+
+    def tell(self, model: AbstractNetwork, features: dict[str, Tensor]) -> None:
+        self.model, self.features = model, features
+        self.bodies = model.inputs.bodies(features, self.mask)
+        self.pairs = model.inputs.pairs(features, self.mask)
+
+    def evaluate(self, *state: Float[Tensor, "*batch n d"]) -> Tensor:
+        """The network of scaled positions (and momenta) beside the features."""
+        bodies = self.bodies.expand(*state[0].shape[:-1], self.bodies.shape[-1])
+        return self.model.network(torch.cat([*state, bodies], -1), self.pairs, self.mask)
+
+    def select(self, index: slice | Tensor) -> Any:
+        features = {name: value[index] for name, value in self.features.items()}
+        return self.model.condition(features, None if self.mask is None else self.mask[index])
+
+
+class LearnedField(Told):
+    """dq/dt and dp/dt are what the network says."""
+
+    def __init__(self, model: AbstractNetwork, features: dict[str, Tensor], mask: Tensor | None) -> None:
+        super().__init__(mask=mask)
+        self.tell(model, features)
+
+    def forward(self, t: Float[Tensor, "*times"], state: PhaseSpace) -> PhaseSpace:
+        inputs = self.model.inputs
+        values = self.evaluate(inputs.positions(state.q, self.mask), inputs.momenta(state.p, self.mask))
+        slope = existing(values, self.mask)
+        d = state.q.shape[-1]
+        return PhaseSpace(inputs.velocity * slope[..., :d], inputs.force * slope[..., d:])
+
+
+class LearnedHamiltonian(Told, AbstractHamiltonian):
+    """H(q, p) is what the network says."""
+
+    def __init__(self, model: AbstractNetwork, features: dict[str, Tensor], mask: Tensor | None) -> None:
+        super().__init__(mask=mask)
+        self.tell(model, features)
+
+    def energy(self, state: PhaseSpace) -> Float[Tensor, "*batch"]:
+        inputs = self.model.inputs
+        values = self.evaluate(inputs.positions(state.q, self.mask), inputs.momenta(state.p, self.mask))
+        return inputs.energy * values
+
+
+class LearnedPotential(Told, AbstractNewtonian):
+    """H = sum_i |p_i|^2 / 2 m_i + V(q), and V(q) is what the network says."""
+
+    def __init__(self, model: AbstractNetwork, features: dict[str, Tensor], mask: Tensor | None) -> None:
+        super().__init__(mass=features["mass"], mask=mask)
+        self.tell(model, features)
+
+    def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
+        return self.model.inputs.energy * self.evaluate(self.model.inputs.positions(q, self.mask))

@@ -1,0 +1,119 @@
+"""Fully connected networks of the whole state: a Neural ODE, a Hamiltonian neural network. No symmetry."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from hlieconv.models.fields import AbstractNetwork, LearnedField, LearnedHamiltonian
+from hlieconv.nn.convolution import perceptron
+from systems import AbstractVectorField
+
+
+class AbstractFullyConnected(AbstractNetwork):
+    """One perceptron of all positions, momenta and features.
+
+    Args:
+        bodies: how many there are, which is fixed; those that are masked enter as zeros.
+        dimension: of space.
+        body_features: what it is told of every body.
+        pair_features: what it is told of every pair of bodies.
+        width: channels of a hidden layer.
+        depth: hidden layers.
+        centred: subtract the mean of the positions, as the published models do.
+        normalised: measure the units of the data before training; the published baselines do not (False).
+
+    Raises:
+        ValueError: if it is told of another number of bodies.
+    """
+
+    values: ClassVar[int | None]
+    """How many values the perceptron gives; None: dq/dt and dp/dt of every body."""
+
+    def __init__(
+        self,
+        bodies: int = 6,
+        *,
+        dimension: int = 2,
+        body_features: Sequence[str] = ("mass", "stiffness"),
+        pair_features: Sequence[str] = (),
+        width: int = 256,
+        depth: int = 4,
+        centred: bool = False,
+        normalised: bool = True,
+    ) -> None:
+        super().__init__(
+            dimension=dimension,
+            body_features=body_features,
+            pair_features=pair_features,
+            centred=centred,
+            normalised=normalised,
+        )
+        self.bodies, self.width, self.depth = bodies, width, depth
+        columns = bodies * (2 * dimension + len(self.body_features)) + bodies**2 * len(self.pair_features)
+        self.perceptron = perceptron((columns, *[width] * depth, self.values or 2 * bodies * dimension), nn.Tanh)
+
+    def checked(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> dict[str, Tensor]:
+        found = super().checked(features, mask)
+        if (n := found[self.features[0]].shape[-1]) != self.bodies:
+            raise ValueError(f"bodies: {type(self).__name__} was made for {self.bodies}, got {n}")
+        return found
+
+    def network(
+        self,
+        bodies: Float[Tensor, "*batch n columns"],
+        pairs: Float[Tensor, "*some n n channels"] | None,
+        mask: Bool[Tensor, "*some n"] | None,
+    ) -> Tensor:
+        columns = bodies.flatten(-2)
+        if pairs is not None:
+            columns = torch.cat([columns, pairs.flatten(-3).expand(*columns.shape[:-1], -1)], -1)
+        values = self.perceptron(columns)
+        return values[..., 0] if self.values == 1 else values.unflatten(-1, (self.bodies, -1))
+
+
+class FC(AbstractFullyConnected):
+    """A Neural ODE: the perceptron is dq/dt and dp/dt.
+
+    Source: Chen et al. 2018 (arXiv:1806.07366), as a baseline in Finzi et al. 2020.
+
+    Example:
+        >>> model = FC(bodies=3, width=16)
+        >>> field = model.condition({"mass": torch.ones(10, 3), "stiffness": torch.ones(10, 3)})
+        >>> from systems import PhaseSpace
+        >>> state = PhaseSpace(torch.randn(10, 3, 2), torch.randn(10, 3, 2))
+        >>> field(torch.tensor(0.0), state).q.shape
+        torch.Size([10, 3, 2])
+    """
+
+    name = "fc"
+    values = None
+
+    def condition(
+        self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None
+    ) -> AbstractVectorField:
+        return LearnedField(self, self.checked(features, mask), mask)
+
+
+class HFC(AbstractFullyConnected):
+    """A Hamiltonian neural network: the perceptron is H(q, p).
+
+    Source: Greydanus et al. 2019 (arXiv:1906.01563), as a baseline in Finzi et al. 2020.
+
+    Example:
+        >>> model = HFC(bodies=3, width=16)
+        >>> hamiltonian = model.condition({"mass": torch.ones(10, 3), "stiffness": torch.ones(10, 3)})
+        >>> from systems import PhaseSpace
+        >>> hamiltonian.energy(PhaseSpace(torch.randn(10, 3, 2), torch.randn(10, 3, 2))).shape
+        torch.Size([10])
+    """
+
+    name = "hfc"
+    values = 1
+
+    def condition(
+        self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None
+    ) -> AbstractVectorField:
+        return LearnedHamiltonian(self, self.checked(features, mask), mask)
