@@ -4,12 +4,16 @@ brackets.py       Poisson brackets, and their integral along a trajectory
 certificates.py   is a Hamiltonian symmetric: exactly, nearly or not at all
 attributions.py   whose fault a drift is: the model's, the integrator's or the rounding's
 growth.py         by which law an error grows
+discovery.py      which combinations of candidate charges are conserved, from a Hamiltonian or from data
+library.py        the candidates
+null_space.py     how to tell that a combination does not change
 projection.py     states put back onto the level set of their charges
 """
 
 from hlieconv.noether.attributions import Attribution, attribution
 from hlieconv.noether.brackets import Bracket, accumulated, poisson_bracket
 from hlieconv.noether.certificates import Certificate, certificate
+from hlieconv.noether.discovery import Discovery, Found, discover
 from hlieconv.noether.growth import Growth, growth_law
 from hlieconv.noether.projection import Projected, Projection, project
 
@@ -17,12 +21,15 @@ __all__ = [
     "Attribution",
     "Bracket",
     "Certificate",
+    "Discovery",
+    "Found",
     "Growth",
     "Projected",
     "Projection",
     "accumulated",
     "attribution",
     "certificate",
+    "discover",
     "growth_law",
     "poisson_bracket",
     "project",

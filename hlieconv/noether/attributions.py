@@ -164,7 +164,9 @@ def _every_step(times: Tensor, step: float) -> tuple[Tensor, Tensor]:
     pieces, outputs = [times[:1]], [0]
     for start, end in pairwise(times):
         count = max(1, int(((end - start).abs() / step - 1e-9).ceil()))
-        pieces.append(start + (end - start) * torch.arange(1, count + 1, dtype=times.dtype, device=times.device) / count)
+        pieces.append(
+            start + (end - start) * torch.arange(1, count + 1, dtype=times.dtype, device=times.device) / count
+        )
         outputs.append(outputs[-1] + count)
     return torch.cat(pieces), torch.tensor(outputs, device=times.device)
 

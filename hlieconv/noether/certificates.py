@@ -117,10 +117,9 @@ def certificate(
     hamiltonian = require_hamiltonian(hamiltonian)
     found = charges_for(hamiltonian, group)
     times = _dynamical_times(hamiltonian, states) if times is None else torch.as_tensor(times).to(states.q)
-    if integrator is None:
-        integrator = _symplectic(hamiltonian, float(times.diff().abs().max()))
+    steps = integrator or _symplectic(hamiltonian, float(times.diff().abs().max()))
     with torch.no_grad():
-        trajectory = integrator.integrate(hamiltonian, states, times)
+        trajectory = steps.integrate(hamiltonian, states, times)
         rows = tuple(_row(hamiltonian, charge, states, times, trajectory) for charge in found)
     name = group if isinstance(group, str) else getattr(group, "name", "charges")
     return Certificate(str(name), rows, states.q[..., 0, 0].numel(), states.q.dtype)

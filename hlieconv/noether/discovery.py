@@ -1,0 +1,327 @@
+"""discover(...): the charges of a Hamiltonian, or of measured trajectories, that nobody has told us."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from hlieconv.diagnostics import charges
+from hlieconv.groups import GROUPS, group
+from hlieconv.noether.brackets import Observable, require_hamiltonian, table
+from hlieconv.noether.library import Library, library_of
+from hlieconv.noether.null_space import Changes, of_hamiltonian, of_trajectories
+from systems.phase_space import PhaseSpace
+from systems.schema import parameters_of, trajectory_of
+from systems.vector_field import AbstractHamiltonian
+
+#: As in a certificate: what rounding leaves of a sum that is zero, in eps.
+EXACT = 1e3
+
+#: Found combinations and known ones are the same up to this; noise shifts what is found from data.
+SAME, SAME_IN_DATA = 1e-6, 0.1
+
+#: Terms smaller than this, relative to the largest, are not written.
+WRITTEN, WRITTEN_IN_DATA = 1e-8, 0.03
+LONGEST = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A charge that was found: a function of a state."""
+
+    name: str
+    size: float
+    """How much it changes, relative to how much a function of its size could (see `discover`)."""
+    coefficients: Float[Tensor, " candidate"]
+    library: Library
+
+    def __call__(self, state: PhaseSpace, t: float = 0.0) -> Float[Tensor, "*batch"]:
+        """Its value; t matters for boosts only."""
+        values = self.library.values(state.q.new_full(state.q.shape[:-2], t), state)
+        return values @ self.coefficients.to(values)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Discovery:
+    """What was found; its text is a table."""
+
+    charges: tuple[Found, ...]
+    """A basis, the named ones first, without products of others."""
+    products: tuple[str, ...]
+    """Products of found charges, which are conserved because their factors are."""
+    approximate: tuple[Found, ...]
+    """Nearly conserved ones: after the others a gap separates them from the rest."""
+    group: str | None
+    """The group whose charges are exactly the found ones of the form p . (A q + b), if it is a known one."""
+    dimension: int
+    """Of the space of all charges in the library, products and all."""
+    singular_values: Float[Tensor, " direction"]
+    """In ascending order."""
+
+    @property
+    def gap(self) -> float:
+        """The first singular value that is no charge's, over the last one that is."""
+        if self.dimension in (0, len(self.singular_values)):
+            return float("inf")
+        last, first = self.singular_values[self.dimension - 1 : self.dimension + 1].tolist()
+        return first / max(last, np.finfo(float).tiny)
+
+    def __getitem__(self, name: str) -> Found:
+        found = {charge.name: charge for charge in (*self.charges, *self.approximate)}
+        if name not in found:
+            raise KeyError(f"name: expected one of {', '.join(found) or 'none'}, got {name}")
+        return found[name]
+
+    def __repr__(self) -> str:
+        rows = [[charge.name, f"{charge.size:.1e}", "charge"] for charge in self.charges]
+        rows += [[charge.name, f"{charge.size:.1e}", "approximate"] for charge in self.approximate]
+        products = f"; products: {', '.join(self.products)}" if self.products else ""
+        head = f"{self.dimension} charges in {len(self.singular_values)} candidates, gap {self.gap:.1e}{products}"
+        symmetry = f"symmetry group: {self.group}" if self.group else "no known group"
+        return "\n".join([head, symmetry, table(["charge", "size", ""], rows)])
+
+
+def discover(
+    source: AbstractHamiltonian | xr.Dataset,
+    states: PhaseSpace | None = None,
+    library: str | Sequence[Observable] = "affine",
+    *,
+    tolerance: float | None = None,
+) -> Discovery:
+    """The conserved combinations of candidate charges: the null space of {., H}.
+
+    From a Hamiltonian, by its brackets at the states, to round-off. The size of a charge is the cosine of the angle
+    between its gradient and the flow, as root mean square over the states; it is a charge below 1000 eps.
+
+    From data alone, by what stays constant along trajectories up to the noise on the states, which is estimated from
+    them. The trajectories must be of one system with one set of parameters, many, and sampled evenly and so densely
+    that the motion is smooth from point to point. The size is the part of a combination's standard deviation that lies
+    within trajectories. `hlieconv.noether.null_space` derives both tests.
+
+    Args:
+        source: a Hamiltonian (a model: conditioned), or a Dataset of trajectories.
+        states: ``(state, n, d)``, where the Hamiltonian is looked at: at least two for each candidate.
+        library: "affine", p . (A q + b) summed over the bodies (and boosts, where the masses are known);
+            "quadratic", all polynomials of degree 2 in the whole state; or functions of a state.
+        tolerance: of data: what varies by less than this part of its variation is constant; by default 1e-6 in float64.
+
+    Raises:
+        ValueError: for too few states or trajectories, several sets of parameters, masked bodies in a library that
+            tells bodies apart, or generalised coordinates in "affine".
+
+    Example:
+        >>> from systems import Springs
+        >>> system, states = Springs.sample(1, seed=0, rest_length=0.5)
+        >>> _, states = Springs.sample(100, seed=1)
+        >>> found = discover(system, states)
+        >>> [charge.name for charge in found.charges], found.group
+        (['P_x', 'P_y', 'L_z', 'K_x', 'K_y'], 'SE2')
+    """
+    if isinstance(source, xr.Dataset):
+        return _from_data(source, library, tolerance)
+    return _from_hamiltonian(require_hamiltonian(source), states, library)
+
+
+def _from_hamiltonian(
+    hamiltonian: AbstractHamiltonian, states: PhaseSpace | None, library: str | Sequence[Observable]
+) -> Discovery:
+    if states is None or states.q.ndim != 3:
+        raise ValueError(
+            f"states: expected shape (state, n, d), got {None if states is None else tuple(states.q.shape)}"
+        )
+    _check_coordinates(hamiltonian.coordinates, library)
+    count, n, d = states.q.shape
+    mass = hamiltonian.values.get("mass")
+    mass = None if mass is None else _one_set(mass.detach().expand(*mass.shape[:-1], n), 1)
+    if library != "affine":
+        for name, value in hamiltonian.values.items():
+            own = next(len(v.dims) for v in hamiltonian.variables if v.name == name)
+            if _one_set(value.detach(), own) is None:
+                raise ValueError(f"hamiltonian: expected one set of parameters, got several of {name}")
+        _check_mask(hamiltonian.mask)
+    candidates = library_of(library, n, d, mass)
+    if count < 2 * len(candidates):
+        raise ValueError(
+            f"states: expected at least {2 * len(candidates)}, two for each candidate of the library, got {count}"
+        )
+    changes = of_hamiltonian(candidates, hamiltonian, states, EXACT * torch.finfo(states.q.dtype).eps)
+    with torch.no_grad():
+        values = candidates.values(states.q.new_zeros(count), states).double().cpu()
+        energy = _Combinations(values).of(hamiltonian.energy(states).double().cpu())
+    if energy is not None:
+        candidates.known.setdefault("H", energy)
+    return _read(candidates, changes, values, d, SAME, WRITTEN)
+
+
+def _from_data(dataset: xr.Dataset, library: str | Sequence[Observable], tolerance: float | None) -> Discovery:
+    _check_coordinates(dataset.attrs.get("coordinate_system", "cartesian"), library)
+    n, d = dataset.sizes["body"], dataset.sizes["space"]
+    for name, array in parameters_of(dataset).items():
+        if "trajectory" in array.dims and bool((array != array.isel(trajectory=0)).any()):
+            raise ValueError(f"dataset: expected trajectories of one set of parameters, got several of {name}")
+    _check_mask(torch.from_numpy(dataset["mask"].values))
+    mass = None
+    if "mass" in dataset:
+        array = dataset["mass"]
+        mass = torch.from_numpy((array.isel(trajectory=0) if "trajectory" in array.dims else array).values.copy())
+    candidates = library_of(library, n, d, mass)
+    times, trajectory = trajectory_of(dataset, dtype=torch.float64)
+    points, count = trajectory.q.shape[:2]
+    gaps = times.diff(dim=0)
+    if not bool(torch.isfinite(trajectory.q).all() & torch.isfinite(trajectory.p).all()):
+        raise ValueError("dataset: expected trajectories without gaps, got NaN")
+    if bool((gaps - gaps.mean()).abs().max() > 1e-3 * gaps.mean().abs()):
+        raise ValueError("dataset: expected evenly spaced times, got others")
+    need = 20 * len(candidates)
+    if count < 20 or points < 10 or count * (points - 1) < need:
+        raise ValueError(
+            f"dataset: expected at least 20 trajectories of 10 points and, for {len(candidates)} candidates, {need} "
+            f"points in all, got {count} trajectories of {points}: what few of them keep need not be conserved"
+        )
+    if tolerance is None:
+        tolerance = 1e-6 if dataset["q"].dtype == np.float64 else 1e-4
+    _check_sampling(trajectory)
+    changes = of_trajectories(candidates, times, trajectory, tolerance)
+    t = times.reshape(points, -1).expand(-1, count) - times[0]
+    values = candidates.values(t, trajectory).double().flatten(0, 1)
+    return _read(candidates, changes, values, d, SAME_IN_DATA, WRITTEN_IN_DATA)
+
+
+def _read(library: Library, changes: Changes, values: Tensor, dimension: int, same: float, written: float) -> Discovery:
+    """The null space as charges with names."""
+    space = changes.directions[:, : changes.charges]
+    taken, combinations = space[:, :0], _Combinations(values)
+    found: list[Found] = []
+    products: list[str] = []
+
+    def outside(x: Tensor, basis: Tensor) -> float:
+        return float((x - basis @ (basis.mT @ x)).norm() / x.norm())
+
+    def take(x: Tensor) -> None:
+        nonlocal taken
+        taken = torch.linalg.qr(torch.cat([taken, x[:, None] / x.norm()], 1)).Q
+
+    def accept(name: str, coefficients: Tensor) -> None:
+        x = changes.metric @ coefficients
+        if not x.any() or outside(x, space) > same or (taken.shape[1] and outside(x, taken) < 10 * same):
+            return
+        take(x)
+        found.append(Found(name, changes.size(x), coefficients, library))
+        for other in found:
+            product = combinations.of((values @ coefficients) * (values @ other.coefficients))
+            if product is None:
+                continue
+            x = changes.metric @ product
+            if outside(x, space) < same and outside(x, taken) > 10 * same:
+                take(x)
+                products.append(f"{other.name}^2" if other is found[-1] else f"{other.name} {name}")
+
+    for name, coefficients in library.known.items():
+        accept(name, coefficients)
+    if len(found) + len(products) < changes.charges:
+        for row in _echelon((changes.whitening @ space).mT):
+            if len(found) + len(products) < changes.charges:
+                accept(_written(row, library.names, written), row)
+    return Discovery(
+        charges=tuple(found),
+        products=tuple(products),
+        approximate=(),
+        group=_group_of(library, changes, space, dimension, same),
+        dimension=changes.charges,
+        singular_values=changes.sizes,
+    )
+
+
+class _Combinations:
+    """Functions as combinations of candidates, by their values at the states."""
+
+    def __init__(self, values: Tensor) -> None:
+        scale = values.square().mean(0).sqrt()
+        self.scale = torch.where(scale > 0, scale, 1)
+        self.columns = torch.cat([values / self.scale, torch.ones_like(values[:, :1])], 1)
+        self.inverse = torch.linalg.pinv(self.columns, rtol=1e-12)
+
+    def of(self, target: Tensor) -> Tensor | None:
+        """The combination that a function is, up to a constant; None if it is none."""
+        solution = self.inverse @ target
+        if (self.columns @ solution - target).norm() > 1e-8 * target.norm():
+            return None
+        return solution[:-1] / self.scale
+
+
+def _echelon(rows: Tensor) -> Tensor:
+    """A basis of the row space with as many zeros as pivots: each pivot column is 1 in one row and 0 in the others."""
+    work, pivots = rows.clone(), []
+    for k in range(len(rows)):
+        candidates = work[k:].norm(dim=0)
+        candidates[pivots] = 0
+        column = int(candidates.argmax())
+        pivots.append(column)
+        row = k + int(work[k:, column].abs().argmax())
+        work[[k, row]] = work[[row, k]]
+        work[k] = work[k] / work[k, column]
+        others = [i for i in range(len(rows)) if i != k]
+        work[others] = work[others] - work[others, column][:, None] * work[k]
+    return work[torch.tensor(pivots).argsort()]
+
+
+def _written(row: Tensor, names: tuple[str, ...], written: float) -> str:
+    """A combination as text, the largest terms first."""
+    row = row / row[row.abs().argmax()]
+    order = row.abs().argsort(descending=True, stable=True).tolist()
+    terms = [k for k in order if abs(row[k]) > written]
+    text = ""
+    for k in terms[:LONGEST]:
+        value = float(row[k])
+        sign = (" + " if value > 0 else " - ") if text else ("" if value > 0 else "-")
+        text += sign + ("" if abs(abs(value) - 1) < 1e-6 else f"{abs(value):.3g} ") + names[k]
+    return text + (f" + ... ({len(terms)} terms)" if len(terms) > LONGEST else "")
+
+
+def _group_of(library: Library, changes: Changes, space: Tensor, dimension: int, same: float) -> str | None:
+    """The group whose charges span all conserved p . (A q + b)."""
+    if library.generators is None:
+        return None
+    metric = changes.metric @ library.generators.mT
+    sizes = torch.linalg.svdvals((metric - space @ (space.mT @ metric)) / metric.norm(dim=0))
+    number = int((sizes < same).sum()) + max(0, metric.shape[1] - len(sizes))
+    for name in GROUPS:
+        if group(name).dimension != dimension:
+            continue
+        own = [torch.cat([charge.shift, charge.matrix.flatten()]) for charge in charges(name)]
+        images = [metric @ entries for entries in own]
+        if len(own) == number and all((x - space @ (space.mT @ x)).norm() <= same * x.norm() for x in images):
+            return name
+    return None
+
+
+def _one_set(value: Tensor, own: int) -> Tensor | None:
+    """The value without its batch; None if that holds different ones."""
+    batch = value.flatten(0, value.ndim - own - 1) if value.ndim > own else value[None]
+    return batch[0] if bool((batch == batch[0]).all()) else None
+
+
+def _check_coordinates(coordinates: str, library: str | Sequence[Observable]) -> None:
+    if coordinates != "cartesian" and library == "affine":
+        raise ValueError(f"library: affine charges need cartesian coordinates, got {coordinates} ones")
+
+
+def _check_mask(mask: Tensor | None) -> None:
+    if mask is not None and not bool(mask.all()):
+        raise ValueError("mask: expected all bodies to exist in a library that tells them apart, got masked ones")
+
+
+def _check_sampling(trajectory: PhaseSpace) -> None:
+    """A ValueError unless the motion is smooth from point to point."""
+    z = torch.cat([x.flatten(-2) for x in trajectory], -1)
+    within = (z - z.mean(0)).square().mean()
+    rough = torch.diff(z, n=3, dim=0).square().mean() / 20
+    if rough > 0.05 * within:
+        raise ValueError(
+            f"dataset: expected points so close in time that noise can be told from motion (rough part below 0.05), "
+            f"got {float(rough / within):.2g}"
+        )
