@@ -28,7 +28,7 @@ from problems import METHODS
 STEP, SPACING = 2e-3, 0.12
 #: Just above 1e5 steps of leapfrog.
 OUTPUTS = 1667
-#: Evaluations a step; of implicit methods, about so many sweeps times stages.
+#: Evaluations a step. Implicit methods take about twice these; with steps as long as that, sweeps would be many.
 EVALUATIONS = {"rk4": 4, "implicit_midpoint": 5, "gauss4": 10, "gauss6": 15}
 NAMES = [name for name in INTEGRATORS if name != "torchdiffeq"]
 QUANTITIES = ("momentum", "angular_momentum", "energy")
