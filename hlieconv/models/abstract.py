@@ -39,6 +39,12 @@ class AbstractModel(nn.Module, ABC):
     """What it is told of every body, ``(*batch, n)`` each: names of Dataset variables, mass first."""
     pair_features: tuple[str, ...] = ()
     """What it is told of every pair of bodies, ``(*batch, n, n)`` each."""
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+    """Arguments of the constructor that belong to a preset of `fit`."""
+    compiles: ClassVar[bool] = False
+    """Whether its forces can go through torch.compile."""
+    compiled: bool = False
+    """Whether they do."""
     trained: Trained | None = None
     """Known once the model is fitted, or loaded from a run."""
 

@@ -1,6 +1,9 @@
 """HLieConv: a Hamiltonian whose potential is a LieConv network."""
 
-from collections.abc import Mapping, Sequence
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -8,14 +11,48 @@ from torch import Tensor, nn
 
 from hlieconv.groups import group as group_of
 from hlieconv.models.abstract import AbstractModel
-from hlieconv.models.invariants import PairFeatures
-from hlieconv.nn import BottleneckBlock, LieConv, Pairs
-from hlieconv.nn.convolution import perceptron
+from hlieconv.models.invariants import InvariantPairs
+from hlieconv.models.logarithms import LogPairs
+from hlieconv.models.readouts import MeanReadout, PairReadout
+from hlieconv.nn import BottleneckBlock, Pairs
+from hlieconv.nn.convolution import LieConv, perceptron
 from systems import AbstractNewtonian
+
+
+class Told(NamedTuple):
+    """All that a potential needs to know besides the positions: computed once."""
+
+    values: Float[Tensor, "*batch m width"]
+    """The embedded features of the bodies, of each of their lifts."""
+    weighted: Float[Tensor, "*batch m c"] | None
+    """The first projection of these, None without blocks."""
+    pairs: Float[Tensor, "*batch m m told"] | None
+    """What is told of pairs."""
+    mask: Bool[Tensor, "*batch n"] | None
+    """Which bodies exist."""
 
 
 class HLieConv(AbstractModel):
     """H = sum_i |p_i|^2 / 2 m_i + V(q), where V is a LieConv network that a group leaves unchanged.
+
+    Args:
+        group: the symmetry: Trivial, T2, Tx, SO2, SE2, T3, SO3, SE3, ... or the import path of your own.
+        dimension: of space.
+        body_features: what it is told of every body, mass among them.
+        pair_features: what it is told of every pair of bodies.
+        pairs: what kernels see of a pair: "invariant", smooth invariants of the group, or "log", the published
+            network's log(v^-1 u).
+        width: channels of the network (published: 384).
+        blocks: bottleneck blocks (published: 4); 0 suffices where only pairs interact.
+        bottleneck: by how much channels shrink for a convolution.
+        samples: with "log", lifts of a body to a group with a stabiliser; 0 takes 8 of a circle and 12 of SO(3).
+        normalised: measure the units of the data before training; the published network does not.
+
+    Raises:
+        ValueError: for an unknown group, a group without known invariants, or features without mass.
+
+    Source: Finzi et al. 2020 (arXiv:2002.12880), section 6. "invariant" sums over pairs of bodies the product of a
+    kernel and functions of both bodies, "log" takes the mean over bodies as published.
 
     Example:
         >>> import torch
@@ -27,6 +64,8 @@ class HLieConv(AbstractModel):
     """
 
     name = "hlieconv"
+    presets = {"paper": {"pairs": "log", "width": 384, "blocks": 4, "bottleneck": 4, "normalised": False}}
+    compiles = True
     energy_unit: Tensor
     feature_mean: Tensor
     feature_scale: Tensor
@@ -40,30 +79,41 @@ class HLieConv(AbstractModel):
         dimension: int = 2,
         body_features: Sequence[str] = ("mass", "stiffness"),
         pair_features: Sequence[str] = (),
+        pairs: str = "invariant",
         width: int = 64,
         blocks: int = 2,
-        bottleneck: int = 2,
+        bottleneck: int = 4,
+        samples: int = 0,
+        normalised: bool = True,
     ) -> None:
         super().__init__()
-        self.group, self.dimension = group, dimension
+        self.group, self.dimension, self.pairs, self.samples = group, dimension, pairs, samples
         self.body_features, self.pair_features = tuple(body_features), tuple(pair_features)
-        self.width, self.blocks, self.bottleneck = width, blocks, bottleneck
+        self.width, self.blocks, self.bottleneck, self.normalised = width, blocks, bottleneck, normalised
         if "mass" not in self.body_features:
             raise ValueError(f"body_features: expected mass among them, got {', '.join(self.body_features) or 'none'}")
-        self.geometry = PairFeatures(group_of(group, dimension))
+        if pairs not in ("invariant", "log"):
+            raise ValueError(f"pairs: expected invariant or log, got {pairs!r}")
+        for name, value, least in (("width", width, bottleneck), ("blocks", blocks, 0), ("samples", samples, 0)):
+            if value < least:
+                raise ValueError(f"{name}: expected at least {least}, got {value}")
+        symmetry = group_of(group, dimension)
+        if symmetry.dimension != dimension:
+            raise ValueError(f"group: expected one that acts on {dimension} dimensions, got {group}")
+        self.geometry = InvariantPairs(symmetry) if pairs == "invariant" else LogPairs(symmetry, samples)
         told = 4 if self.pair_features else 0
-        self.told = perceptron((len(self.pair_features), 32, told)) if told else None
-        bounded = self.geometry.bounded_channels + told
-        linear = (self.geometry.bounded_channels + self.geometry.growing_channels) * (1 + told)
-        half = width // 2
+        self.tell = perceptron((len(self.pair_features), 32, told)) if told else None
+        channels = self.geometry.channels + told
         self.embed = nn.Linear(len(self.body_features), width)
         self.layers = nn.ModuleList(
-            BottleneckBlock(width, width, bounded, bottleneck=bottleneck) for _ in range(blocks)
+            BottleneckBlock(width, width, channels, bottleneck=bottleneck) for _ in range(blocks)
         )
-        self.node = perceptron((width, width, 1))
-        self.left, self.right = nn.Linear(width, half), nn.Linear(width, half)
-        self.near = LieConv(half, half, bounded, aggregation="sum")
-        self.far = LieConv(half, half, linear, widths=(), aggregation="sum")
+        if pairs == "invariant":
+            linear = (self.geometry.channels + self.geometry.growing_channels) * (1 + told)
+            self.readout = PairReadout(width, width // bottleneck, channels, linear)
+        else:
+            self.readout = MeanReadout(width)
+        self.apply(_initialise)
         for buffer, size in {"feature": len(self.body_features), "pair": len(self.pair_features)}.items():
             self.register_buffer(f"{buffer}_mean", torch.zeros(size))
             self.register_buffer(f"{buffer}_scale", torch.ones(size))
@@ -74,6 +124,40 @@ class HLieConv(AbstractModel):
     ) -> "LearnedPotential":
         return LearnedPotential(self, self.checked(features, mask), mask)
 
+    def told(self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None) -> Told:
+        """What does not depend on positions."""
+        samples = self.geometry.samples
+        bodies = torch.stack([features[name] for name in self.body_features], -1)
+        values = self.embed((bodies - self.feature_mean) / self.feature_scale).repeat_interleave(samples, -2)
+        pairs = None
+        if self.tell is not None:
+            columns = torch.stack([features[name] for name in self.pair_features], -1)
+            itself = torch.eye(columns.shape[-2], dtype=torch.bool, device=columns.device)[..., None]
+            pairs = self.tell(torch.where(itself, 0, (columns - self.pair_mean) / self.pair_scale))
+            pairs = pairs.repeat_interleave(samples, -2).repeat_interleave(samples, -3)
+        weighted = self.layers[0].weighted(values) if self.blocks else None  # type: ignore[operator]
+        return Told(values, weighted, pairs, mask)
+
+    def forward(self, q: Float[Tensor, "*batch n d"], told: Told) -> Float[Tensor, "*batch"]:
+        """The potential of bodies that `told` describes."""
+        mask = told.mask
+        if mask is not None:
+            q = torch.where(mask[..., None], q, 0)
+            mask = mask.repeat_interleave(self.geometry.samples, -1).expand(*q.shape[:-2], told.values.shape[-2])
+        bounded, growing = self.geometry(q, told.mask)
+        if told.pairs is not None:
+            bounded = torch.cat([bounded, told.pairs.expand(*bounded.shape[:-1], -1)], -1)
+        weight = None if mask is None else mask[..., None, :].to(q.dtype).expand(bounded.shape[:-1])
+        near, values = Pairs(bounded, weight), told.values.expand(*bounded.shape[:-2], -1)
+        for index, block in enumerate(self.layers):
+            values = block(values, near, weighted=None if index else told.weighted)
+        if growing is None:
+            return self.energy_unit * self.readout(values, mask)
+        linear = torch.cat([growing, bounded[..., : self.geometry.channels]], -1)
+        if told.pairs is not None:
+            linear = torch.cat([linear, (linear[..., :, None] * told.pairs[..., None, :]).flatten(-2)], -1)
+        return self.energy_unit * self.readout(values, mask, near, Pairs(linear, weight))
+
     @torch.no_grad()
     def calibrate(
         self,
@@ -82,6 +166,8 @@ class HLieConv(AbstractModel):
         features: Mapping[str, Tensor],
         mask: Bool[Tensor, "*batch n"] | None = None,
     ) -> None:
+        if not self.normalised:
+            return
         found = self.checked(features, mask)
         self.geometry.calibrate(q, mask)
         bodies = torch.stack([found[name] for name in self.body_features], -1)
@@ -97,7 +183,19 @@ class HLieConv(AbstractModel):
             self.pair_scale.copy_(_spread(pairs))
         energy = p.square().sum(-1) / (2 * found["mass"])
         real = torch.ones_like(energy, dtype=torch.bool) if mask is None else mask.expand(energy.shape)
-        self.energy_unit.copy_(energy[real].mean() / energy.shape[-1])
+        mean = energy[real].mean()
+        self.energy_unit.copy_(torch.where(mean > 0, mean, 1))
+
+
+def force(model: HLieConv, q: Float[Tensor, "*batch n d"], told: Told) -> Float[Tensor, "*batch n d"]:
+    """-dV/dq: one function for all bodies, so that it is compiled once and not for each `LearnedPotential`."""
+    return -torch.func.grad(lambda x: model(x, told).sum())(q)
+
+
+@functools.cache
+def compiled_force() -> Callable[[HLieConv, Tensor, Told], Tensor]:
+    """`force` through torch.compile, made on first use."""
+    return torch.compile(force, dynamic=False)
 
 
 class LearnedPotential(AbstractNewtonian):
@@ -105,43 +203,37 @@ class LearnedPotential(AbstractNewtonian):
 
     def __init__(self, model: HLieConv, features: dict[str, Tensor], mask: Tensor | None) -> None:
         super().__init__(mass=features["mass"], mask=mask)
+        self.name = model.name  # type: ignore[misc]
         self.model, self.features = model, features
-        bodies = torch.stack([features[name] for name in model.body_features], -1)
-        self.embedded = model.embed((bodies - model.feature_mean) / model.feature_scale)
-        self.told = None
-        if model.told is not None:
-            pairs = torch.stack([features[name] for name in model.pair_features], -1)
-            itself = torch.eye(pairs.shape[-2], dtype=torch.bool, device=pairs.device)[..., None]
-            self.told = model.told(torch.where(itself, 0, (pairs - model.pair_mean) / model.pair_scale))
+        self.told = model.told(features, mask)
 
     def select(self, index: slice | Tensor) -> "LearnedPotential":
-        features = {name: value[index] for name, value in self.features.items()}
-        return LearnedPotential(self.model, features, None if self.mask is None else self.mask[index])
+        own = {name: 2 if name in self.model.pair_features else 1 for name in self.features}
+        features = {name: _select(value, own[name], index) for name, value in self.features.items()}
+        return LearnedPotential(self.model, features, None if self.mask is None else _select(self.mask, 1, index))
 
     def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
-        model, values = self.model, self.embedded
-        bounded, growing = model.geometry(self.existing(q))
-        linear = torch.cat([growing, bounded], -1)
-        if self.told is not None:
-            told = self.told.expand(*bounded.shape[:-1], -1)
-            bounded = torch.cat([bounded, told], -1)
-            linear = torch.cat([linear, (linear[..., :, None] * told[..., None, :]).flatten(-2)], -1)
-        weight = None
-        if self.mask is not None:
-            weight = self.mask[..., None, :].to(q.dtype).expand(bounded.shape[:-1])
-        near, far = Pairs(bounded, weight), Pairs(linear, weight)
-        values = values.expand(*q.shape[:-1], -1)
-        for block in model.layers:
-            values = block(values, near, None if self.mask is None else self.mask.expand(q.shape[:-1]))
-        right = model.right(values)
-        pulled = model.near(right, near) + model.far(right, far)
-        energy = model.node(values)[..., 0] + (model.left(values) * pulled).mean(-1)
-        if self.mask is not None:
-            energy = torch.where(self.mask, energy, 0)
-        return model.energy_unit * energy.sum(-1)
+        return self.model(q, self.told)
+
+    def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
+        return (compiled_force() if self.model.compiled else force)(self.model, q, self.told)
+
+
+def _select(value: Tensor, own: int, index: slice | Tensor) -> Tensor:
+    """Some trajectories, of a value that has them."""
+    return value[index] if value.ndim > own and value.shape[0] > 1 else value
 
 
 def _spread(values: Tensor) -> Tensor:
     """The standard deviation of each column, 1 where nothing varies."""
     spread = values.std(0, correction=0)
     return torch.where(spread > 0, spread, 1)
+
+
+def _initialise(part: nn.Module) -> None:
+    """torch's own first weights: on potentials they end four to seven times below He's, which suit deep networks."""
+    if isinstance(part, nn.Linear):
+        part.reset_parameters()
+    elif isinstance(part, LieConv):
+        bound = 1 / math.sqrt(part.weight.shape[0] * part.weight.shape[1])
+        nn.init.uniform_(part.weight, -bound, bound)

@@ -1,6 +1,5 @@
-"""What a potential may see of a pair of bodies: smooth functions that the group leaves unchanged."""
+"""What a potential may see of a pair of bodies: smooth functions of their positions that the group leaves unchanged."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -11,135 +10,103 @@ from hlieconv.groups import SE2, SE3, SO2, SO3, AbstractGroup, T, Trivial
 
 
 class Invariants(NamedTuple):
-    """Of the positions of two bodies, ``(*batch, n, n, channels)`` each."""
+    """Of pairs of positions, ``(*batch, channels)`` each."""
 
     square: Tensor
-    """Never negative: squared lengths."""
+    """Squared lengths: never negative."""
     signed: Tensor
-    """Of either sign: coordinates and products."""
+    """Coordinates, and products of the two positions."""
+    quadratic: Tensor
+    """Products of two coordinates, where coordinates are invariant."""
 
 
-Function = Callable[[Tensor, Tensor], Invariants]
+def invariants(group: AbstractGroup, a: Float[Tensor, "*batch d"], b: Float[Tensor, "*batch d"]) -> Invariants:
+    """The smooth invariants of two positions: the smaller the group, the more there are.
 
-
-def invariants_of(group: AbstractGroup) -> Function:
-    """The function of two positions that has all their smooth invariants under the group.
-
-    ==========  =======================  ==========================
-    group       square                   signed
-    ==========  =======================  ==========================
-    Trivial                              q_i, q_j
-    T(d)                                 q_i - q_j (along the axes)
-    SO(2)       \\|q_i\\|^2, \\|q_j\\|^2  q_i . q_j, q_i x q_j
-    SO(3)       \\|q_i\\|^2, \\|q_j\\|^2  q_i . q_j
-    SE(d)       \\|q_i - q_j\\|^2
-    ==========  =======================  ==========================
+    =======  ==================================================
+    group    besides the squared distance of a and b
+    =======  ==================================================
+    SE(d)    nothing
+    T(d)     a - b; of T along some axes, a and b along others
+    SO(d)    the squared lengths of a and b; in the plane a x b
+    Trivial  a, b
+    =======  ==================================================
 
     Raises:
-        ValueError: for a group of which they are not known.
+        ValueError: for another group.
     """
-    for kind, function in FUNCTIONS.items():
-        if isinstance(group, kind):
-            return function(group)
-    known = ", ".join(kind.__name__ for kind in FUNCTIONS)
-    raise ValueError(f"pairs: expected log for {group.name}: invariants are known for {known}")
-
-
-def _trivial(group: AbstractGroup) -> Function:
-    def function(a: Tensor, b: Tensor) -> Invariants:
-        return Invariants(a[..., :0], torch.cat([a, b], -1))
-
-    return function
-
-
-def _translation(group: AbstractGroup) -> Function:
-    assert isinstance(group, T)
-
-    def function(a: Tensor, b: Tensor) -> Invariants:
+    distance = (a - b).square().sum(-1, keepdim=True)
+    nothing = a[..., :0]
+    if isinstance(group, SE2 | SE3):
+        return Invariants(distance, nothing, nothing)
+    if isinstance(group, SO2 | SO3):
+        square = torch.cat([distance, *(x.square().sum(-1, keepdim=True) for x in (a, b))], -1)
+        area = a[..., :1] * b[..., 1:] - a[..., 1:] * b[..., :1] if group.dimension == 2 else nothing
+        return Invariants(square, area, nothing)
+    if isinstance(group, T):
         along = [a[..., axis] - b[..., axis] for axis in group.axes]
-        across = [x[..., axis] for axis in group.others for x in (a, b)]
-        return Invariants(a[..., :0], torch.stack(along + across, -1))
-
-    return function
-
-
-def _rotation(group: AbstractGroup) -> Function:
-    def function(a: Tensor, b: Tensor) -> Invariants:
-        square = torch.stack([a.square().sum(-1), b.square().sum(-1)], -1)
-        products = [(a * b).sum(-1)]
-        if group.dimension == 2:
-            products.append(a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0])
-        return Invariants(square, torch.stack(products, -1))
-
-    return function
+        signed = torch.stack(along + [x[..., axis] for axis in group.others for x in (a, b)], -1)
+    elif isinstance(group, Trivial):
+        signed = torch.cat([a, b], -1)
+    else:
+        raise ValueError(f"group: expected Trivial, T, SO or SE for invariant pairs, got {group.name}: take pairs log")
+    i, j = torch.triu_indices(signed.shape[-1], signed.shape[-1])
+    return Invariants(distance, signed, signed[..., i] * signed[..., j])
 
 
-def _motion(group: AbstractGroup) -> Function:
-    def function(a: Tensor, b: Tensor) -> Invariants:
-        return Invariants((a - b).square().sum(-1, keepdim=True), a[..., :0])
-
-    return function
-
-
-FUNCTIONS: dict[type[AbstractGroup], Callable[[AbstractGroup], Function]] = {
-    Trivial: _trivial,
-    T: _translation,
-    SO2: _rotation,
-    SO3: _rotation,
-    SE2: _motion,
-    SE3: _motion,
-}
-
-#: Fractions and multiples of the median at which the bounded features bend: sums of such features approximate
-#: powers, roots and softened inverses over four decades.
+#: Where the bounded features bend, in units of the median. Sums of x / (x + b) with such b approximate powers, roots
+#: and softened inverses of x over four decades.
 BENDS = (0.004, 0.016, 0.06, 0.25, 1.0, 4.0)
 
 
-class PairFeatures(nn.Module):
-    """Features of all pairs of bodies: bounded ones, and the invariants themselves, in units of their medians.
+class InvariantPairs(nn.Module):
+    """Features of all pairs of bodies: bounded ones for messages, and the invariants themselves for the energy.
 
-    A squared length x gives x / (x + b), a signed invariant y gives y / sqrt(y^2 + b), for all bends b.
+    In units of its median over the data, a squared length x gives x / (x + b) and a signed invariant y gives
+    y / sqrt(y^2 + b) for all `BENDS` b.
 
     Example:
         >>> from hlieconv.groups import SE2
-        >>> features = PairFeatures(SE2())
-        >>> bounded, growing = features(torch.randn(10, 6, 2))
+        >>> bounded, growing = InvariantPairs(SE2())(torch.randn(10, 5, 2))
         >>> bounded.shape, growing.shape
-        (torch.Size([10, 6, 6, 6]), torch.Size([10, 6, 6, 1]))
+        (torch.Size([10, 5, 5, 6]), torch.Size([10, 5, 5, 1]))
     """
 
-    square_scale: Tensor
-    signed_scale: Tensor
+    samples = 1
+    """Group elements of a body."""
+    square_median: Tensor
+    signed_median: Tensor
+    quadratic_median: Tensor
     bends: Tensor
 
     def __init__(self, group: AbstractGroup) -> None:
         super().__init__()
-        self.function = invariants_of(group)
+        self.group = group
         origin = torch.zeros(group.dimension)
-        square, signed = self.function(origin, origin)
-        self.growing_channels = len(square) + len(signed)
-        self.bounded_channels = len(BENDS) * self.growing_channels
-        self.register_buffer("square_scale", torch.ones(len(square)))
-        self.register_buffer("signed_scale", torch.ones(len(signed)))
+        sizes = {kind: len(values) for kind, values in invariants(group, origin, origin)._asdict().items()}
+        for kind, size in sizes.items():
+            self.register_buffer(f"{kind}_median", torch.ones(size))
         self.register_buffer("bends", torch.tensor(BENDS)[:, None], persistent=False)
+        self.channels = len(BENDS) * (sizes["square"] + sizes["signed"])
+        self.growing_channels = sum(sizes.values())
 
     def forward(
-        self, q: Float[Tensor, "*batch n d"]
-    ) -> tuple[Float[Tensor, "*batch n n bounded"], Float[Tensor, "*batch n n growing"]]:
-        square, signed = self.function(*torch.broadcast_tensors(q[..., :, None, :], q[..., None, :, :]))
-        square, signed = square / self.square_scale, signed / self.signed_scale
+        self, q: Float[Tensor, "*batch n d"], mask: Bool[Tensor, "*some n"] | None = None
+    ) -> tuple[Float[Tensor, "*batch n n channels"], Float[Tensor, "*batch n n growing"]]:
+        found = invariants(self.group, *torch.broadcast_tensors(q[..., :, None, :], q[..., None, :, :]))
+        square, signed = found.square / self.square_median, found.signed / self.signed_median
         x, y = square[..., None, :], signed[..., None, :]
         bounded = torch.cat([x / (x + self.bends), y * (y.square() + self.bends).rsqrt()], -1).flatten(-2)
-        return bounded, torch.cat([square, signed], -1)
+        return bounded, torch.cat([square, signed, found.quadratic / self.quadratic_median], -1)
 
     @torch.no_grad()
     def calibrate(self, q: Float[Tensor, "*batch n d"], mask: Bool[Tensor, "*batch n"] | None) -> None:
-        """Measure the medians, over all pairs of two bodies that exist."""
-        n = q.shape[-2]
-        i, j = torch.triu_indices(n, n, 1, device=q.device)
-        invariants = self.function(q[..., i, :], q[..., j, :])
+        """Measure the medians of the magnitudes, over all pairs of two bodies that exist."""
+        i, j = torch.triu_indices(q.shape[-2], q.shape[-2], 1, device=q.device)
+        pairs = invariants(self.group, q[..., i, :], q[..., j, :])
         present = torch.ones((), dtype=torch.bool, device=q.device) if mask is None else mask[..., i] & mask[..., j]
-        present = present.expand(invariants.square.shape[:-1])
-        for scale, values in zip((self.square_scale, self.signed_scale), invariants, strict=True):
-            if len(scale) and present.any():
-                scale.copy_(values[present].abs().median(0).values.clamp(min=torch.finfo(q.dtype).tiny))
+        present = present.expand(q.shape[:-2] + i.shape)
+        if present.any():
+            for kind, values in pairs._asdict().items():
+                median = values[present].abs().median(0).values
+                getattr(self, f"{kind}_median").copy_(torch.where(median > 0, median, 1))

@@ -136,9 +136,7 @@ class LieConv(nn.Module):
         self._check(values, pairs)
         if self.tile is not None and pairs.features.shape[-3] > self.tile:
             return self._tiled(values, pairs)
-        kernel = self.kernel(pairs.features)
-        if pairs.weight is not None:
-            kernel = kernel * pairs.weight[..., None]
+        kernel = self._kernel(pairs)
         m, k, _ = kernel.shape[-3:]
         c_in, c_out = self.weight.shape[1:]
         if kernel.ndim == 3 < values.ndim + 1:
@@ -148,11 +146,30 @@ class LieConv(nn.Module):
         elif m * c_in * (k + c_out) <= k * c_out * (m + c_in):
             total = _weight_last(kernel, values, self.weight)
         else:
-            total = _weight_first(kernel, values, self.weight)
+            total = _sum_last(kernel, self.weighted(values))
+        return self._finished(total, pairs)
+
+    def weighted(self, values: Float[Tensor, "*batch n c_in"]) -> Float[Tensor, "*batch n c"]:
+        """W_c f_j for all c: what knows nothing of the geometry. `sum` does the rest of `forward`.
+
+        Of values that stay while the points move, this part is computed once.
+        """
+        mid, c_in, c_out = self.weight.shape
+        return values @ self.weight.transpose(0, 1).reshape(c_in, mid * c_out)
+
+    def sum(self, weighted: Float[Tensor, "*some n c"], pairs: Pairs) -> Float[Tensor, "*batch m c_out"]:
+        """The values at the query points, where all input points are neighbours (``pairs.neighbour`` is None)."""
+        return self._finished(_sum_last(self._kernel(pairs), weighted), pairs)
+
+    def _kernel(self, pairs: Pairs) -> Tensor:
+        kernel = self.kernel(pairs.features)
+        return kernel if pairs.weight is None else kernel * pairs.weight[..., None]
+
+    def _finished(self, total: Tensor, pairs: Pairs) -> Tensor:
         if self.aggregation == "sum":
             return total + self.bias
         if pairs.weight is None:
-            return total / k + self.bias
+            return total / pairs.features.shape[-2] + self.bias
         count = pairs.weight.sum(-1, keepdim=True)
         return total / torch.where(count > 0, count, 1) + self.bias
 
@@ -205,9 +222,8 @@ def _of_shared_pairs(kernel: Tensor, values: Tensor, neighbour: Tensor | None, w
     return (summed.reshape(-1, m, mid * c_in) @ weight.flatten(0, 1)).reshape(*batch, m, -1)
 
 
-def _weight_first(kernel: Tensor, values: Tensor, weight: Tensor) -> Tensor:
+def _sum_last(kernel: Tensor, weighted: Tensor) -> Tensor:
     """sum_jc s_ijc (W_c f_j)."""
     m, k, mid = kernel.shape[-3:]
-    c_in, c_out = weight.shape[1:]
-    weighted = values @ weight.transpose(0, 1).reshape(c_in, mid * c_out)
-    return kernel.reshape(*kernel.shape[:-3], m, k * mid) @ weighted.reshape(*values.shape[:-2], k * mid, c_out)
+    weighted = weighted.reshape(*weighted.shape[:-2], k * mid, weighted.shape[-1] // mid)
+    return kernel.reshape(*kernel.shape[:-3], m, k * mid) @ weighted

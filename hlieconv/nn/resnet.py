@@ -81,8 +81,9 @@ class BottleneckBlock(nn.Module):
         self,
         values: Float[Tensor, "*batch n c_in"],
         pairs: Pairs,
-        mask: Bool[Tensor, "*batch n"] | None = None,
-        queries: Int[Tensor, "*batch m"] | None = None,
+        mask: Bool[Tensor, "*shared n"] | None = None,
+        queries: Int[Tensor, "*shared m"] | None = None,
+        weighted: Float[Tensor, "*some n c"] | None = None,
     ) -> Float[Tensor, "*batch m c_out"]:
         """The values at the query points.
 
@@ -91,15 +92,28 @@ class BottleneckBlock(nn.Module):
             pairs: queries and their neighbours.
             mask: which input points exist; None if all do.
             queries: which input points the queries are; None if they are all of them, in order.
+            weighted: what the method of this name returned for these values, to spare it.
         """
         query_mask, residual = mask, values
         if queries is not None:
             residual = rows_of(values, queries)
             query_mask = None if mask is None else mask.gather(-1, queries)
-        hidden = self.narrow(self.activation(self.norms[0](values, mask)))
-        hidden = self.convolution(self.activation(self.norms[1](hidden, mask)), pairs)
+        if weighted is None:
+            hidden = self.convolution(self._narrowed(values, mask), pairs)
+        else:
+            hidden = self.convolution.sum(weighted, pairs)
         hidden = self.widen(self.activation(self.norms[2](hidden, query_mask)))
         return F.pad(residual, (0, self.widening)) + hidden
+
+    def weighted(
+        self, values: Float[Tensor, "*batch n c_in"], mask: Bool[Tensor, "*batch n"] | None = None
+    ) -> Float[Tensor, "*batch n c"]:
+        """All that the block computes before the geometry matters: once, for values that stay while the points move."""
+        return self.convolution.weighted(self._narrowed(values, mask))
+
+    def _narrowed(self, values: Tensor, mask: Tensor | None) -> Tensor:
+        hidden = self.narrow(self.activation(self.norms[0](values, mask)))
+        return self.activation(self.norms[1](hidden, mask))
 
 
 class Unnormalised(nn.Module):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hlieconv.nn import LieConv, Pairs
-from hlieconv.nn.convolution import _weight_first, _weight_last, gather
+from hlieconv.nn.convolution import gather
 
 
 def geometry(dtype, m=5, n=7, batch=2):
@@ -42,11 +42,14 @@ def test_formula(dtype, aggregation, m, channels):
     torch.testing.assert_close(layer(values, shuffled), expected, **close)
 
 
-def test_product_orders_agree(dtype):
-    kernel, values, weight = torch.randn(3, 5, 7, 16), torch.randn(3, 7, 4), torch.randn(16, 4, 6)
-    kernel, values, weight = kernel.to(dtype), values.to(dtype), weight.to(dtype)
-    last, first = _weight_last(kernel, values, weight), _weight_first(kernel, values, weight)
-    torch.testing.assert_close(last, first, rtol=0, atol=100 * torch.finfo(dtype).eps * last.abs().max().item())
+@pytest.mark.parametrize("aggregation", ["mean", "sum"])
+def test_products_before_the_geometry_and_after_it_agree(dtype, aggregation):
+    layer = LieConv(4, 6, 3, aggregation=aggregation).to(dtype)
+    features, values, weight = geometry(dtype)
+    pairs = Pairs(features, weight)
+    expected = formula(layer, values, features, weight)
+    close = {"rtol": 0, "atol": 100 * torch.finfo(dtype).eps * expected.abs().max().item()}
+    torch.testing.assert_close(layer.sum(layer.weighted(values), pairs), expected, **close)
 
 
 def test_no_neighbour_at_all_gives_the_bias():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hlieconv.groups import GROUPS, SE2, SQ, T, group
-from hlieconv.nn import LieResNet, LiftedPoints, equivariance_error
+from hlieconv.nn import BottleneckBlock, LieResNet, LiftedPoints, Pairs, equivariance_error
 
 #: Ways to choose pairs, with several samples of the stabiliser, and with none where the stabiliser is left out.
 MODES = {
@@ -233,3 +233,15 @@ def test_bad_input():
             net(*arguments)
     with pytest.raises(ValueError, match="positive"):
         LieResNet(SQ(), 3, 2, channels=8)(-points, values)
+
+
+def test_what_knows_no_geometry_is_spared(dtype):
+    torch.manual_seed(0)
+    block = BottleneckBlock(8, 12, 2, normalise=True).to(dtype).eval()
+    points, values = torch.randn(3, 5, 2, dtype=dtype), torch.randn(3, 5, 8, dtype=dtype)
+    mask = torch.rand(3, 5) > 0.3
+    pairs = Pairs(points[:, :, None] - points[:, None], mask[:, None].expand(3, 5, 5).to(dtype))
+    expected = block(values, pairs, mask)
+    close = {"rtol": 0, "atol": 1000 * torch.finfo(dtype).eps * expected.abs().max().item()}
+    spared = block(values, pairs, mask, weighted=block.weighted(values, mask))
+    torch.testing.assert_close(spared, expected, **close)

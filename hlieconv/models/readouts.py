@@ -1,0 +1,53 @@
+"""From the values of the bodies to the energy."""
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.functional import silu
+
+from hlieconv.nn import LieConv, Pairs
+from hlieconv.nn.convolution import perceptron
+
+
+class PairReadout(nn.Module):
+    """sum_i e(h_i) + sum_ij f(h_i) . k(a_ij) g(h_j): nodes and pairs, so that the energy is extensive.
+
+    Two kernels k share the work: a perceptron of the bounded features, and a linear one of all features, which grows no
+    faster than they do, so that a body far away meets no surprise.
+
+    Args:
+        width: channels of the values.
+        narrow: channels of f and g.
+        near: how many bounded features a pair has.
+        far: how many features of the linear kernel.
+    """
+
+    def __init__(self, width: int, narrow: int, near: int, far: int) -> None:
+        super().__init__()
+        self.node = perceptron((width, width, 1))
+        self.left, self.right = nn.Linear(width, narrow), nn.Linear(width, narrow)
+        self.near = LieConv(narrow, narrow, near, aggregation="sum")
+        self.far = LieConv(narrow, narrow, far, widths=(), aggregation="sum")
+
+    def forward(
+        self, values: Float[Tensor, "*batch n c"], mask: Bool[Tensor, "*batch n"] | None, near: Pairs, far: Pairs
+    ) -> Float[Tensor, "*batch"]:
+        right = self.right(values)
+        pulled = self.near(right, near) + self.far(right, far)
+        energy = self.node(values)[..., 0] + (self.left(values) * pulled).mean(-1)
+        return (energy if mask is None else energy.where(mask, 0)).sum(-1)
+
+
+class MeanReadout(nn.Module):
+    """The mean over all points of a linear function of swish(h_i), as published."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.energy = nn.Linear(width, 1)
+
+    def forward(
+        self, values: Float[Tensor, "*batch n c"], mask: Bool[Tensor, "*batch n"] | None
+    ) -> Float[Tensor, "*batch"]:
+        energy = self.energy(silu(values))[..., 0]
+        if mask is None:
+            return energy.mean(-1)
+        return energy.where(mask, 0).sum(-1) / mask.sum(-1)
