@@ -13,9 +13,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from hlieconv.images.commands import (
+    evaluate_images_arguments,
+    fit_images_arguments,
+    run_evaluate_images,
+    run_fit_images,
+)
 from hlieconv.learning_commands import fit_arguments, info_of_run, rollout_arguments, run_fit, run_rollout
 from hlieconv.options import add_option, device_of, integrator_of, summary_of
 from hlieconv.signature import options_of
+from hlieconv.study_command import reproduce_arguments, run_reproduce
 from systems import SYSTEMS
 from systems.integrators import INTEGRATORS
 
@@ -270,5 +277,10 @@ COMMANDS: dict[str, Command] = {
     "diagnose": Command(
         "energy, momenta and errors of trajectories, in numbers and a figure", _diagnose_arguments, _diagnose
     ),
+    "fit-images": Command("train a classifier of images", fit_images_arguments, run_fit_images),
+    "evaluate-images": Command(
+        "errors, robustness and equivariance of a classifier of images", evaluate_images_arguments, run_evaluate_images
+    ),
     "demo": Command("fit four symmetries to springs and see what each one conserves", _demo_arguments, _demo),
+    "reproduce": Command("the dynamics study: the paper's tables and figures", reproduce_arguments, run_reproduce),
 }

@@ -57,6 +57,7 @@ def train(
     validate: Callable[[Any], Tensor] | None = None,
     run: Run | None = None,
     records: int = 100,
+    patience: int = 0,
     checkpoint_seconds: float = 120.0,
     checkpoint_steps: int | None = None,
     progress: bool = True,
@@ -80,6 +81,8 @@ def train(
         validate: ``validate(model)``, a scalar, evaluated with the averaged weights at every record.
         run: the folder that keeps checkpoints and metrics.
         records: how many times the losses are read, recorded and validated.
+        patience: end early, after so many records without a better validation; 0: never. The model is then the one of
+            the end, not of the best record.
         checkpoint_seconds: time between checkpoints.
         checkpoint_steps: steps between checkpoints, if that comes first.
         progress: show a bar, on a terminal.
@@ -101,10 +104,11 @@ def train(
     every = max(1, steps // records)
     started, saved = time.monotonic() - state.seconds, time.monotonic()
     good, diverged = state.weights(), False
+    end = state.step if _stale(history, patience) else steps
     model.train()
     bar = tqdm(total=steps, initial=state.step, disable=not (progress and sys.stderr.isatty()), leave=False)
     with bar, torch.random.fork_rng(devices=[parameters[0].device] if parameters[0].is_cuda else []):
-        while state.step < steps:
+        while state.step < end:
             rate = learning_rate * cosine(state.step, steps, warmup)
             torch.manual_seed(_mix(seed, state.step))
             state.update(loss, batches(state.step), rate)
@@ -130,6 +134,8 @@ def train(
                 bar.set_postfix(loss=f"{record['loss']:.3g}")
                 if run is not None:
                     run.record(record)
+                if _stale(history, patience):
+                    end = state.step
             if checkpoint_due and run is not None:
                 run.save_checkpoint(state.tree())
                 saved = time.monotonic()
@@ -204,6 +210,12 @@ def _copy(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {key: _copy(value) for key, value in tree.items()}
     return [_copy(value) for value in tree] if isinstance(tree, list | tuple) else tree
+
+
+def _stale(history: list[dict[str, float | int]], patience: int) -> bool:
+    """Whether the last ``patience`` records brought no better validation."""
+    values = [record["validation"] for record in history if "validation" in record]
+    return 0 < patience < len(values) and min(values[-patience:]) >= min(values[:-patience])
 
 
 def _validation(model: nn.Module, average: Average, validate: Callable[[Any], Tensor]) -> float:

@@ -96,7 +96,7 @@ def describe(model: nn.Module) -> dict[str, Any]:
     if isinstance(model, AbstractVectorField):  # its values are in its state
         config = {"trainable": [name for name, _ in model.named_parameters()]}
     else:
-        config = model.config if isinstance(model, AbstractModel) else {}
+        config = getattr(model, "config", {})
     try:
         json.dumps(config)
     except TypeError as error:
@@ -134,7 +134,8 @@ def load(path: str | Path, device: str = "cpu") -> nn.Module:
             model = kind(**description["config"])
             model.to(next((x.dtype for x in tensors.values() if x.is_floating_point()), None))
             model.load_state_dict(tensors)
-            model.trained = trained_on(Settings(**config["settings"]), config["data"]["spacing"])
+            if isinstance(model, AbstractModel):
+                model.trained = trained_on(Settings(**config["settings"]), config["data"]["spacing"])
     except (RuntimeError, TypeError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{file}: does not fit {target} with the arguments of {CONFIG} ({reason})") from error

@@ -1,0 +1,40 @@
+"""Images as points with values: LieConv on pictures (the paper's Table 1).
+
+data.py       RotMNIST, MNIST's files, scikit-learn's digits; rotation of images
+download.py   a file from elsewhere: resumed, checked, whole or not there
+model.py      ImageClassifier: pixels as points; one geometry for all images of a size
+task.py       fit_images, evaluate_images, and how equivariant a trained model is
+plots.py      confusion, and accuracy against the angle of a rotation
+commands.py   fit-images, evaluate-images
+
+Names are imported on first use, so that no command imports torch before it must.
+"""
+
+import pkgutil
+from typing import Any
+
+_TARGETS = {
+    target.partition(":")[2]: target
+    for target in (
+        "hlieconv.images.data:ImageData",
+        "hlieconv.images.data:digits",
+        "hlieconv.images.data:rot_mnist",
+        "hlieconv.images.data:rotate",
+        "hlieconv.images.model:ImageClassifier",
+        "hlieconv.images.plots:plot_confusion",
+        "hlieconv.images.plots:plot_rotation",
+        "hlieconv.images.task:evaluate_images",
+        "hlieconv.images.task:fit_images",
+        "hlieconv.images.task:rotation_errors",
+    )
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _TARGETS:
+        raise AttributeError(f"module 'hlieconv.images' has no attribute {name!r}")
+    return pkgutil.resolve_name(_TARGETS[name])
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_TARGETS])

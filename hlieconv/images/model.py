@@ -1,0 +1,193 @@
+"""A classifier of images whose symmetry is a choice."""
+
+import inspect
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from hlieconv.groups import group as group_of
+from hlieconv.nn import LieResNet
+from hlieconv.nn.resnet import Geometry
+
+#: How far a pixel's point lies from the pixel's centre, in pixels: on an exact grid many points are equally far, and
+#: which of them counts as nearest would be left to rounding.
+JITTER = 1e-3
+
+#: Image sizes whose geometry is kept.
+SIZES_KEPT = 8
+
+
+class ImageClassifier(nn.Module):
+    """Class scores of images: the pixels in the inscribed disc are points, their colours the values.
+
+    Points are in units of half the shorter side, the centre of the image at 0. Their lift, the points that each block
+    keeps and all neighbourhoods are the same for all images of a size: they are computed once, at the first call. The
+    radii of the balls hold the fraction ``fill`` of the points of an image of the size that the constructor is told;
+    neighbours are drawn from them once, by the seed of the network, or the nearest ones are taken.
+
+    Args:
+        group: which the scores are invariant to: Trivial, Tx, Ty, T2, SO2, R, RxSO2, SE2.
+        size: (height, width) by which the radii are set; images of other sizes may follow.
+        colours: channels of an image.
+        classes: how many there are.
+        pool: blocks of pool x pool pixels are averaged first, and count as one pixel: far fewer points.
+        crop: radius of the disc, 1 for the inscribed one; None: all pixels.
+        channels, layers, samples, stabiliser, subsampling, fill, neighbours, choice, coordinates, alpha, mid_channels:
+            of the `LieResNet`.
+        seed: of what is drawn at random: the points' jitter, random neighbours, random stabiliser elements.
+
+    Raises:
+        ValueError: for an unknown group, one that does not act on the plane, or values out of range.
+
+    Source: Finzi et al. 2020 (arXiv:2002.12880), section 5.1.
+
+    Example:
+        >>> model = ImageClassifier("RxSO2", size=(8, 8), channels=8, layers=2)
+        >>> model(torch.rand(5, 1, 8, 8)).shape
+        torch.Size([5, 10])
+    """
+
+    def __init__(
+        self,
+        group: str = "SE2",
+        *,
+        size: tuple[int, int] | list[int] = (28, 28),
+        colours: int = 1,
+        classes: int = 10,
+        pool: int = 1,
+        crop: float | None = 1.0,
+        channels: int = 32,
+        layers: int = 4,
+        samples: int = 1,
+        stabiliser: str = "nodes",
+        subsampling: float = 0.1,
+        fill: float | None = 0.1,
+        neighbours: int | None = 25,
+        choice: str = "nearest",
+        coordinates: str = "embedding",
+        alpha: float = 0.2,
+        mid_channels: int = 16,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        arguments = {name: value for name, value in locals().items() if name in _arguments()}
+        self.config: dict[str, Any] = arguments | {"size": list(size)}
+        found = group_of(group)
+        if found.dimension != 2:
+            raise ValueError(f"group: expected one that acts on the plane, got {group}")
+        if crop is not None and not crop > 0:
+            raise ValueError(f"crop: expected a positive radius, got {crop}")
+        self.network = LieResNet(
+            found,
+            colours,
+            classes,
+            channels=channels,
+            layers=layers,
+            samples=samples,
+            stabiliser=stabiliser,
+            subsampling=subsampling,
+            fill=fill,
+            neighbours=neighbours,
+            choice=choice,
+            coordinates=coordinates,
+            alpha=alpha,
+            mid_channels=mid_channels,
+            normalise=True,
+            seed=seed,
+        )
+        if pool < 1:
+            raise ValueError(f"pool: expected at least 1, got {pool}")
+        self.colours, self.pool, self.crop, self.seed = colours, pool, crop, seed
+        self._of_size: dict[Any, tuple[Geometry, Tensor]] = {}
+        self.register_load_state_dict_post_hook(lambda *_: self._of_size.clear())  # it may bring other radii
+        self.network.update_radius(self.points(size[0] // pool, size[1] // pool)[0])
+
+    def forward(self, images: Tensor) -> Float[Tensor, "batch classes"]:
+        """The scores; their softmax are probabilities.
+
+        Args:
+            images: ``(batch, colours, h, w)``, bytes or floats in [0, 1].
+
+        Raises:
+            ValueError: for another shape.
+        """
+        images = self._checked(images)
+        geometry, pixels = self.of_size(*images.shape[-2:])
+        return self.network(geometry, values_of(images, pixels))
+
+    def at(self, points: Float[Tensor, "n 2"], images: Tensor) -> Float[Tensor, "batch classes"]:
+        """The scores if the pixels of these images lie at other points: lift and neighbourhoods are computed anew."""
+        images = self._checked(images)
+        _, pixels = self.of_size(*images.shape[-2:])
+        return self.network(self.network.geometry(points), values_of(images, pixels))
+
+    def points(self, height: int, width: int) -> tuple[Float[Tensor, "n 2"], Tensor]:
+        """The points of an image (after pooling), x to the right and y up, and which pixels they are (row after row).
+
+        Raises:
+            ValueError: if no pixel lies in the disc.
+        """
+        rows, columns = torch.arange(height, dtype=torch.float64), torch.arange(width, dtype=torch.float64)
+        y, x = torch.meshgrid((height - 1) / 2 - rows, columns - (width - 1) / 2, indexing="ij")
+        grid = torch.stack([x, y], -1).flatten(0, 1)
+        generator = torch.Generator().manual_seed(self.seed)
+        jitter = JITTER * (2 * torch.rand(grid.shape, generator=generator, dtype=torch.float64) - 1)
+        half = min(height, width) / 2
+        inside = torch.ones(len(grid), dtype=torch.bool) if self.crop is None else grid.norm(dim=-1) <= self.crop * half
+        pixels = inside.nonzero()[:, 0]
+        if not len(pixels):
+            raise ValueError(f"crop: expected a disc with pixels in it, got radius {self.crop} of {height} x {width}")
+        weight = self.network.readout.weight
+        return ((grid + jitter)[pixels] / half).to(weight), pixels.to(weight.device)
+
+    def of_size(self, height: int, width: int) -> tuple[Geometry, Tensor]:
+        """Geometry and pixels of all images of this size: computed at the first call for it."""
+        weight = self.network.readout.weight
+        key = (height, width, weight.dtype, weight.device, self.network.samples)
+        if key not in self._of_size:
+            if len(self._of_size) >= SIZES_KEPT:
+                self._of_size.clear()
+            points, pixels = self.points(height, width)
+            with torch.no_grad():
+                self._of_size[key] = self.network.geometry(points), pixels
+        return self._of_size[key]
+
+    def _checked(self, images: Tensor) -> Tensor:
+        if images.ndim != 4 or images.shape[1] != self.colours:
+            raise ValueError(f"images: expected shape (batch, {self.colours}, h, w), got {tuple(images.shape)}")
+        scale = 1 / 255 if images.dtype == torch.uint8 else 1
+        images = images.to(self.network.readout.weight) * scale
+        return images if self.pool == 1 else F.avg_pool2d(images, self.pool)
+
+
+def values_of(images: Float[Tensor, "batch c h w"], pixels: Int[Tensor, " n"]) -> Float[Tensor, "batch n c"]:
+    """The colours of these pixels."""
+    return images.flatten(-2).index_select(-1, pixels).mT.contiguous()
+
+
+def stack(images: Any) -> Tensor:
+    """Images ``(h, w)`` or ``(c, h, w)``, one or many, as one batch ``(batch, c, h, w)``.
+
+    Raises:
+        ValueError: if there are none, or they have different sizes.
+
+    Example:
+        >>> stack([torch.rand(8, 8), torch.rand(8, 8)]).shape
+        torch.Size([2, 1, 8, 8])
+    """
+    tensors = [torch.as_tensor(image) for image in ([images] if isinstance(images, Tensor) else images)]
+    sizes = sorted({tuple(image.shape) for image in tensors})
+    if len(sizes) != 1:
+        found = " and ".join("x".join(map(str, size)) for size in sizes) or "none"
+        raise ValueError(f"images: expected images of one size, got {found}")
+    batch = torch.stack(tensors)
+    if batch.ndim not in (3, 4):
+        raise ValueError(f"images: expected shapes (h, w) or (c, h, w), got {sizes[0]}")
+    return batch[:, None] if batch.ndim == 3 else batch
+
+
+def _arguments() -> list[str]:
+    return [name for name in inspect.signature(ImageClassifier.__init__).parameters if name != "self"]

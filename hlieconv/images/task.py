@@ -1,0 +1,207 @@
+"""Train a classifier of images, and measure it: error, confusion, robustness, equivariance."""
+
+import copy
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hlieconv.images.data import ImageData, rotate
+from hlieconv.images.model import ImageClassifier
+from hlieconv.images.settings import image_settings
+from hlieconv.training.loop import Shuffle
+from hlieconv.training.supervised import device_named, fit_samples
+
+#: Images evaluated at a time, and how many of those held out are looked at at every record.
+BLOCK, VALIDATED = 250, 1000
+
+#: Degrees of the test rotation in the curve of accuracy against angle.
+ANGLES = (0.0, 15.0, 30.0, 45.0, 60.0, 75.0, 90.0, 135.0, 180.0)
+
+
+class ImageFit(NamedTuple):
+    """A trained classifier, and how it came about."""
+
+    model: ImageClassifier
+    history: list[dict[str, float | int]]
+    """One record a row: step, loss, validation (fraction of wrong classes), learning_rate, seconds."""
+    settings: dict[str, Any]
+
+
+def fit_images(
+    data: ImageData,
+    *,
+    preset: str = "small",
+    path: str | Path | None = None,
+    overwrite: bool = False,
+    device: str = "auto",
+    checkpoint_seconds: float = 60.0,
+    **changes: Any,
+) -> ImageFit:
+    """Train an `ImageClassifier`: cross-entropy, images turned at random, batch norm.
+
+    Args:
+        data: images of one size.
+        preset: "small", or "paper" for the settings of Finzi et al. 2020.
+        path: folder of the run. The same call resumes a run that was killed, and returns one that is done.
+        overwrite: throw away the run that is in the folder.
+        device: "cpu", "cuda", ... or "auto": a GPU where there is one.
+        checkpoint_seconds: time between checkpoints.
+        **changes: any field of `ImageSettings`, in place of the preset's.
+
+    Raises:
+        ValueError: for a setting out of range, or a folder with another run.
+    """
+    chosen = image_settings(preset, **changes)
+    target = device_named(device)
+    held_out = round(chosen.validation * len(data.train_images))
+    images, labels = data.train_images[held_out:].to(target), data.train_labels[held_out:].to(target)
+    unseen = data.train_images[:held_out][:VALIDATED].to(target), data.train_labels[:held_out][:VALIDATED].to(target)
+    if not len(images):
+        raise ValueError(f"validation: expected a fraction that leaves images to train on, got {chosen.validation}")
+    batches = Shuffle(len(images), chosen.batch, seed=chosen.seed, device=target)
+    settings = asdict(chosen) | {"steps": max(1, round(chosen.epochs * batches.steps_per_epoch))}
+    torch.manual_seed(chosen.seed)
+    model = ImageClassifier(
+        chosen.group,
+        size=tuple(images.shape[-2:]),
+        colours=images.shape[1],
+        classes=data.classes,
+        **{name: settings[name] for name in OF_MODEL},
+    ).to(target)
+
+    def loss(model: ImageClassifier, index: Tensor) -> Tensor:
+        some = images[index].to(torch.float32) / 255
+        if chosen.rotation:
+            angles = (2 * torch.rand(len(some), device=target) - 1) * math.radians(chosen.rotation)
+            some = rotate(some, angles)
+        return F.cross_entropy(model(some), labels[index], label_smoothing=chosen.smoothing)
+
+    def validate(model: ImageClassifier) -> Tensor:
+        return (classes_of(model, unseen[0]) != unseen[1]).double().mean()
+
+    history = fit_samples(
+        model,
+        loss,
+        batches,
+        settings=settings,
+        data={"name": data.name, "images": len(data.train_images), "sha256": fingerprint(data)},
+        validate=validate if held_out else None,
+        path=path,
+        overwrite=overwrite,
+        checkpoint_seconds=checkpoint_seconds,
+    )
+    return ImageFit(model, history, settings)
+
+
+OF_MODEL = (
+    "pool",
+    "channels",
+    "layers",
+    "samples",
+    "stabiliser",
+    "subsampling",
+    "fill",
+    "neighbours",
+    "choice",
+    "coordinates",
+    "seed",
+)
+
+
+@torch.no_grad()
+def classes_of(model: ImageClassifier, images: Tensor) -> Int[Tensor, " n"]:
+    """The class of the highest score, of any number of images."""
+    return torch.cat([model(part).argmax(-1) for part in images.split(BLOCK)])
+
+
+def evaluate_images(model: ImageClassifier, data: ImageData, *, angles: Sequence[float] = ANGLES) -> dict[str, Any]:
+    """The error on the test images, the confusion, and the accuracy when they are turned.
+
+    Args:
+        model: trained, in eval mode.
+        data: whose test images are looked at.
+        angles: degrees; the images are resampled (bilinear), which costs some accuracy by itself.
+
+    Returns:
+        JSON values: images, error (fraction of wrong classes), confusion (rows: true classes, columns: predicted
+        ones), rotation (angle in degrees, accuracy).
+    """
+    device = next(model.parameters()).device
+    images, labels = data.test_images.to(device), data.test_labels.to(device)
+    found = classes_of(model, images)
+    confusion = torch.zeros(data.classes, data.classes, dtype=torch.int64, device=device)
+    confusion.index_put_((labels, found), torch.ones_like(labels), accumulate=True)
+    some, of_some = images[:VALIDATED], labels[:VALIDATED]
+    curve = []
+    for angle in angles:
+        turned = rotate(some.float() / 255, torch.tensor(math.radians(angle), device=device))
+        curve.append({"angle": angle, "accuracy": (classes_of(model, turned) == of_some).double().mean().item()})
+    return {
+        "images": len(images),
+        "error": (found != labels).double().mean().item(),
+        "confusion": confusion.tolist(),
+        "rotation": curve,
+    }
+
+
+@torch.no_grad()
+def rotation_errors(
+    model: ImageClassifier,
+    images: Float[Tensor, "batch c h w"] | Tensor,
+    *,
+    samples: Sequence[int] = (1, 3, 5, 9, 17),
+    angles: int = 4,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """How far the class scores move when the *points* of the pixels are turned about the centre, in float64.
+
+    No image is resampled: only lifts and neighbourhoods see the turn, so that this measures the network. A group
+    without a stabiliser (SO2, RxSO2) is exact by itself. SE2 with equal angles is exact for turns by a multiple of
+    360 / samples degrees, and the better, the more samples there are; what it sees of each pixel grows with them,
+    so the neighbours do too. In the coordinates "bi_invariants" it is exact with one.
+
+    Args:
+        model: trained.
+        images: a few.
+        samples: group elements a pixel; groups without a stabiliser have one.
+        angles: how many random turns.
+        seed: of the turns.
+
+    Returns:
+        A row for each: samples, error (largest change of a score, as a fraction of the largest score), changed (the
+        fraction of images whose class changed).
+    """
+    exact = copy.deepcopy(model).double().eval()
+    network, trained_with = exact.network, model.network.samples
+    trained_neighbours = [neighbourhood.neighbours for neighbourhood in network.neighbourhoods]
+    turns = 2 * math.pi * torch.rand(angles, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    rows = []
+    for count in samples if network.group.stabiliser_dimension else (1,):
+        network.samples = count
+        for neighbourhood, trained in zip(network.neighbourhoods, trained_neighbours, strict=True):
+            neighbourhood.neighbours = trained and max(1, round(trained * count / trained_with))
+        points, _ = exact.points(images.shape[-2] // model.pool, images.shape[-1] // model.pool)
+        scores = exact.at(points, images)
+        error, changed = 0.0, 0.0
+        for angle in turns.tolist():
+            c, s = math.cos(angle), math.sin(angle)
+            moved = exact.at(points @ points.new_tensor([[c, s], [-s, c]]), images)
+            error = max(error, ((moved - scores).abs().max() / scores.abs().max()).item())
+            changed += (moved.argmax(-1) != scores.argmax(-1)).double().mean().item() / angles
+        rows.append({"samples": count, "error": error, "changed": changed})
+    return rows
+
+
+def fingerprint(data: ImageData) -> str:
+    """Of the training images and their classes."""
+    digest = hashlib.sha256(data.train_images.numpy().tobytes())
+    digest.update(data.train_labels.numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,64 @@
+"""Train a model on samples with labels, in the folder of a run. Images and molecules are its clients."""
+
+import importlib.metadata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hlieconv.training.loop import train
+from hlieconv.training.run import Run, describe, load
+
+#: Choices of `train` that come from the settings of a run.
+CHOICES = ("steps", "optimiser", "learning_rate", "warmup", "weight_average", "seed", "patience", "records")
+
+
+def fit_samples(
+    model: nn.Module,
+    loss: Callable[[Any, Any], Tensor],
+    batches: Callable[[int], Any],
+    *,
+    settings: dict[str, Any],
+    data: dict[str, Any],
+    validate: Callable[[Any], Tensor] | None = None,
+    path: str | Path | None = None,
+    overwrite: bool = False,
+    checkpoint_seconds: float = 60.0,
+) -> list[dict[str, float | int]]:
+    """`train` the model in place, and keep it: the same call resumes a killed run and returns one that is done.
+
+    Args:
+        model: with a ``config``, its constructor's arguments, by which `load` builds it again.
+        loss: ``loss(model, batch)``.
+        batches: the batch of a step.
+        settings: JSON values that decide the weights; those of `CHOICES` go to `train`.
+        data: JSON values that say which samples these are.
+        validate: ``validate(model)``, at every record.
+        path: folder of the run; None: nothing is kept.
+        overwrite: throw away the run that is in the folder.
+        checkpoint_seconds: time between checkpoints.
+
+    Raises:
+        ValueError: if the folder holds a run with other settings, or something else.
+    """
+    run = None
+    if path is not None:
+        versions = {name: importlib.metadata.version(name) for name in ("hlieconv", "torch")}
+        config = {"model": describe(model), "settings": settings, "data": data, "versions": versions}
+        run = Run(path, config, overwrite=overwrite)
+        if run.done:
+            model.load_state_dict(load(path).state_dict())
+            model.eval()
+            return run.history(until=settings["steps"])
+    choices = {name: settings[name] for name in CHOICES if name in settings}
+    history = train(model, loss, batches, validate=validate, run=run, checkpoint_seconds=checkpoint_seconds, **choices)
+    if run is not None:
+        run.finish(model)
+    return history
+
+
+def device_named(name: str) -> torch.device:
+    """The device called so; of "auto", a GPU where there is one."""
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
