@@ -12,6 +12,7 @@ ROOMS = [
     "hlieconv.cli",
     "hlieconv.learning_commands",
     "hlieconv.demo",
+    "hlieconv.study_command",
     "hlieconv.study",
     "hlieconv.images",
     "hlieconv.molecules",

@@ -12,6 +12,9 @@ from hlieconv.models.abstract import AbstractModel
 from hlieconv.models.inputs import Inputs, existing
 from systems import AbstractHamiltonian, AbstractNewtonian, AbstractVectorField, PhaseSpace
 
+#: Preset of the published baselines: positions from their mean, and no units.
+PUBLISHED: dict[str, dict[str, Any]] = {"paper": {"centred": True, "normalised": False}}
+
 
 class AbstractNetwork(AbstractModel):
     """A model whose network sees bodies as columns (`Inputs`).

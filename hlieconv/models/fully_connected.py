@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from hlieconv.models.fields import AbstractNetwork, LearnedField, LearnedHamiltonian
+from hlieconv.models.fields import PUBLISHED, AbstractNetwork, LearnedField, LearnedHamiltonian
 from hlieconv.nn.convolution import perceptron
 from systems import AbstractVectorField
 
@@ -89,6 +89,7 @@ class FC(AbstractFullyConnected):
     """
 
     name = "fc"
+    presets = PUBLISHED
     values = None
 
     def condition(
@@ -111,6 +112,7 @@ class HFC(AbstractFullyConnected):
     """
 
     name = "hfc"
+    presets = PUBLISHED
     values = 1
 
     def condition(

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from hlieconv.models.fields import AbstractNetwork, LearnedField, LearnedHamiltonian, LearnedPotential
+from hlieconv.models.fields import PUBLISHED, AbstractNetwork, LearnedField, LearnedHamiltonian, LearnedPotential
 from hlieconv.models.inputs import existing
 from hlieconv.nn.convolution import linear
 from systems import AbstractVectorField
@@ -142,6 +142,7 @@ class OGN(AbstractGraphNetwork):
     """
 
     name = "ogn"
+    presets = PUBLISHED
     of_the_whole = False
 
     def condition(
@@ -163,6 +164,7 @@ class HOGN(AbstractGraphNetwork):
     """
 
     name = "hogn"
+    presets = PUBLISHED
     of_the_whole = True
 
     def condition(
@@ -183,6 +185,7 @@ class VOGN(AbstractGraphNetwork):
     """
 
     name = "vogn"
+    presets = PUBLISHED
     of_the_whole = True
     moving = False
 

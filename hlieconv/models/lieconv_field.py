@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hlieconv.groups import T, Trivial
 from hlieconv.groups import group as group_of
-from hlieconv.models.fields import AbstractNetwork, LearnedField
+from hlieconv.models.fields import PUBLISHED, AbstractNetwork, LearnedField
 from hlieconv.nn import LieResNet
 from systems import AbstractVectorField
 
@@ -47,6 +47,7 @@ class LieConvField(AbstractNetwork):
     """
 
     name = "lieconv"
+    presets = {"paper": PUBLISHED["paper"] | {"width": 384, "blocks": 4}}
 
     def __init__(
         self,

@@ -1,0 +1,112 @@
+"""What is measured of a trained model: errors on fresh systems, along rollouts, with other numbers of bodies."""
+
+import copy
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+import systems
+from hlieconv.diagnostics import drift, geometric_mean, momentum, state_error, valid_time
+from hlieconv.models import AbstractModel
+from hlieconv.rollout import rollout
+from hlieconv.study.catalogue import JUDGED, SYSTEMS, Size, Trial
+from hlieconv.training import chunk_error
+from systems.schema import trajectory_of
+
+#: The paper's data: 500 points over 5 s; its rollouts go over the first 100 of them.
+POINTS, SECONDS = 500, 5.0
+SPACING = SECONDS / (POINTS - 1)
+ROLLOUT = 100
+#: Far from the seeds of trainings, 0, 1, 2, ...
+TEST_SEED = 1_000_000
+NUMBERS_OF_BODIES = (4, 8, 20)
+
+
+def sample(system: str, count: int, seed: int, points: int = POINTS, every: int = 1, **settings: Any) -> xr.Dataset:
+    """Trajectories of a system of the study, as exact as is known."""
+    name, own = SYSTEMS[system]
+    kind = getattr(systems, systems.SYSTEMS[name].partition(":")[2])
+    times = SPACING * every * torch.arange(points, dtype=torch.float64)
+    return systems.simulate(*kind.sample(count, seed=seed, **(own | settings)), times, seed=seed)
+
+
+@cache
+def tests(system: str, chunks: int, count: int) -> list[xr.Dataset]:
+    """Fresh systems, one a test chunk; made once a process."""
+    return [sample(system, chunks, TEST_SEED + seed) for seed in range(count)]
+
+
+def evaluate(model: AbstractModel, trial: Trial, size: Size) -> dict[str, Any]:
+    """All that is measured of a model, as JSON values. Weights are those given, arithmetic is in float64."""
+    model, judged = copy.deepcopy(model).double(), trial.entry in JUDGED
+    data = tests(trial.system, size.chunks, size.tests if judged else 1)
+    found: dict[str, Any] = {"test": [_errors(model, dataset, seed) for seed, dataset in enumerate(data)]}
+    truth = sample(trial.system, size.rollouts, TEST_SEED - 1, ROLLOUT)
+    predicted = rollout(model, truth, dtype=torch.float64, workers=1)
+    found["rollout"] = _curves(predicted, truth) | {"drift": _drifts(predicted)}
+    found["example"] = _example(predicted, truth)
+    return found | (_further(model, trial.system, size.long) if judged and trial.seed == 0 else {})
+
+
+def _further(model: AbstractModel, system: str, count: int) -> dict[str, Any]:
+    """Ten times as long, and with other numbers of bodies."""
+    truth = sample(system, count, TEST_SEED - 2, 1 + ROLLOUT, every=10)
+    predicted = rollout(model, truth, dtype=torch.float64, workers=1)
+    valid = valid_time(predicted, truth).clip(max=float(truth.time[-1]))
+    long = {
+        "seconds": float(truth.time[-1]),
+        "valid_time": float(valid.median()),
+        "state_error": _rounded(geometric_mean(state_error(predicted, truth)).values),
+        "drift": _drifts(predicted),
+    }
+    if system == "gravity":  # each planet is up to twice as far as the one before: of 20 the last hardly moves
+        return {"long": long}
+    others = {n: sample(system, 10 * count, TEST_SEED - 3, bodies=n) for n in NUMBERS_OF_BODIES}
+    return {"long": long, "bodies": {str(n): _errors(model, dataset, 0) for n, dataset in others.items()}}
+
+
+def _errors(model: AbstractModel, dataset: xr.Dataset, seed: int) -> dict[str, float]:
+    """The test error, the mean over chunks, and what hides behind the mean."""
+    error = chunk_error(model, dataset, seed=seed)
+    return {"mean": float(error.mean()), "median": float(error.median()), "p99": float(error.quantile(0.99))}
+
+
+def _curves(predicted: xr.Dataset, truth: xr.Dataset) -> dict[str, list[float]]:
+    """Errors along a rollout, one value a point."""
+    (_, a), (_, b) = (trajectory_of(x, dtype=torch.float64) for x in (predicted, truth))
+    square = ((a.q - b.q).square() + (a.p - b.p).square()).mean((-1, -2)) / 2
+    curves = {
+        "mse": square.mean(1).numpy(),
+        "median_se": square.median(1).values.numpy(),
+        "state_error": geometric_mean(state_error(predicted, truth)).values,
+    }
+    if "true_energy" in predicted:
+        true = drift(predicted.assign(energy=predicted["true_energy"]), "energy")
+        curves["energy_error"] = geometric_mean(true).values
+    return {name: _rounded(values) for name, values in curves.items()}
+
+
+def _drifts(predicted: xr.Dataset) -> dict[str, float]:
+    """The largest drift of all trajectories at all times; the energy is the learned one."""
+    quantities = ["momentum", "angular_momentum", *(["energy"] if "energy" in predicted else [])]
+    return {name: float(drift(predicted, name).max()) for name in quantities}
+
+
+def _example(predicted: xr.Dataset, truth: xr.Dataset) -> dict[str, Any]:
+    """The rollout of one system beside the truth, for figures."""
+    found: dict[str, Any] = {"time": _rounded(truth.time.values)}
+    for name, dataset in {"predicted": predicted, "true": truth}.items():
+        one = dataset.isel(trajectory=[0])
+        found[name] = {
+            "q": [[_rounded(row) for row in body] for body in one.q[0].transpose("body", "space", "time").values],
+            "P_x": _rounded(momentum(one).isel(trajectory=0, space=0).values),
+        }
+    return found
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    """Five digits are enough for a curve."""
+    return [float(f"{value:.5g}") for value in values]

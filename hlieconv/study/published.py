@@ -1,0 +1,56 @@
+"""Numbers of other work on the same task, read off published plots (about 10 %), and of an earlier implementation.
+
+LIECONV: Finzi et al. 2020 (arXiv:2002.12880), HLieConv-T(2), 895K parameters.
+LIETRANSFORMER: Hutchinson et al. 2021 (arXiv:2012.10885), 842K parameters; both curves are in its figures.
+EARLIER: the existing public implementation of the first, run on one core in float32, one seed, 3,000 systems.
+"""
+
+from typing import NamedTuple
+
+#: Training systems: median test error over 5-point chunks.
+LIECONV = {
+    10: 3.7e-3,
+    100: 1.7e-4,
+    400: 2.6e-5,
+    1000: 3.5e-5,
+    3000: 5.3e-6,
+    10000: 2.3e-6,
+    30000: 2.0e-7,
+    96000: 6.7e-8,
+}
+LIETRANSFORMER = {
+    10: 7.3e-4,
+    100: 2.5e-5,
+    400: 8.6e-6,
+    1000: 5.7e-6,
+    3000: 1.2e-6,
+    10000: 4.6e-7,
+    30000: 2.9e-7,
+    96000: 1.1e-7,
+}
+
+#: Step of a rollout: mean square error (apparently after 3,000 training systems).
+LIECONV_ROLLOUT = {10: 8.1e-5, 20: 3.4e-4, 40: 1.1e-3, 60: 1.7e-3, 80: 2.7e-3, 99: 3.4e-3}
+LIETRANSFORMER_ROLLOUT = {10: 1.5e-5, 20: 5.5e-5, 40: 1.7e-4, 60: 3.0e-4, 80: 5.2e-4, 99: 7.4e-4}
+
+
+class Earlier(NamedTuple):
+    """A training of the earlier implementation."""
+
+    epochs: int
+    cpu_seconds: float
+    test_error: float
+
+
+EARLIER = {
+    "FC": Earlier(100, 107, 2.0e-2),
+    "HFC": Earlier(100, 217, 1.7e-3),
+    "OGN": Earlier(24, 380, 2.1e-3),
+    "HOGN": Earlier(10, 366, 3.5e-3),
+    "HLieConv-T2": Earlier(6, 491, 5.2e-3),
+    "HLieConv-SO2": Earlier(6, 506, 1.5e-2),
+    "HLieConv-Trivial": Earlier(6, 489, 6.5e-3),
+}
+
+#: CPU seconds of its whole README job for HLieConv-T2: 1,500 steps of 4.85 s.
+EARLIER_JOB = 7300.0

@@ -1,0 +1,239 @@
+"""Tables from result files, and whether the results reach what is said of them."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from hlieconv.study.catalogue import ABLATION, COST, ELSEWHERE, ENTRIES, SYSTEMS
+from hlieconv.study.published import EARLIER, EARLIER_JOB, LIECONV, LIETRANSFORMER, LIETRANSFORMER_ROLLOUT
+
+Result = dict[str, Any]
+STATISTICS = ("mean", "median", "p99")
+
+
+class Figure(NamedTuple):
+    """A number that the results have to reach."""
+
+    name: str
+    value: float | None
+    """None while there is no result."""
+    bound: float
+
+    @property
+    def line(self) -> str:
+        if self.value is None:
+            return f"waits {self.name}: at most {self.bound:.1e}, no result yet"
+        verdict = "pass " if self.value <= self.bound else "FAIL "
+        return f"{verdict} {self.name}: at most {self.bound:.1e}, got {self.value:.1e}"
+
+
+def load_results(path: Path) -> list[Result]:
+    """All results of a folder, in a fixed order.
+
+    Raises:
+        ValueError: for a file that is not a result.
+    """
+    results = []
+    for file in sorted(path.glob("*.json")):
+        try:
+            result = json.loads(file.read_text())
+            result["trial"]["system"], result["test"][0]["mean"]
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise ValueError(f"path: {file} is not a result of the study ({error!r})") from error
+        results.append(result)
+    return sorted(results, key=lambda result: [result["trial"][key] for key in ("system", "n_train", "seed", "entry")])
+
+
+def select(results: Iterable[Result], system: str, entry: str, n_train: int) -> list[Result]:
+    """The results of all seeds."""
+    wanted = {"system": system, "entry": entry, "n_train": n_train}
+    return [result for result in results if wanted.items() <= result["trial"].items()]
+
+
+def error(results: list[Result], statistic: str = "mean") -> float | None:
+    """The median over training seeds and test seeds of a statistic of the test error; None without any."""
+    values = [test[statistic] for result in results for test in result["test"]]
+    return median(float("inf") if value is None else value for value in values) if values else None
+
+
+def sizes(results: Iterable[Result], system: str, entry: str) -> list[int]:
+    """The numbers of training systems that there are results of."""
+    trials = [result["trial"] for result in results]
+    return sorted({trial["n_train"] for trial in trials if (trial["system"], trial["entry"]) == (system, entry)})
+
+
+#: What the best SE(2) model has to reach, by the number of training systems; the best published is above each.
+TARGETS = {100: 1e-8, 400: 5e-9, 3000: 1e-9}
+ROLLOUT_TARGET = 1e-6
+DRIFT_TARGET = 1e-11
+REACH = {"HFC": (1.7e-3, 217.0, 50.0), "HLieConv-T2": (5.3e-6, EARLIER_JOB, 200.0)}
+
+
+def figures_to_reach(results: list[Result]) -> Iterator[Figure]:
+    """Everything that is said of the results in numbers."""
+    for n, bound in TARGETS.items():
+        found = select(results, "springs", "SE2", n)
+        yield Figure(f"test error of SE2 after {n} systems", error(found), bound)
+        last = [result["rollout"]["mse"][99] for result in found]
+        if n == 3000:
+            yield Figure(
+                "its mean square error at step 99 of a rollout", median(last) if last else None, ROLLOUT_TARGET
+            )
+    for name, (reached, seconds, factor) in REACH.items():
+        cost = cost_of(results, reached)
+        yield Figure(f"CPU s to test error {reached:.1e}, 1/{factor:.0f} of {name}'s", cost, seconds / factor)
+    for system in SYSTEMS:
+        best = "SE3" if system == "springs-3d" else "SE2"
+        for n in sizes(results, system, best):
+            drifts = [
+                part["drift"][quantity]
+                for result in select(results, system, best, n)
+                for part in (result["rollout"], result.get("long"))
+                if part
+                for quantity in ("momentum", "angular_momentum")
+            ]
+            yield Figure(f"drift of P and L, {system}, {n} systems", max(drifts), DRIFT_TARGET)
+    for system in SYSTEMS:
+        if system == "springs":
+            continue
+        best = error(select(results, system, "SE3" if system == "springs-3d" else "SE2", 400))
+        others = [x for entry in ELSEWHERE if (x := error(select(results, system, entry, 400))) is not None]
+        ratio = None if best is None or not others else best / min(others)
+        yield Figure(f"test error over that of the best baseline, {system}, 400 systems", ratio, 0.1)
+
+
+def cost_of(results: list[Result], reached: float) -> float | None:
+    """CPU seconds of the cheapest whole training of the SE(2) model whose test error is below a value."""
+    costs = []
+    for entry in (*COST, "SE2"):
+        for n in sizes(results, "springs", entry):
+            for result in select(results, "springs", entry, n):
+                mean, cpu = result["test"][0]["mean"], result["cost"]["cpu_seconds"]
+                if mean is not None and cpu is not None and mean <= reached:
+                    costs.append(cpu)
+    return min(costs, default=None)
+
+
+def check(results: list[Result]) -> Iterator[str]:
+    """A line for each figure: pass, FAIL, or waits where there is no result."""
+    for figure in figures_to_reach(results):
+        yield figure.line
+
+
+def tables(results: list[Result]) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """Title, header and rows of each table."""
+    yield _springs(results)
+    yield _ablation(results)
+    yield _elsewhere(results)
+    yield _bodies(results)
+    yield _cost(results)
+
+
+def _springs(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
+    header = ["model", "systems", "seeds", *STATISTICS, "MSE at step 99", "parameters", "CPU s"]
+    rows = []
+    for entry in ENTRIES:
+        if entry in ABLATION[3:] or entry in COST:
+            continue
+        for n in sizes(results, "springs", entry):
+            found = select(results, "springs", entry, n)
+            rows.append(
+                [
+                    ENTRIES[entry].text,
+                    str(n),
+                    str(len(found)),
+                    *(_number(error(found, statistic)) for statistic in STATISTICS),
+                    _number(median(result["rollout"]["mse"][99] or float("inf") for result in found)),
+                    f"{found[0]['parameters']:,}",
+                    _seconds(found),
+                ]
+            )
+    for name, curve in {"LieConv-T(2), published": LIECONV, "LieTransformer, published": LIETRANSFORMER}.items():
+        for n in (100, 400, 3000):
+            last = _number(LIETRANSFORMER_ROLLOUT[99]) if n == 3000 and curve is LIETRANSFORMER else ""
+            rows.append([name, str(n), "", _number(curve[n]), "", "", last, "", ""])
+    return "Springs of the paper: test error", header, rows
+
+
+def _ablation(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
+    rows = []
+    for entry in ("SE2", *ABLATION):
+        found = [result for result in select(results, "springs", entry, 400) if result["trial"]["seed"] == 0]
+        if found:
+            numbers = [_number(error(found, statistic)) for statistic in STATISTICS]
+            rows.append([ENTRIES[entry].text, *numbers, f"{found[0]['parameters']:,}", _seconds(found)])
+    return "Ablation: one change each, 400 systems, seed 0", ["change", *STATISTICS, "parameters", "CPU s"], rows
+
+
+def _elsewhere(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
+    rows = []
+    for system in SYSTEMS:
+        for entry in ("SE2", "SE3", *ELSEWHERE):
+            if found := select(results, system, entry, 400):
+                numbers = [_number(error(found, statistic)) for statistic in STATISTICS]
+                rows.append([system, ENTRIES[entry].text, *numbers, _seconds(found)])
+    return "Other systems, the same recipe, 400 of them", ["system", "model", *STATISTICS, "CPU s"], rows
+
+
+def _bodies(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
+    rows = []
+    for result in results:
+        if "long" in result:
+            trial, long = result["trial"], result["long"]
+            errors = [_number(value["median"]) for value in result.get("bodies", {}).values()] or ["", "", ""]
+            drifts = [_number(long["drift"].get(name)) for name in ("momentum", "angular_momentum", "energy")]
+            start = [trial["system"], str(trial["n_train"])]
+            rows.append([*start, *errors, _number(long["state_error"][-1]), f"{long['valid_time']:.3g}", *drifts])
+    header = ["system", "systems", "4 bodies", "8 bodies", "20 bodies", "state error", "valid time (s)"]
+    title = (
+        "Trained on 6 bodies: median test error of other numbers; ten times as long (10 s): error and drift at the end"
+    )
+    return title, [*header, "drift of P", "of L", "of the learned energy"], rows
+
+
+def _cost(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
+    rows = []
+    for entry in (*COST, "SE2"):
+        for result in select(results, "springs", entry, 400)[:1]:
+            cost = result["cost"]
+            step = "" if cost["cpu_seconds"] is None else f"{1000 * cost['cpu_seconds'] / cost['steps']:.1f}"
+            rows.append([f"SE2, {cost['steps']} steps", _seconds([result]), _number(error([result])), step])
+    for name, earlier in EARLIER.items():
+        cells = [f"{earlier.cpu_seconds:.0f}", _number(earlier.test_error), ""]
+        rows.append([f"{name}, existing implementation, {earlier.epochs} epochs of 3,000", *cells])
+    return "Cost of an accuracy", ["training", "CPU s", "test error", "CPU ms a step"], rows
+
+
+def _seconds(results: list[Result]) -> str:
+    known = [result["cost"]["cpu_seconds"] for result in results if result["cost"]["cpu_seconds"] is not None]
+    return f"{median(known):.0f}" if known else ""
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.1e}"
+
+
+def lines(results: list[Result]) -> Iterator[str]:
+    """The tables for a terminal, and what is reached."""
+    for title, header, rows in tables(results):
+        if rows:
+            widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+            yield title
+            for row in [header, *rows]:
+                yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            yield ""
+    yield "Stated figures"
+    yield from (f"  {line}" for line in check(results))
+
+
+def document(results: list[Result]) -> str:
+    """The tables in Markdown."""
+    parts = ["<!-- written by: hlieconv reproduce springs --no-run --document docs/study_tables.md -->\n"]
+    for title, header, rows in tables(results):
+        if rows:
+            body = "\n".join(f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows])
+            parts.append(f"## {title}\n\n{body}\n")
+    parts.append("## Stated figures\n\n" + "\n".join(f"- {line}" for line in check(results)) + "\n")
+    return "\n".join(parts)

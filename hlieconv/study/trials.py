@@ -1,0 +1,89 @@
+"""One trial of the study: data, training, measurement, and one result file."""
+
+import pkgutil
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hlieconv.models import MODELS, AbstractModel
+from hlieconv.study.catalogue import ENTRIES, Entry, Size, Trial
+from hlieconv.study.evaluation import evaluate, sample
+from hlieconv.training import fit
+from hlieconv.training.settings import PRESETS
+from systems.provenance import write_result
+
+
+def run_trial(trial: Trial, size: Size, path: Path, device: str = "auto") -> dict[str, Any]:
+    """Train a model, measure it, and write its result file. A killed training goes on from its checkpoint.
+
+    Args:
+        trial: what to train on what.
+        size: how much to measure.
+        path: the folder of the results.
+        device: where to train.
+
+    Returns:
+        The result.
+    """
+    entry = ENTRIES[trial.entry]
+    dataset = sample(trial.system, trial.n_train, trial.seed)
+    torch.manual_seed(trial.seed)
+    kind: type[AbstractModel] = pkgutil.resolve_name(MODELS[entry.model])
+    own = getattr(kind, "presets", {}).get(entry.preset, {})
+    model = kind.of(dataset, **(own | entry.options)).to(getattr(torch, entry.dtype))
+    run = path / ".runs" / trial.name
+    resumed = run.exists()
+    changes = _changes(entry, trial.n_train, size)
+    started, cpu = time.perf_counter(), time.process_time()
+    trained = fit(
+        model, dataset, preset=entry.preset, path=run, device=device, seed=trial.seed, validation=0.0, **changes
+    )
+    cpu, seconds = time.process_time() - cpu, time.perf_counter() - started
+    steps = trained.history[-1]["step"] if trained.history else 0
+    result = {
+        "trial": trial._asdict(),
+        "seed": trial.seed,
+        "model": {"name": entry.model, "config": model.config},
+        "dtype": entry.dtype,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "settings": asdict(trained.settings),
+        "cost": {"cpu_seconds": None if resumed else cpu, "seconds": None if resumed else seconds, "steps": steps},
+        "size": size._asdict(),
+        **_finite(evaluate(model.cpu(), trial, size)),
+    }
+    write_result(result_file(path, trial), result, command=command_of(trial))
+    return result
+
+
+def result_file(path: Path, trial: Trial) -> Path:
+    """The file that says that a trial is done."""
+    return path / f"{trial.name}.json"
+
+
+def command_of(trial: Trial) -> str:
+    """The command that makes a result again."""
+    return (
+        f"hlieconv reproduce springs --systems {trial.system} --models {trial.entry} "
+        f"--n-train {trial.n_train} --seeds {trial.seed}"
+    )
+
+
+def _changes(entry: Entry, n_train: int, size: Size) -> dict[str, Any]:
+    """The settings that are not the preset's."""
+    changes = dict(entry.settings)
+    if epochs := changes.pop("epochs", 0):
+        batch = PRESETS[entry.preset](n_train, entry.model).batch
+        changes["steps"] = epochs * max(1, n_train // batch)
+    return changes if size.steps is None else changes | {"steps": size.steps}
+
+
+def _finite(tree: Any) -> Any:
+    """JSON has no infinities: what is not finite becomes None."""
+    if isinstance(tree, dict):
+        return {key: _finite(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_finite(value) for value in tree]
+    return None if isinstance(tree, float) and not torch.isfinite(torch.tensor(tree)) else tree

@@ -1,0 +1,92 @@
+"""Any number of processes work through one list of trials: on one machine, under torchrun, under any scheduler."""
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from hlieconv.study.catalogue import Size, Trial
+from hlieconv.study.trials import result_file, run_trial
+
+
+def work(
+    trials: list[Trial],
+    size: Size,
+    path: Path,
+    *,
+    workers: int = 1,
+    minutes: float | None = None,
+    device: str = "auto",
+    report: Callable[[str], None] = print,
+) -> int:
+    """Run the trials that have no result yet and that no other process is at.
+
+    A process claims a trial by a lock that the system frees when the process ends, however it ends: the next one goes
+    on from its last checkpoint. Under torchrun (RANK and WORLD_SIZE are set) each rank has its own share.
+
+    Args:
+        trials: in order.
+        size: how much to measure of each.
+        path: the folder of the results.
+        workers: processes.
+        minutes: begin no trial after so many of them.
+        device: where to train.
+        report: receives a line for each trial.
+
+    Returns:
+        How many of the trials still have no result.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    share = trials[rank::world]
+    until = time.monotonic() + 60 * minutes if minutes else None
+    if workers > 1:
+        context = get_context("spawn")
+        processes = [
+            context.Process(target=_work, args=(share, size, path, until, device, report)) for _ in range(workers)
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+    else:
+        _work(share, size, path, until, device, report)
+    return sum(not result_file(path, trial).exists() for trial in trials)
+
+
+def _work(
+    trials: list[Trial], size: Size, path: Path, until: float | None, device: str, report: Callable[[str], None]
+) -> None:
+    torch.set_num_threads(1)
+    for trial in trials:
+        if until is not None and time.monotonic() > until:
+            return
+        with _claimed(path, trial) as mine:
+            if mine:
+                result = run_trial(trial, size, path, device)
+                shutil.rmtree(path / ".runs" / trial.name)
+                error, cpu = result["test"][0]["mean"], result["cost"]["cpu_seconds"]
+                report(f"{trial.name}: test error {error or float('nan'):.2e}, {cpu or float('nan'):.0f} CPU s")
+
+
+@contextmanager
+def _claimed(path: Path, trial: Trial) -> Iterator[bool]:
+    """Whether the trial has no result and no other process is at it; nobody else gets it until the end."""
+    if result_file(path, trial).exists():
+        yield False
+        return
+    folder = path / ".locks"
+    folder.mkdir(exist_ok=True)
+    with open(folder / trial.name, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        yield not result_file(path, trial).exists()
