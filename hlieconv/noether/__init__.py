@@ -7,15 +7,17 @@ growth.py         by which law an error grows
 discovery.py      which combinations of candidate charges are conserved, from a Hamiltonian or from data
 library.py        the candidates
 null_space.py     how to tell that a combination does not change
+reading.py        names for what was found
 projection.py     states put back onto the level set of their charges
 """
 
 from hlieconv.noether.attributions import Attribution, attribution
 from hlieconv.noether.brackets import Bracket, accumulated, poisson_bracket
 from hlieconv.noether.certificates import Certificate, certificate
-from hlieconv.noether.discovery import Discovery, Found, discover
+from hlieconv.noether.discovery import Discovery, discover
 from hlieconv.noether.growth import Growth, growth_law
 from hlieconv.noether.projection import Projected, Projection, project
+from hlieconv.noether.reading import Found
 
 __all__ = [
     "Attribution",

@@ -9,40 +9,16 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.diagnostics import charges
-from hlieconv.groups import GROUPS, group
 from hlieconv.noether.brackets import Observable, require_hamiltonian, table
 from hlieconv.noether.library import Library, library_of
 from hlieconv.noether.null_space import Changes, of_hamiltonian, of_trajectories
+from hlieconv.noether.reading import Combinations, Found, Reader, group_of
 from systems.phase_space import PhaseSpace
 from systems.schema import parameters_of, trajectory_of
 from systems.vector_field import AbstractHamiltonian
 
 #: As in a certificate: what rounding leaves of a sum that is zero, in eps.
 EXACT = 1e3
-
-#: Found combinations and known ones are the same up to this; noise shifts what is found from data.
-SAME, SAME_IN_DATA = 1e-6, 0.1
-
-#: Terms smaller than this, relative to the largest, are not written.
-WRITTEN, WRITTEN_IN_DATA = 1e-8, 0.03
-LONGEST = 6
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """A charge that was found: a function of a state."""
-
-    name: str
-    size: float
-    """How much it changes, relative to how much a function of its size could (see `discover`)."""
-    coefficients: Float[Tensor, " candidate"]
-    library: Library
-
-    def __call__(self, state: PhaseSpace, t: float = 0.0) -> Float[Tensor, "*batch"]:
-        """Its value; t matters for boosts only."""
-        values = self.library.values(state.q.new_full(state.q.shape[:-2], t), state)
-        return values @ self.coefficients.to(values)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -151,10 +127,10 @@ def _from_hamiltonian(
     changes = of_hamiltonian(candidates, hamiltonian, states, EXACT * torch.finfo(states.q.dtype).eps)
     with torch.no_grad():
         values = candidates.values(states.q.new_zeros(count), states).double().cpu()
-        energy = _Combinations(values).of(hamiltonian.energy(states).double().cpu())
+        energy = Combinations(values).of(hamiltonian.energy(states).double().cpu())
     if energy is not None:
         candidates.known.setdefault("H", energy)
-    return _read(candidates, changes, values, d, SAME, WRITTEN)
+    return _discovery(candidates, changes, values, d, noisy=False)
 
 
 def _from_data(dataset: xr.Dataset, library: str | Sequence[Observable], tolerance: float | None) -> Discovery:
@@ -188,115 +164,19 @@ def _from_data(dataset: xr.Dataset, library: str | Sequence[Observable], toleran
     changes = of_trajectories(candidates, times, trajectory, tolerance)
     t = times.reshape(points, -1).expand(-1, count) - times[0]
     values = candidates.values(t, trajectory).double().flatten(0, 1)
-    return _read(candidates, changes, values, d, SAME_IN_DATA, WRITTEN_IN_DATA)
+    return _discovery(candidates, changes, values, d, noisy=True)
 
 
-def _read(library: Library, changes: Changes, values: Tensor, dimension: int, same: float, written: float) -> Discovery:
-    """The null space as charges with names."""
-    space = changes.directions[:, : changes.charges]
-    taken, combinations = space[:, :0], _Combinations(values)
-    found: list[Found] = []
-    products: list[str] = []
-
-    def outside(x: Tensor, basis: Tensor) -> float:
-        return float((x - basis @ (basis.mT @ x)).norm() / x.norm())
-
-    def take(x: Tensor) -> None:
-        nonlocal taken
-        taken = torch.linalg.qr(torch.cat([taken, x[:, None] / x.norm()], 1)).Q
-
-    def accept(name: str, coefficients: Tensor) -> None:
-        x = changes.metric @ coefficients
-        if not x.any() or outside(x, space) > same or (taken.shape[1] and outside(x, taken) < 10 * same):
-            return
-        take(x)
-        found.append(Found(name, changes.size(x), coefficients, library))
-        for other in found:
-            product = combinations.of((values @ coefficients) * (values @ other.coefficients))
-            if product is None:
-                continue
-            x = changes.metric @ product
-            if outside(x, space) < same and outside(x, taken) > 10 * same:
-                take(x)
-                products.append(f"{other.name}^2" if other is found[-1] else f"{other.name} {name}")
-
-    for name, coefficients in library.known.items():
-        accept(name, coefficients)
-    if len(found) + len(products) < changes.charges:
-        for row in _echelon((changes.whitening @ space).mT):
-            if len(found) + len(products) < changes.charges:
-                accept(_written(row, library.names, written), row)
+def _discovery(library: Library, changes: Changes, values: Tensor, dimension: int, *, noisy: bool) -> Discovery:
+    reader = Reader(library, changes, values, noisy=noisy).read()
     return Discovery(
-        charges=tuple(found),
-        products=tuple(products),
-        approximate=(),
-        group=_group_of(library, changes, space, dimension, same),
+        charges=tuple(reader.found),
+        products=tuple(reader.products),
+        approximate=tuple(reader.nearly),
+        group=group_of(library, changes, dimension, noisy=noisy),
         dimension=changes.charges,
         singular_values=changes.sizes,
     )
-
-
-class _Combinations:
-    """Functions as combinations of candidates, by their values at the states."""
-
-    def __init__(self, values: Tensor) -> None:
-        scale = values.square().mean(0).sqrt()
-        self.scale = torch.where(scale > 0, scale, 1)
-        self.columns = torch.cat([values / self.scale, torch.ones_like(values[:, :1])], 1)
-        self.inverse = torch.linalg.pinv(self.columns, rtol=1e-12)
-
-    def of(self, target: Tensor) -> Tensor | None:
-        """The combination that a function is, up to a constant; None if it is none."""
-        solution = self.inverse @ target
-        if (self.columns @ solution - target).norm() > 1e-8 * target.norm():
-            return None
-        return solution[:-1] / self.scale
-
-
-def _echelon(rows: Tensor) -> Tensor:
-    """A basis of the row space with as many zeros as pivots: each pivot column is 1 in one row and 0 in the others."""
-    work, pivots = rows.clone(), []
-    for k in range(len(rows)):
-        candidates = work[k:].norm(dim=0)
-        candidates[pivots] = 0
-        column = int(candidates.argmax())
-        pivots.append(column)
-        row = k + int(work[k:, column].abs().argmax())
-        work[[k, row]] = work[[row, k]]
-        work[k] = work[k] / work[k, column]
-        others = [i for i in range(len(rows)) if i != k]
-        work[others] = work[others] - work[others, column][:, None] * work[k]
-    return work[torch.tensor(pivots).argsort()]
-
-
-def _written(row: Tensor, names: tuple[str, ...], written: float) -> str:
-    """A combination as text, the largest terms first."""
-    row = row / row[row.abs().argmax()]
-    order = row.abs().argsort(descending=True, stable=True).tolist()
-    terms = [k for k in order if abs(row[k]) > written]
-    text = ""
-    for k in terms[:LONGEST]:
-        value = float(row[k])
-        sign = (" + " if value > 0 else " - ") if text else ("" if value > 0 else "-")
-        text += sign + ("" if abs(abs(value) - 1) < 1e-6 else f"{abs(value):.3g} ") + names[k]
-    return text + (f" + ... ({len(terms)} terms)" if len(terms) > LONGEST else "")
-
-
-def _group_of(library: Library, changes: Changes, space: Tensor, dimension: int, same: float) -> str | None:
-    """The group whose charges span all conserved p . (A q + b)."""
-    if library.generators is None:
-        return None
-    metric = changes.metric @ library.generators.mT
-    sizes = torch.linalg.svdvals((metric - space @ (space.mT @ metric)) / metric.norm(dim=0))
-    number = int((sizes < same).sum()) + max(0, metric.shape[1] - len(sizes))
-    for name in GROUPS:
-        if group(name).dimension != dimension:
-            continue
-        own = [torch.cat([charge.shift, charge.matrix.flatten()]) for charge in charges(name)]
-        images = [metric @ entries for entries in own]
-        if len(own) == number and all((x - space @ (space.mT @ x)).norm() <= same * x.norm() for x in images):
-            return name
-    return None
 
 
 def _one_set(value: Tensor, own: int) -> Tensor | None:

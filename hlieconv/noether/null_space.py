@@ -17,9 +17,14 @@ TRIVIAL = 1e-10
 #: Differences of this order of a smooth trajectory are noise.
 ORDER = 3
 
-#: Measured combinations whose variance in a trajectory is no larger than so many times its noise do not change.
-#: Noise alone gives 1 on trajectories that were not fitted to, with the excess of a fit (see `of_trajectories`).
-NOISE_ONLY = 1.3
+#: Measured combinations whose variance in a trajectory is no larger than so many times that of its noise do not change.
+NOISE_ONLY = 2.0
+
+#: So much of the error of a fit is expected on trajectories that were not fitted to: few of them carry most of it.
+FIT_ERROR = 4.0
+
+#: Measured charges differ between trajectories: less than this part of their standard deviation lies within them.
+DIFFERENT = 0.5
 
 
 class Changes(NamedTuple):
@@ -65,8 +70,7 @@ def of_hamiltonian(library: Library, hamiltonian: AbstractHamiltonian, states: P
     whitening, metric = _whiten(gradients / math.sqrt(few))
     rates = rates / torch.where(speed > 0, speed, 1)[:, None]
     change = torch.linalg.qr(rates @ whitening / math.sqrt(len(rates))).R
-    _, sizes, rows = torch.linalg.svd(change, full_matrices=False)
-    sizes, directions = sizes.flip(0), rows.flip(0).mT
+    sizes, directions = _by_size(change, torch.eye(change.shape[1], dtype=torch.float64))
     return Changes(whitening, metric, sizes, directions, change, int((sizes < exact).sum()))
 
 
@@ -82,9 +86,10 @@ def of_trajectories(
     bias them.
 
     That the least of many ratios is small proves nothing. So combinations are found on one half of the trajectories
-    and judged on the other: for a charge the ratio there is 1, plus the error M / nu_1 of the fit of M coefficients to
-    nu_1 points, plus its own error of about 2 / sqrt(nu_2). It must stay below 1.3 + 2 M / nu_1; what passes changes
-    by less than 0.55 of the noise on it, and half as much as it differs from trajectory to trajectory.
+    and judged on the other: for a charge the ratio there is 1, with an error of about 2 / sqrt(nu_2), plus that of the
+    fit of M coefficients to nu_1 points, M / nu_1 for normal errors and more for the products of large states. It must
+    stay below 2 + 4 M / nu_1. So what passes changes by no more than the noise on it (and by half of what it differs
+    from trajectory to trajectory); other functions change by many times the noise, or cannot be told from charges.
     """
     steps, count = trajectory.q.shape[:2]
     t = times.reshape(len(times), -1).expand(-1, count) - times[0]
@@ -105,22 +110,24 @@ def of_trajectories(
     seen, unseen, everything = (covariances(part) for part in (slice(half), slice(half, None), slice(None)))
     fitted = _least(*seen)
     ratios = (fitted * (unseen[0] @ fitted)).sum(0) / (fitted * (unseen[1] @ fitted)).sum(0)
-    limit = NOISE_ONLY + 2 * len(library) / (half * (steps - 1))
+    limit = NOISE_ONLY + FIT_ERROR * len(library) / (half * (steps - 1))
     number = int((ratios < limit).long().cumprod(0).sum())
+    change = torch.linalg.qr(within.flatten(0, 1)).R / math.sqrt(count * (steps - 1))
     space = torch.linalg.qr(_least(*everything)[:, :number]).Q
-    w = everything[0]
-    sizes, rotation = torch.linalg.eigh(space.mT @ w @ space)
-    kept = sizes < 0.25
-    space = space @ rotation
-    rest = torch.linalg.qr(torch.cat([space[:, kept], torch.eye(len(w), dtype=torch.float64)], 1)).Q[
-        :, int(kept.sum()) :
-    ]
-    others, rotation = torch.linalg.eigh(rest.mT @ w @ rest)
-    sizes = torch.cat([sizes[kept], others]).clamp(min=0).sqrt()
-    directions = torch.cat([space[:, kept], rest @ rotation], 1)
-    values, vectors = torch.linalg.eigh(w)
-    change = (vectors * values.clamp(min=0).sqrt()).mT
-    return Changes(whitening, metric, sizes, directions, change, int(kept.sum()))
+    sizes, space = _by_size(change, space)
+    kept = sizes < DIFFERENT
+    space = space[:, kept]
+    rest = torch.linalg.qr(torch.cat([space, torch.eye(len(space), dtype=torch.float64)], 1)).Q[:, space.shape[1] :]
+    others, rest = _by_size(change, rest)
+    return Changes(
+        whitening, metric, torch.cat([sizes[kept], others]), torch.cat([space, rest], 1), change, space.shape[1]
+    )
+
+
+def _by_size(change: Tensor, space: Tensor) -> tuple[Tensor, Tensor]:
+    """The singular directions of R within a space, the least first."""
+    _, sizes, rows = torch.linalg.svd(change @ space, full_matrices=False)
+    return sizes.flip(0), space @ rows.flip(0).mT
 
 
 def _least(within: Tensor, noise: Tensor) -> Tensor:
