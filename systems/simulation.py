@@ -23,10 +23,11 @@ from systems.schema import described, stored_variables, to_dataset
 from systems.vector_field import AbstractHamiltonian, AbstractVectorField
 
 BLOCK_TRAJECTORIES = 1024
-BLOCK_PAIRS = 2**18
+BLOCK_PAIRS = 2**16
 BLOCK_VALUES = 2**22
 """Trajectories are computed in blocks whose size depends on nothing but the problem: so the last bit of a result, which
-in matrix products depends on the size of the batch, does not depend on parts or workers."""
+in matrix products depends on the size of the batch, does not depend on parts or workers. A number for each pair of
+bodies in a block fits the cache."""
 
 
 def simulate(
@@ -199,7 +200,7 @@ class _Work:
 def _energy(field: AbstractHamiltonian, trajectory: PhaseSpace) -> Tensor:
     """``(time, trajectory)``, a few times at once: pairs of bodies need more memory than states."""
     _, count, n, _ = trajectory.q.shape
-    points = max(1, BLOCK_PAIRS // (count * n**2))
+    points = max(1, 4 * BLOCK_PAIRS // (count * n**2))
     pieces = zip(trajectory.q.split(points), trajectory.p.split(points), strict=True)
     return torch.cat([field.energy(PhaseSpace(q, p)) for q, p in pieces])
 
