@@ -102,9 +102,11 @@ class Size(NamedTuple):
     tests: int = 3
     """Test seeds for the models that have to reach a figure; the others have one."""
     rollouts: int = 50
-    """Systems rolled out over 100 points."""
+    """Systems rolled out."""
     long: int = 10
     """Systems rolled out over ten times that, and for other numbers of bodies ten times as many chunks: seed 0 only."""
+    points: int = 100
+    """Points of a rollout."""
     steps: int | None = None
     """Steps of a training, if not those of its entry."""
 
@@ -153,7 +155,7 @@ def budgets() -> dict[str, Budget]:
     """smoke: a minute. cpu: at most two hours on two cores. full: a GPU."""
     smoke = _grid("springs", ["SE2", "HFC"], (20,), (0, 1))
     return {
-        "smoke": Budget(smoke, Size(chunks=50, tests=1, rollouts=4, long=2, steps=20), "study-smoke"),
+        "smoke": Budget(smoke, Size(chunks=50, tests=1, rollouts=4, long=2, points=30, steps=20), "study-smoke"),
         "cpu": Budget(_cpu(), Size(), "results/springs"),
         "full": Budget(_full(), Size(), "results/springs"),
     }

@@ -16,10 +16,9 @@ from hlieconv.study.catalogue import JUDGED, SYSTEMS, Size, Trial
 from hlieconv.training import chunk_error
 from systems.schema import trajectory_of
 
-#: The paper's data: 500 points over 5 s; its rollouts go over the first 100 of them.
+#: The paper's data: 500 points over 5 s.
 POINTS, SECONDS = 500, 5.0
 SPACING = SECONDS / (POINTS - 1)
-ROLLOUT = 100
 #: Far from the seeds of trainings, 0, 1, 2, ...
 TEST_SEED = 1_000_000
 NUMBERS_OF_BODIES = (4, 8, 20)
@@ -44,16 +43,16 @@ def evaluate(model: AbstractModel, trial: Trial, size: Size) -> dict[str, Any]:
     model, judged = copy.deepcopy(model).double(), trial.entry in JUDGED
     data = tests(trial.system, size.chunks, size.tests if judged else 1)
     found: dict[str, Any] = {"test": [_errors(model, dataset, seed) for seed, dataset in enumerate(data)]}
-    truth = sample(trial.system, size.rollouts, TEST_SEED - 1, ROLLOUT)
+    truth = sample(trial.system, size.rollouts, TEST_SEED - 1, size.points)
     predicted = rollout(model, truth, dtype=torch.float64, workers=1)
     found["rollout"] = _curves(predicted, truth) | {"drift": _drifts(predicted)}
     found["example"] = _example(predicted, truth)
-    return found | (_further(model, trial.system, size.long) if judged and trial.seed == 0 else {})
+    return found | (_further(model, trial.system, size) if judged and trial.seed == 0 else {})
 
 
-def _further(model: AbstractModel, system: str, count: int) -> dict[str, Any]:
+def _further(model: AbstractModel, system: str, size: Size) -> dict[str, Any]:
     """Ten times as long, and with other numbers of bodies."""
-    truth = sample(system, count, TEST_SEED - 2, 1 + ROLLOUT, every=10)
+    truth = sample(system, size.long, TEST_SEED - 2, 1 + size.points, every=10)
     predicted = rollout(model, truth, dtype=torch.float64, workers=1)
     valid = valid_time(predicted, truth).clip(max=float(truth.time[-1]))
     long = {
@@ -64,7 +63,7 @@ def _further(model: AbstractModel, system: str, count: int) -> dict[str, Any]:
     }
     if system == "gravity":  # each planet is up to twice as far as the one before: of 20 the last hardly moves
         return {"long": long}
-    others = {n: sample(system, 10 * count, TEST_SEED - 3, bodies=n) for n in NUMBERS_OF_BODIES}
+    others = {n: sample(system, 10 * size.long, TEST_SEED - 3, bodies=n) for n in NUMBERS_OF_BODIES}
     return {"long": long, "bodies": {str(n): _errors(model, dataset, 0) for n, dataset in others.items()}}
 
 

@@ -73,7 +73,8 @@ def conservation(results: list[Result]) -> Figure:
             label = f"{entry}, {result['trial']['n_train']} systems"
             for ax, curve in ((rollout, "mse"), (energy, "energy_error")):
                 if curve in result["rollout"]:
-                    ax.plot(_floats(result["rollout"][curve]), color=colour, label=label)
+                    values = _floats(result["rollout"][curve])[1:]  # the first point is exact
+                    ax.plot(np.arange(1, 1 + len(values)), values, color=colour, label=label)
     curves = {"LieConv-T(2)": published.LIECONV_ROLLOUT, "LieTransformer": published.LIETRANSFORMER_ROLLOUT}
     for marker, (name, curve) in zip("ox", curves.items(), strict=True):
         rollout.plot([*curve], [*curve.values()], f"{marker}--", color="0.4", markersize=4, label=f"{name}, published")

@@ -39,9 +39,11 @@ def load_results(path: Path) -> list[Result]:
     for file in sorted(path.glob("*.json")):
         try:
             result = json.loads(file.read_text())
-            result["trial"]["system"], result["test"][0]["mean"]
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+            known = {"trial", "test", "rollout", "cost", "parameters"} <= result.keys() and "mean" in result["test"][0]
+        except (ValueError, AttributeError, TypeError, IndexError) as error:
             raise ValueError(f"path: {file} is not a result of the study ({error!r})") from error
+        if not known:
+            raise ValueError(f"path: {file} is not a result of the study (parts are missing)")
         results.append(result)
     return sorted(results, key=lambda result: [result["trial"][key] for key in ("system", "n_train", "seed", "entry")])
 
@@ -76,7 +78,7 @@ def figures_to_reach(results: list[Result]) -> Iterator[Figure]:
     for n, bound in TARGETS.items():
         found = select(results, "springs", "SE2", n)
         yield Figure(f"test error of SE2 after {n} systems", error(found), bound)
-        last = [result["rollout"]["mse"][99] for result in found]
+        last = [result["rollout"]["mse"][-1] for result in found]
         if n == 3000:
             yield Figure(
                 "its mean square error at step 99 of a rollout", median(last) if last else None, ROLLOUT_TARGET
@@ -145,7 +147,7 @@ def _springs(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
                     str(n),
                     str(len(found)),
                     *(_number(error(found, statistic)) for statistic in STATISTICS),
-                    _number(median(result["rollout"]["mse"][99] or float("inf") for result in found)),
+                    _number(median(result["rollout"]["mse"][-1] or float("inf") for result in found)),
                     f"{found[0]['parameters']:,}",
                     _seconds(found),
                 ]
@@ -187,9 +189,7 @@ def _bodies(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
             start = [trial["system"], str(trial["n_train"])]
             rows.append([*start, *errors, _number(long["state_error"][-1]), f"{long['valid_time']:.3g}", *drifts])
     header = ["system", "systems", "4 bodies", "8 bodies", "20 bodies", "state error", "valid time (s)"]
-    title = (
-        "Trained on 6 bodies: median test error of other numbers; ten times as long (10 s): error and drift at the end"
-    )
+    title = "Trained on 6 bodies: median test error of other numbers; and at the end of 10 s"
     return title, [*header, "drift of P", "of L", "of the learned energy"], rows
 
 

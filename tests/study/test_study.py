@@ -1,0 +1,165 @@
+"""The study runs each trial once, in any number of processes, whatever is killed; tables and checks read its files."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hlieconv import cli
+from hlieconv.study import workers
+from hlieconv.study.catalogue import BUDGETS, ENTRIES, SYSTEMS, Size, Trial, budgets
+from hlieconv.study.tables import check, document, error, figures_to_reach, load_results
+from hlieconv.study.workers import work
+
+TINY = Size(chunks=3, tests=2, rollouts=2, long=1, points=5, steps=2)
+TRIALS = [Trial("springs", "SE2", 4, 0), Trial("springs", "FC-best", 4, 1)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("study")
+    assert work(TRIALS, TINY, path, report=lambda line: None) == 0
+    return path
+
+
+def test_a_trial_is_one_file_that_says_where_it_comes_from(folder):
+    assert sorted(file.stem for file in folder.glob("*.json")) == sorted(trial.name for trial in TRIALS)
+    first, second = (json.loads((folder / f"{trial.name}.json").read_text()) for trial in TRIALS)
+    for key in ("command", "commit", "hardware", "versions", "seed", "settings", "model", "cost", "test", "rollout"):
+        assert key in first, key
+    assert first["command"].endswith("--systems springs --models SE2 --n-train 4 --seeds 0")
+    assert first["cost"]["cpu_seconds"] > 0
+    assert first["cost"]["steps"] == 2
+    assert (len(first["test"]), len(second["test"])) == (2, 1)
+    assert set(first["bodies"]) == {"4", "8", "20"}
+    assert first["long"]["drift"]["momentum"] < 1e-11
+    assert len(first["rollout"]["mse"]) == 5
+    assert not any((folder / ".runs").iterdir())
+
+
+def test_what_is_done_is_not_done_again(folder, monkeypatch):
+    monkeypatch.setattr(workers, "run_trial", lambda *_: pytest.fail("done already"))
+    assert work(TRIALS, TINY, folder) == 0
+
+
+def test_ranks_share_the_trials(tmp_path, monkeypatch):
+    done = []
+
+    def run(trial, size, path, device):
+        done.append(trial.seed)
+        (path / ".runs" / trial.name).mkdir(parents=True)
+        (path / f"{trial.name}.json").write_text("{}")
+        return {"test": [{"mean": None}], "cost": {"cpu_seconds": None}}
+
+    monkeypatch.setattr(workers, "run_trial", run)
+    trials = [Trial("springs", "SE2", 4, seed) for seed in range(5)]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank, (left, seeds) in enumerate([(2, [0, 2, 4]), (0, [0, 2, 4, 1, 3])]):
+        monkeypatch.setenv("RANK", str(rank))
+        assert work(trials, TINY, tmp_path, report=lambda line: None) == left
+        assert done == seeds
+
+
+def test_a_killed_process_frees_its_trial(tmp_path, monkeypatch):
+    """Another process takes the next trial while one is at the first, and the first once that one is killed."""
+    script = str(Path(__file__).parent / "killed.py")
+    process = subprocess.Popen([sys.executable, script, str(tmp_path), json.dumps(TRIALS)])
+    try:
+        until = time.monotonic() + 60
+        while not (tmp_path / "at").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        assert (tmp_path / "at").exists()
+        taken = []
+
+        def run(trial, size, path, device):
+            taken.append(trial)
+            (path / ".runs" / trial.name).mkdir(parents=True, exist_ok=True)
+            return {"test": [{"mean": None}], "cost": {"cpu_seconds": None}}
+
+        monkeypatch.setattr(workers, "run_trial", run)
+        work(TRIALS, TINY, tmp_path, report=lambda line: None)
+        assert taken == TRIALS[1:]
+    finally:
+        process.kill()
+        process.wait()
+    work(TRIALS[:1], TINY, tmp_path, report=lambda line: None)
+    assert taken == [TRIALS[1], TRIALS[0]]
+
+
+def test_tables_and_figures_come_from_the_files(folder, tmp_path, capsys):
+    document_file, figures = tmp_path / "tables.md", tmp_path / "figures"
+    arguments = ["--no-run", "--path", str(folder), "--document", str(document_file), "--figures", str(figures)]
+    assert cli.main(["reproduce", "springs", *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert "HLieConv-SE(2), the defaults" in printed
+    assert "LieTransformer, published" in printed
+    assert "| HLieConv-SE(2), the defaults | 4 | 1 |" in document_file.read_text()
+    assert len([*figures.glob("study_*.png")]) == 3
+    assert document_file.read_text() == document(load_results(folder))
+
+
+def test_the_check_fails_exactly_where_a_figure_is_missed(folder, tmp_path, capsys):
+    """The committed results of SE2, with 100 systems, just reach 1e-8; then one of three seeds, then two miss it."""
+    result = json.loads((folder / f"{TRIALS[0].name}.json").read_text())
+    result["rollout"]["drift"] = result["long"]["drift"] = {"momentum": 1e-15, "angular_momentum": 1e-15}
+
+    def write(errors):
+        for seed, value in enumerate(errors):
+            result["trial"] |= {"n_train": 100, "seed": seed}
+            result["test"] = [{"mean": value, "median": value, "p99": value}]
+            (tmp_path / f"{seed}.json").write_text(json.dumps(result))
+        return cli.main(["reproduce", "springs", "--check", "--path", str(tmp_path)])
+
+    assert write([1e-8, 1e-9, 1e-8]) == 0
+    assert write([1e-8, 1e-7, 1e-8]) == 0
+    assert error(load_results(tmp_path)) == 1e-8
+    assert write([1.1e-8, None, 1e-8]) == 1
+    assert "FAIL  test error of SE2 after 100 systems: at most 1.0e-08, got 1.1e-08" in capsys.readouterr().out
+    assert write([1e-8, 1e-8, 1e-8]) == 0
+    result["rollout"]["drift"]["momentum"] = 1e-9
+    assert write([1e-8, 1e-8, 1e-8]) == 1
+
+
+def test_without_results_everything_waits():
+    assert all(line.startswith("waits") for line in check([]))
+    assert len([*figures_to_reach([])]) > 5
+
+
+def test_the_catalogue_is_sound():
+    from hlieconv.models import MODELS
+    from hlieconv.training.settings import settings
+
+    assert tuple(budgets()) == BUDGETS
+    for budget in budgets().values():
+        assert len(set(budget.trials)) == len(budget.trials)
+        for trial in budget.trials:
+            assert trial.system in SYSTEMS
+            assert trial.entry in ENTRIES
+    for entry in ENTRIES.values():
+        assert entry.model in MODELS
+        settings(entry.preset, 400, entry.model, **{k: v for k, v in entry.settings.items() if k != "epochs"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--models", "SE7"], "models: expected some of SE2"),
+        (["--systems", "pendulum"], "systems: expected some of springs"),
+        (["--n-train", "many"], "n-train"),
+        (["--workers", "0"], "workers: expected at least 1"),
+    ],
+)
+def test_wrong_input_is_one_line(arguments, words, capsys):
+    assert cli.main(["reproduce", "springs", *arguments]) == 2
+    printed = capsys.readouterr().err
+    assert words in printed
+    assert printed.count("\n") == 1
+
+
+def test_a_file_that_is_no_result_is_named(tmp_path, capsys):
+    (tmp_path / "other.json").write_text("{}")
+    assert cli.main(["reproduce", "springs", "--check", "--path", str(tmp_path)]) == 2
+    assert "other.json is not a result" in capsys.readouterr().err
