@@ -37,7 +37,7 @@ class Size:
 
     systems: int = 400
     """Trajectories to train on."""
-    steps: int = 800
+    steps: int = 400
     """Updates of the weights."""
     tests: int = 16
     """Trajectories to roll out."""

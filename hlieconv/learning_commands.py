@@ -28,6 +28,9 @@ def fit_arguments(parser: argparse.ArgumentParser) -> None:
         add_option(parser, option._replace(default=None))
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="precision of the weights")
     parser.add_argument("--device", default="auto", help="cpu, cuda, ... or auto: a GPU where there is one")
+    parser.add_argument(
+        "--compile", choices=["auto", "on", "off"], default="auto", help="forces by torch.compile; auto: in long jobs"
+    )
     parser.add_argument("--preset", choices=PRESETS, default="best", help="the best recipe known, or the paper's")
     for setting in dataclasses.fields(Settings):
         kind, text = type(setting.default), f"{setting.metadata['help']} (best: {setting.default})"
@@ -37,7 +40,10 @@ def fit_arguments(parser: argparse.ArgumentParser) -> None:
 
 def model_options() -> dict[str, Option]:
     """The options of all registered models by name; what a Dataset decides is none."""
-    options = {option.name: option for target in MODELS.values() for option in options_of(target, "__init__")}
+    options: dict[str, Option] = {}
+    for target in (MODELS["hlieconv"], *MODELS.values()):
+        for option in options_of(target, "__init__"):
+            options.setdefault(option.name, option)
     return {name: option for name, option in options.items() if name not in ("dimension", "group")}
 
 
@@ -65,10 +71,11 @@ def run_fit(arguments: argparse.Namespace) -> int:
     settings = {setting.name: given[setting.name] for setting in dataclasses.fields(Settings) if setting.name in given}
     of_model = {"group", "body_features", "pair_features", *model_options()}
     torch.manual_seed(settings.get("seed", 0))
-    model = kind.of(dataset, **{name: value for name, value in given.items() if name in of_model})
+    published = getattr(kind, "presets", {}).get(arguments.preset, {})
+    model = kind.of(dataset, **published | {name: value for name, value in given.items() if name in of_model})
     model.to(getattr(torch, arguments.dtype))
     device = arguments.device if arguments.device == "auto" else device_of(arguments.device)
-    common = {name: given[name] for name in ("preset", "path", "overwrite", "checkpoint_seconds")}
+    common = {name: given[name] for name in ("preset", "path", "overwrite", "compile", "checkpoint_seconds")}
     with _one_line_warnings():
         result = fit(model, dataset, device=str(device), **common, **settings)
     last = result.history[-1] if result.history else {"step": 0}

@@ -15,6 +15,7 @@ from hlieconv.models import AbstractModel
 from hlieconv.rollout import spacing_of
 from hlieconv.training.bodies import Conditioned, Unknowns
 from hlieconv.training.chunks import Chunks, chunks_of
+from hlieconv.training.compilation import compiled
 from hlieconv.training.loop import Shuffle, train
 from hlieconv.training.losses import AbstractLoss, ForceMatching, make_loss, trained_on
 from hlieconv.training.run import Run, describe, load
@@ -44,6 +45,7 @@ def fit(
     path: str | Path | None = None,
     overwrite: bool = False,
     device: str = "auto",
+    compile: str = "auto",
     checkpoint_seconds: float = 120.0,
     checkpoint_steps: int | None = None,
     progress: bool = True,
@@ -59,6 +61,8 @@ def fit(
             killed, to the same bits on a CPU, and returns one that is done.
         overwrite: throw away the run that is in the folder.
         device: "cpu", "cuda", ... or "auto": a GPU where there is one.
+        compile: "on", "off" or "auto": whether forces go through torch.compile; "auto" does on a GPU and in long
+            trainings. A run resumes to the bit in the same mode.
         checkpoint_seconds: time between checkpoints.
         checkpoint_steps: steps between checkpoints, if that comes first.
         progress: show a bar, on a terminal.
@@ -96,22 +100,23 @@ def fit(
             return Fit(_trained(model, chosen, spacing), run.history(until=chosen.steps), chosen)
     if isinstance(bodies, Conditioned):
         bodies.calibrate(chunks[0].to(dtype, target))
-    history = train(
-        bodies,
-        lambda bodies, index: _evaluate(loss, bodies, seen.take(index)),
-        Shuffle(len(seen.trajectory), chosen.batch, seed=chosen.seed, device=target),
-        steps=chosen.steps,
-        optimiser=chosen.optimiser,
-        learning_rate=chosen.learning_rate,
-        weight_average=chosen.weight_average,
-        seed=chosen.seed,
-        validate=(lambda bodies: _evaluate(loss, bodies, unseen)) if len(unseen.trajectory) else None,
-        run=run,
-        records=max(1, min(100, chosen.steps // 10)),
-        checkpoint_seconds=checkpoint_seconds,
-        checkpoint_steps=checkpoint_steps,
-        progress=progress,
-    )
+    with compiled(model, compile, steps=chosen.steps, device=target):
+        history = train(
+            bodies,
+            lambda bodies, index: _evaluate(loss, bodies, seen.take(index)),
+            Shuffle(len(seen.trajectory), chosen.batch, seed=chosen.seed, device=target),
+            steps=chosen.steps,
+            optimiser=chosen.optimiser,
+            learning_rate=chosen.learning_rate,
+            weight_average=chosen.weight_average,
+            seed=chosen.seed,
+            validate=(lambda bodies: _evaluate(loss, bodies, unseen)) if len(unseen.trajectory) else None,
+            run=run,
+            records=max(1, min(100, chosen.steps // 10)),
+            checkpoint_seconds=checkpoint_seconds,
+            checkpoint_steps=checkpoint_steps,
+            progress=progress,
+        )
     if isinstance(bodies, Unknowns):
         bodies.write_back()
     if run is not None:
