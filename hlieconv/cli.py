@@ -20,6 +20,14 @@ from hlieconv.images.commands import (
     run_fit_images,
 )
 from hlieconv.learning_commands import fit_arguments, info_of_run, rollout_arguments, run_fit, run_rollout
+from hlieconv.molecules.commands import (
+    evaluate_molecules_arguments,
+    fit_molecules_arguments,
+    predict_molecules_arguments,
+    run_evaluate_molecules,
+    run_fit_molecules,
+    run_predict_molecules,
+)
 from hlieconv.options import add_option, device_of, integrator_of, summary_of
 from hlieconv.signature import options_of
 from hlieconv.study_command import reproduce_arguments, run_reproduce
@@ -280,6 +288,13 @@ COMMANDS: dict[str, Command] = {
     "fit-images": Command("train a classifier of images", fit_images_arguments, run_fit_images),
     "evaluate-images": Command(
         "errors, robustness and equivariance of a classifier of images", evaluate_images_arguments, run_evaluate_images
+    ),
+    "fit-molecules": Command("train a model of molecules", fit_molecules_arguments, run_fit_molecules),
+    "evaluate-molecules": Command(
+        "errors and equivariance of a model of molecules", evaluate_molecules_arguments, run_evaluate_molecules
+    ),
+    "predict-molecules": Command(
+        "what a model says of your own molecules", predict_molecules_arguments, run_predict_molecules
     ),
     "demo": Command("fit four symmetries to springs and see what each one conserves", _demo_arguments, _demo),
     "reproduce": Command("the dynamics study: the paper's tables and figures", reproduce_arguments, run_reproduce),

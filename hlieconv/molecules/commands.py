@@ -1,0 +1,129 @@
+"""The commands fit-molecules, evaluate-molecules and predict-molecules."""
+
+import argparse
+import dataclasses
+from typing import Any
+
+from hlieconv.molecules.settings import PRESETS, TARGET_NAMES, MoleculeSettings
+from hlieconv.options import flag_of
+
+
+def fit_molecules_arguments(parser: argparse.ArgumentParser) -> None:
+    _data_arguments(parser)
+    parser.add_argument("--target", nargs="+", default=["homo"], metavar="T", help=f"of {', '.join(TARGET_NAMES)}")
+    parser.add_argument("-o", "--path", default="run-molecules", help="folder of the run; the same command resumes it")
+    parser.add_argument("--overwrite", action="store_true", help="throw away the run that is in the folder")
+    parser.add_argument(
+        "--preset", choices=[*PRESETS], default="small", help="for some minutes of a core, or the paper's"
+    )
+    for setting in dataclasses.fields(MoleculeSettings):
+        text = f"{setting.metadata['help']} (small: {setting.default})"
+        parser.add_argument(flag_of(setting.name), type=type(setting.default), help=text)
+    parser.add_argument("--device", default="auto", help="cpu, cuda, ... or auto: a GPU where there is one")
+    parser.add_argument("--checkpoint-seconds", type=float, default=60.0, help="time between checkpoints")
+
+
+def run_fit_molecules(arguments: argparse.Namespace) -> None:
+    from hlieconv.molecules.task import fit_molecules
+    from hlieconv.options import device_of
+
+    given = {name: value for name, value in vars(arguments).items() if value is not None}
+    settings = {field.name: given[field.name] for field in dataclasses.fields(MoleculeSettings) if field.name in given}
+    device = arguments.device if arguments.device == "auto" else str(device_of(arguments.device))
+    common = {name: given[name] for name in ("preset", "path", "overwrite", "checkpoint_seconds")}
+    fit = fit_molecules(_data(arguments), arguments.target, device=device, **common, **settings)
+    last = fit.history[-1] if fit.history else {"step": 0}
+    print(f"{arguments.path}: {', '.join(f'{name} {value:.6g}' for name, value in last.items())}")
+
+
+def evaluate_molecules_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="RUN", help="folder of a finished fit-molecules")
+    _data_arguments(parser)
+    parser.add_argument("-o", "--path", default="molecules.json", help="result file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace the result file")
+    parser.add_argument("--figure", metavar="F", help="predicted against true, .png or .pdf")
+    parser.add_argument("--count", type=int, help="only the first so many test molecules")
+    parser.add_argument(
+        "--samples", type=int, nargs="+", default=[1, 12, 24], help="lifts whose equivariance is measured"
+    )
+    parser.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, ...")
+
+
+def run_evaluate_molecules(arguments: argparse.Namespace) -> None:
+    from hlieconv.molecules.data import split
+    from hlieconv.molecules.task import evaluate_molecules, motion_errors
+    from hlieconv.training.results import new_result, write_run_result
+
+    path = new_result(arguments.path, arguments.overwrite)
+    model, molecules = _model(arguments), _data(arguments)
+    result, found, true = evaluate_molecules(model, molecules, count=arguments.count)
+    few = split(len(molecules.n_atoms))[2][:8].to(model.median.device)
+    result["equivariance"] = motion_errors(model, molecules, few, samples=arguments.samples)
+    write_run_result(path, arguments.model, result)
+    for row in result["errors"]:
+        note = ", energies of the free atoms subtracted" if row["minus_free_atoms"] else ""
+        print(
+            f"{row['target']}: mean absolute error {row['mean_absolute_error']:.4g} {row['units']} on "
+            f"{result['molecules']} test molecules (of the median: {row['of_the_median']:.4g}){note}"
+        )
+    print("outputs under motions, in mean absolute deviations:")
+    for row in result["equivariance"]:
+        print(
+            f"  {row['samples']:3} samples: rotation {row['rotation']:.1e}, translation {row['translation']:.1e}, "
+            f"both {row['motion']:.1e}"
+        )
+    if arguments.figure:
+        from hlieconv.molecules.data import TARGETS
+        from hlieconv.molecules.plots import plot_prediction
+        from hlieconv.plots.style import style
+
+        with style():
+            import matplotlib.pyplot as plt
+
+            figure, axes = plt.subplots(1, len(model.targets), figsize=(4 * len(model.targets), 3.8), squeeze=False)
+            for k, name in enumerate(model.targets):
+                values = found[:, k].cpu(), true[:, k].cpu()
+                plot_prediction(*values, name=name, units=TARGETS[name].units, ax=axes[0, k])
+            figure.savefig(arguments.figure)
+            plt.close(figure)
+
+
+def predict_molecules_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="RUN", help="folder of a finished fit-molecules")
+    parser.add_argument("molecules", metavar="F", help="any file of molecules that ASE reads")
+    parser.add_argument("--count", type=int, help="only the first so many")
+    parser.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, ...")
+
+
+def run_predict_molecules(arguments: argparse.Namespace) -> None:
+    from hlieconv.molecules.data import TARGETS, read_molecules
+    from hlieconv.molecules.task import predict
+
+    model = _model(arguments)
+    found = predict(model, read_molecules(arguments.molecules, count=arguments.count))
+    print("molecule", *(f"{name} ({TARGETS[name].units})" for name in model.targets), sep="\t")
+    for number, row in enumerate(found.tolist()):
+        print(number, *(f"{value:.6g}" for value in row), sep="\t")
+
+
+def _data_arguments(parser: argparse.ArgumentParser) -> None:
+    text = "a compact file of molecules, or a folder with qm9pack's CSV files; by default the installed qm9pack"
+    parser.add_argument("--data", metavar="F", help=text)
+    parser.add_argument("--cache", default=".", help="folder of the compact file that is made of CSV files")
+
+
+def _data(arguments: argparse.Namespace) -> Any:
+    from hlieconv.molecules.data import qm9
+
+    return qm9(arguments.data, cache=arguments.cache)
+
+
+def _model(arguments: argparse.Namespace) -> Any:
+    from hlieconv.molecules.model import MoleculeRegressor
+    from hlieconv.options import device_of
+    from hlieconv.training.run import load
+
+    model = load(arguments.model, device=str(device_of(arguments.device)))
+    if not isinstance(model, MoleculeRegressor):
+        raise ValueError(f"model: expected a run of fit-molecules in {arguments.model}, got {type(model).__name__}")
+    return model

@@ -1,0 +1,142 @@
+"""Properties of molecules by LieConv, with a symmetry of choice."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from hlieconv.groups import group as group_of
+from hlieconv.molecules.data import ELEMENTS, TARGETS
+from hlieconv.nn import LieResNet
+
+#: Atoms lie about so far from the origin in QM9: its positions come in these units, in angstrom.
+LENGTH = 2.0
+
+CHARGES = tuple(ELEMENTS.values())
+
+
+class MoleculeRegressor(nn.Module):
+    """Targets of a molecule, in their units, from the charges of its nuclei and their positions.
+
+    The values at an atom are its element (one of H, C, N, O, F) times 1, c and c^2, with c = charge / 9. All pairs of
+    atoms are seen unless ``fill`` or ``neighbours`` say otherwise. The outputs are standardised inside: median and
+    mean absolute deviation are set by `standardise`, and are part of its state. For the thermochemical energies the
+    output is what is left when the energies of the free atoms are subtracted.
+
+    Args:
+        group: which the outputs are invariant to: Trivial, SO3, T3, SE3.
+        targets: names in `TARGETS`.
+        largest: atoms of the largest molecule.
+        channels, layers, samples, stabiliser, fill, neighbours, coordinates, pooling, alpha: of the `LieResNet`.
+        seed: of what is drawn at random.
+
+    Raises:
+        ValueError: for an unknown group or target, or a group that does not act on space.
+
+    Source: Finzi et al. 2020 (arXiv:2002.12880), section 5.2.
+
+    Example:
+        >>> model = MoleculeRegressor("T3", targets=["homo"], channels=8, layers=1)
+        >>> water = torch.tensor([[8, 1, 1]]), torch.randn(1, 3, 3), torch.ones(1, 3, dtype=torch.bool)
+        >>> model(*water).shape
+        torch.Size([1, 1])
+    """
+
+    median: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self,
+        group: str = "T3",
+        *,
+        targets: Sequence[str] = ("homo",),
+        largest: int = 29,
+        channels: int = 64,
+        layers: int = 3,
+        samples: int = 1,
+        stabiliser: str = "nodes",
+        fill: float | None = None,
+        neighbours: int | None = None,
+        coordinates: str = "embedding",
+        pooling: str = "mean",
+        alpha: float = 0.2,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        known = inspect.signature(MoleculeRegressor.__init__).parameters
+        self.config: dict[str, Any] = {name: value for name, value in locals().items() if name in known}
+        del self.config["self"]
+        self.config["targets"] = list(targets)
+        found = group_of(group, dimension=3)
+        if found.dimension != 3:
+            raise ValueError(f"group: expected one that acts on space, got {group}")
+        unknown = [name for name in targets if name not in TARGETS]
+        if not targets or unknown:
+            raise ValueError(f"targets: expected some of {', '.join(TARGETS)}, got {', '.join(unknown) or 'none'}")
+        self.targets, self.largest = tuple(targets), largest
+        self.network = LieResNet(
+            found,
+            3 * len(CHARGES),
+            len(targets),
+            channels=channels,
+            layers=layers,
+            samples=samples,
+            stabiliser=stabiliser,
+            fill=fill,
+            neighbours=neighbours or None,
+            coordinates=coordinates,
+            pooling=pooling,
+            alpha=alpha,
+            normalise=True,
+            seed=seed,
+        )
+        self.register_buffer("median", torch.zeros(len(targets)))
+        self.register_buffer("deviation", torch.ones(len(targets)))
+        self.register_buffer("charges", torch.tensor(CHARGES), persistent=False)
+
+    def forward(
+        self,
+        charge: Int[Tensor, "batch n"],
+        position: Float[Tensor, "batch n 3"],
+        mask: Bool[Tensor, "batch n"],
+    ) -> Float[Tensor, "batch targets"]:
+        """The targets in their units.
+
+        Args:
+            charge: of the nuclei.
+            position: angstrom.
+            mask: which atoms exist.
+
+        Raises:
+            ValueError: for molecules larger than the largest, or without atoms (looked up on the CPU only).
+        """
+        return self.median + self.deviation * self.standardised(charge, position, mask)
+
+    def standardised(
+        self,
+        charge: Int[Tensor, "batch n"],
+        position: Float[Tensor, "batch n 3"],
+        mask: Bool[Tensor, "batch n"],
+    ) -> Float[Tensor, "batch targets"]:
+        """(target - median) / mean absolute deviation."""
+        if charge.shape[-1] > self.largest:
+            raise ValueError(
+                f"molecule: expected at most largest = {self.largest} atoms, got {charge.shape[-1]}: fit with more"
+            )
+        points = position.to(self.median) / LENGTH
+        return self.network(points, self.values(charge), mask)
+
+    def values(self, charge: Int[Tensor, "batch n"]) -> Float[Tensor, "batch n 15"]:
+        """Element times powers of the charge."""
+        element = (charge[..., None] == self.charges).to(self.median)
+        c = (charge / 9).to(self.median)[..., None]
+        return torch.cat([element, element * c, element * c * c], -1)
+
+    def standardise(self, targets: Float[Tensor, "molecules targets"]) -> None:
+        """Take median and mean absolute deviation from these."""
+        median = targets.quantile(0.5, 0)
+        self.median.copy_(median)
+        self.deviation.copy_((targets - median).abs().mean(0).clamp(min=1e-12))

@@ -1,0 +1,243 @@
+"""Train a regressor of molecules, and measure it: errors in units, equivariance."""
+
+import copy
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hlieconv.groups.rotation_quadrature import random_rotations
+from hlieconv.molecules.batches import Buckets, padded
+from hlieconv.molecules.data import TARGETS, Molecules, checked, split
+from hlieconv.molecules.model import LENGTH, MoleculeRegressor
+from hlieconv.molecules.settings import molecule_settings
+from hlieconv.training.supervised import device_named, fit_samples
+
+#: Molecules evaluated at a time, and how many of those held out are looked at at every record.
+BLOCK, VALIDATED = 250, 1000
+
+
+class MoleculeFit(NamedTuple):
+    """A trained regressor, and how it came about."""
+
+    model: MoleculeRegressor
+    history: list[dict[str, float | int]]
+    """One record a row: step, loss, validation (in mean absolute deviations), learning_rate, seconds."""
+    settings: dict[str, Any]
+
+
+def fit_molecules(
+    molecules: Molecules,
+    targets: Sequence[str] = ("homo",),
+    *,
+    preset: str = "small",
+    path: str | Path | None = None,
+    overwrite: bool = False,
+    device: str = "auto",
+    checkpoint_seconds: float = 60.0,
+    **changes: Any,
+) -> MoleculeFit:
+    """Train a `MoleculeRegressor`: absolute error in mean absolute deviations, molecules turned at random, batch norm.
+
+    Args:
+        molecules: all of them; the published split is made here.
+        targets: one or several, learnt jointly.
+        preset: "small", or "paper" for the settings of Finzi et al. 2020.
+        path: folder of the run. The same call resumes a run that was killed, and returns one that is done.
+        overwrite: throw away the run that is in the folder.
+        device: "cpu", "cuda", ... or "auto": a GPU where there is one.
+        checkpoint_seconds: time between checkpoints.
+        **changes: any field of `MoleculeSettings`, in place of the preset's.
+
+    Raises:
+        ValueError: for an unknown target, a setting out of range, molecules larger than the largest, or a folder with
+            another run.
+    """
+    chosen = molecule_settings(preset, **changes)
+    checked("molecules", molecules)
+    check_size(molecules, chosen.largest)
+    wanted = molecules.targets(tuple(targets))
+    train, validation, _ = split(len(molecules.n_atoms), train=chosen.train)
+    device_ = device_named(device)
+    on_device = Molecules(*(tensor.to(device_) for tensor in molecules))
+    batches = Buckets(molecules.n_atoms[train], chosen.batch, seed=chosen.seed)
+    settings = asdict(chosen) | {"steps": max(1, round(chosen.epochs * batches.steps_per_epoch))}
+    torch.manual_seed(chosen.seed)
+    model = MoleculeRegressor(
+        chosen.group,
+        targets=tuple(targets),
+        **{name: settings[name] for name in OF_MODEL} | {"fill": None if chosen.fill == 1 else chosen.fill},
+    ).to(device_)
+    model.standardise(wanted[train].to(model.median))
+    labels = ((wanted.to(model.median) - model.median) / model.deviation).to(device_)
+    unseen = validation[:VALIDATED]
+
+    def loss(model: MoleculeRegressor, index: Tensor) -> Tensor:
+        index = train[index].to(device_)
+        batch = padded(on_device, index)
+        if chosen.rotations:
+            turns = random_rotations([len(index)], torch.default_generator, torch.float32).to(device_)
+            batch = batch._replace(position=batch.position @ turns.mT)
+        if chosen.fill < 1:
+            model.network.update_radius(batch.position / LENGTH, batch.mask)
+        return (model.standardised(*batch) - labels[index]).abs().mean()
+
+    def validate(model: MoleculeRegressor) -> Tensor:
+        found = predict(model, on_device, unseen.to(device_))
+        return ((found - wanted[unseen].to(found)) / model.deviation).abs().mean()
+
+    history = fit_samples(
+        model,
+        loss,
+        batches,
+        settings=settings,
+        data={"molecules": len(molecules.n_atoms), "sha256": fingerprint(molecules)},
+        validate=validate if len(unseen) else None,
+        path=path,
+        overwrite=overwrite,
+        checkpoint_seconds=checkpoint_seconds,
+    )
+    return MoleculeFit(model, history, settings)
+
+
+OF_MODEL = (
+    "largest",
+    "channels",
+    "layers",
+    "samples",
+    "stabiliser",
+    "neighbours",
+    "coordinates",
+    "pooling",
+    "seed",
+)
+
+
+def check_size(molecules: Molecules, largest: int) -> None:
+    """A ValueError if some molecule has more atoms than the model takes."""
+    too_large = (molecules.n_atoms > largest).nonzero()
+    if too_large.numel():
+        first = int(too_large[0])
+        raise ValueError(
+            f"molecule: expected at most largest = {largest} atoms, "
+            f"got {int(molecules.n_atoms[first])} in molecule {first}, and {len(too_large) - 1} other such molecules"
+        )
+
+
+@torch.no_grad()
+def predict(
+    model: MoleculeRegressor, molecules: Molecules, index: Tensor | None = None
+) -> Float[Tensor, "molecules targets"]:
+    """The targets of these molecules (of all, without an index), in their units.
+
+    Raises:
+        ValueError: for unknown elements, empty molecules, or molecules larger than the model's largest.
+    """
+    if index is None:
+        checked("molecules", Molecules(*(tensor.cpu() for tensor in molecules)))
+        check_size(molecules, model.largest)
+        index = torch.arange(len(molecules.n_atoms), device=molecules.n_atoms.device)
+    device = model.median.device
+    molecules = Molecules(*(tensor.to(device) for tensor in molecules))
+    order = molecules.n_atoms[index.to(device)].argsort(stable=True)
+    found = torch.cat([model(*padded(molecules, part)) for part in index.to(device)[order].split(BLOCK)])
+    return torch.empty_like(found).index_copy(0, order, found)
+
+
+def evaluate_molecules(
+    model: MoleculeRegressor, molecules: Molecules, *, count: int | None = None
+) -> tuple[dict[str, Any], Float[Tensor, "molecules targets"], Float[Tensor, "molecules targets"]]:
+    """Errors on the test molecules of the published split.
+
+    Args:
+        model: trained, in eval mode.
+        molecules: all of them.
+        count: only the first so many test molecules.
+
+    Returns:
+        JSON values, a row for each target (units, mean absolute error, that of the training median, and whether the
+        energies of the free atoms were subtracted); then the predictions, and what is true.
+    """
+    _, _, test = split(len(molecules.n_atoms))
+    test = test[:count]
+    true = molecules.targets(model.targets)[test].to(model.median)
+    found = predict(model, molecules, test)
+    rows = []
+    for k, name in enumerate(model.targets):
+        rows.append(
+            {
+                "target": name,
+                "units": TARGETS[name].units,
+                "mean_absolute_error": (found[:, k] - true[:, k]).abs().mean().item(),
+                "of_the_median": (true[:, k] - model.median[k]).abs().mean().item(),
+                "minus_free_atoms": bool(TARGETS[name].reference),
+            }
+        )
+    return {"molecules": len(test), "errors": rows}, found, true
+
+
+@torch.no_grad()
+def motion_errors(
+    model: MoleculeRegressor,
+    molecules: Molecules,
+    index: Tensor,
+    *,
+    samples: Sequence[int] = (1, 12, 24),
+    motions: int = 4,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """How far the outputs move when the molecules are turned, shifted, and both, in float64.
+
+    The change is the largest one, as a fraction of the mean absolute deviation of the target. SE(3) in the coordinates
+    "bi_invariants" is exact with one sample, T(3) under shifts; otherwise the rotations that stand for the stabiliser
+    are a quadrature, the better the more of them.
+
+    Args:
+        model: trained.
+        molecules: where they are.
+        index: which of them.
+        samples: group elements an atom; groups without a stabiliser have one.
+        motions: how many random ones, shifts by about an angstrom.
+        seed: of the motions.
+
+    Returns:
+        A row for each: samples, rotation, translation, motion (changes).
+    """
+    exact = copy.deepcopy(model).double().eval()
+    network, trained_with = exact.network, model.network.samples
+    trained_neighbours = [neighbourhood.neighbours for neighbourhood in network.neighbourhoods]
+    charge, position, mask = padded(Molecules(*(tensor.to(model.median.device) for tensor in molecules)), index)
+    generator = torch.Generator().manual_seed(seed)
+    turns = random_rotations([motions], generator, torch.float64)
+    shifts = torch.randn(motions, 3, generator=generator, dtype=torch.float64)
+    rows = []
+    for count in samples if network.group.stabiliser_dimension else (1,):
+        network.samples = count
+        for neighbourhood, trained in zip(network.neighbourhoods, trained_neighbours, strict=True):
+            neighbourhood.neighbours = trained and max(1, round(trained * count / trained_with))
+        still = exact.standardised(charge, position.double(), mask)
+        changes = {"rotation": 0.0, "translation": 0.0, "motion": 0.0}
+        for turn, shift in zip(turns.to(position.device), shifts.to(position.device), strict=True):
+            turned = position.double() @ turn.mT
+            for name, moved in (
+                ("rotation", turned),
+                ("translation", position.double() + shift),
+                ("motion", turned + shift),
+            ):
+                change = (exact.standardised(charge, moved, mask) - still).abs().max().item()
+                changes[name] = max(changes[name], change)
+        rows.append({"samples": count, **changes})
+    return rows
+
+
+def fingerprint(molecules: Molecules) -> str:
+    """Of charges, positions and targets."""
+    digest = hashlib.sha256()
+    for tensor in (molecules.n_atoms, molecules.charge, molecules.position, molecules.target):
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,176 @@
+"""Molecules read from tables, compact files and ASE; the split, the reference energies; what is refused."""
+
+import numpy as np
+import pytest
+import torch
+from random_molecules import molecules, write_tables
+
+from hlieconv.molecules import TARGETS, qm9, read_molecules, reference_energy, split
+from hlieconv.molecules.data import HARTREE, read_compact, write_compact
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_tables_are_read_once(tmp_path):
+    write_tables(tmp_path / "tables")
+    found = qm9(tmp_path / "tables", cache=tmp_path)
+    parts = [molecules(7, seed=part) for part in range(3)]
+    assert torch.equal(found.charge, torch.cat([part.charge for part in parts]))
+    assert torch.equal(found.position, torch.cat([part.position for part in parts]))
+    assert torch.equal(found.target, torch.cat([part.target for part in parts]))
+    assert found.index.tolist() == list(range(1, 22))
+    assert same(qm9(cache=tmp_path), found)
+    assert same(qm9(tmp_path / "qm9.npz"), found)
+
+
+def test_the_installed_package_is_read_and_not_imported(tmp_path, monkeypatch):
+    package = tmp_path / "site" / "qm9pack"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    write_tables(package / "data")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    assert len(qm9(cache=tmp_path).n_atoms) == 21
+
+
+def test_without_the_package(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="source: expected a compact file or qm9pack"):
+        qm9(cache=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def unknown_element(text):
+    return text.replace("'C'", "'Si'", 1)
+
+
+def fewer_positions(text):
+    return text.replace("]]", "]", 1)
+
+
+def truncated(text):
+    return text[: int(len(text) * 0.6)]
+
+
+def missing_column(text):
+    return text.replace("HOMO_au", "homo")
+
+
+def no_atoms(text):
+    head, first, *rest = text.split("\n")
+    numbers = first.split('"')[-1]
+    return "\n".join([head, f'1,0,"[]","[]"{numbers}', *rest])
+
+
+BAD_TABLES = {
+    unknown_element: "unknown element or missing column 'Si'",
+    fewer_positions: "corrupt or truncated",
+    truncated: "corrupt or truncated",
+    missing_column: "missing column 'HOMO_au'",
+    no_atoms: "has no atoms",
+}
+
+
+@pytest.mark.parametrize("spoil", BAD_TABLES, ids=lambda spoil: spoil.__name__)
+def test_bad_tables_are_refused_and_nothing_is_kept(tmp_path, spoil):
+    write_tables(tmp_path / "tables")
+    table = tmp_path / "tables" / "qm9_part2.csv"
+    table.write_text(spoil(table.read_text()))
+    with pytest.raises(ValueError, match=BAD_TABLES[spoil]):
+        qm9(tmp_path / "tables", cache=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["tables"]
+
+
+def spoiled(**changes):
+    found = molecules()
+    return found._replace(**{name: change(getattr(found, name)) for name, change in changes.items()})
+
+
+BAD_MOLECULES = {
+    "unknown element": (spoiled(charge=lambda q: q.where(q != 9, 15)), "nuclear charge 15 in molecule"),
+    "empty molecule": (spoiled(n_atoms=lambda n: torch.cat([n, torch.zeros(1).long()])[1:]), "molecule|atoms"),
+    "missing positions": (spoiled(position=lambda x: x[:-1]), "positions of shape"),
+    "not finite": (spoiled(position=lambda x: x * float("nan")), "finite positions"),
+    "missing targets": (spoiled(target=lambda y: y[:-1]), "expected targets of 60 molecules, got 59"),
+}
+
+
+@pytest.mark.parametrize(("bad", "message"), BAD_MOLECULES.values(), ids=BAD_MOLECULES)
+def test_bad_molecules_are_refused(tmp_path, bad, message):
+    write_compact(tmp_path / "molecules.npz", bad)
+    with pytest.raises(ValueError, match=message):
+        read_compact(tmp_path / "molecules.npz")
+
+
+def test_a_truncated_or_foreign_compact_file_is_refused(tmp_path):
+    path = tmp_path / "molecules.npz"
+    write_compact(path, molecules())
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="not a readable file of molecules"):
+        qm9(path)
+    np.savez(path, charge=np.array([1]))
+    with pytest.raises(ValueError, match="not a readable file of molecules"):
+        qm9(path)
+    corrupt = bytearray(content)
+    corrupt[len(content) // 2] ^= 0xFF
+    path.write_bytes(corrupt)
+    with pytest.raises(ValueError, match="molecules"):
+        qm9(path)
+
+
+def test_the_published_split():
+    train, validation, test = split(130_831)
+    assert [len(part) for part in (train, validation, test)] == [100_000, 17_748, 13_083]
+    assert len(torch.cat([train, validation, test]).unique()) == 130_831
+    order = np.random.RandomState(0).permutation(130_831)  # the legacy generator of the published split
+    assert torch.equal(train, torch.from_numpy(order[:100_000]))
+    few, *rest = split(130_831, train=10_000)
+    assert torch.equal(few, train[:10_000])
+    assert same(rest, [validation, test])
+
+
+def test_units_and_reference_energies():
+    """Methane: QM9's U0 is -40.47893 hartree; its atomisation energy is then 17.1 eV (about 395 kcal/mol)."""
+    methane = molecules(1)._replace(
+        n_atoms=torch.tensor([5]), charge=torch.tensor([6, 1, 1, 1, 1]), position=torch.zeros(5, 3)
+    )
+    values = torch.zeros(1, 12, dtype=torch.float64)
+    names = list(TARGETS)
+    values[0, names.index("u0")], values[0, names.index("homo")] = -40.47893, -0.3877
+    methane = methane._replace(target=values)
+    assert reference_energy(methane, "u0").item() == pytest.approx(-37.846772 - 4 * 0.500273)
+    u0, homo = methane.targets(("u0", "homo"))[0].tolist()
+    assert u0 == pytest.approx(-395.0 / 23.0605 * 1e3, rel=5e-3)
+    assert homo == pytest.approx(-0.3877 * HARTREE * 1e3)
+    with pytest.raises(ValueError, match=r"target: expected one of mu, .*, got 'energy'"):
+        methane.targets(("energy",))
+
+
+def test_molecules_of_a_user(tmp_path):
+    pytest.importorskip("ase")
+    path = tmp_path / "own.xyz"
+    path.write_text("3\n\nO 0 0 0\nH 0.96 0 0\nH -0.24 0.93 0\n1\n\nH 0 0 0\n")
+    found = read_molecules(path)
+    assert found.n_atoms.tolist() == [3, 1]
+    assert found.charge.tolist() == [8, 1, 1, 1]
+    assert found.position[1].tolist() == pytest.approx([0.96, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1\n\nSi 0 0 0\n", "got the nuclear charge 14 in molecule 0"),
+        ("0\n\n", "has no atoms|holds no molecules|cannot read"),
+        ("3\n\nO 0 0 0\n", "ASE cannot read it"),
+        (None, "there is no file"),
+    ],
+)
+def test_bad_files_of_a_user(tmp_path, text, message):
+    pytest.importorskip("ase")
+    path = tmp_path / "own.xyz"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_molecules(path)

@@ -1,0 +1,76 @@
+"""Training, resuming and measuring a regressor, and its commands, on molecules drawn at random."""
+
+import json
+
+import pytest
+import torch
+from random_molecules import molecules
+
+from hlieconv.cli import main
+from hlieconv.molecules import evaluate_molecules, fit_molecules, predict
+from hlieconv.molecules.data import write_compact
+from hlieconv.training import load
+
+TINY = {"channels": 16, "layers": 1, "batch": 20, "records": 4}
+
+
+def test_it_learns_and_is_loaded(tmp_path):
+    some = molecules(300, largest=5)
+    fit = fit_molecules(some, ("homo", "cv"), path=tmp_path / "run", epochs=20.0, learning_rate=1e-2, **TINY)
+    result, found, true = evaluate_molecules(fit.model, some)
+    assert result["molecules"] == 30
+    for row, k in zip(result["errors"], range(2), strict=True):
+        assert row["mean_absolute_error"] == pytest.approx((found - true)[:, k].abs().mean().item())
+        assert row["mean_absolute_error"] < 0.7 * row["of_the_median"]
+    assert [row["units"] for row in result["errors"]] == ["meV", "cal/mol/K"]
+    assert torch.equal(predict(load(tmp_path / "run"), some), predict(fit.model, some))
+    assert fit.settings["steps"] == 240
+
+
+def test_a_run_goes_on_and_does_not_mix(tmp_path):
+    some = molecules(100)
+    options = TINY | {"epochs": 2.0, "fill": 0.6, "neighbours": 4}
+    first = fit_molecules(some, path=tmp_path / "run", **options)
+    again = fit_molecules(some, path=tmp_path / "run", **options)
+    assert again.history == first.history
+    assert torch.equal(predict(again.model, some), predict(first.model, some))
+    with pytest.raises(ValueError, match="holds a run with other settings"):
+        fit_molecules(some, ("lumo",), path=tmp_path / "run", **options)
+
+
+def test_commands(tmp_path, capsys):
+    data, run, result, figure = (tmp_path / name for name in ("m.npz", "run", "r.json", "f.png"))
+    write_compact(data, molecules(100))
+    sizes = ["--channels", "8", "--layers", "1", "--epochs", "1", "--group", "SE3", "--coordinates", "bi_invariants"]
+    assert main(["fit-molecules", "--data", str(data), "-o", str(run), "--target", "u0", "mu", *sizes]) == 0
+    command = ["evaluate-molecules", str(run), "--data", str(data), "-o", str(result), "--samples", "1"]
+    assert main([*command, "--figure", str(figure)]) == 0
+    assert "u0: mean absolute error" in capsys.readouterr().out
+    written = json.loads(result.read_text())
+    assert written["equivariance"][0]["motion"] < 1e-9
+    assert written["errors"][0]["minus_free_atoms"]
+    assert {"command", "commit", "hardware", "seed", "settings", "learning_curve"} <= written.keys()
+    assert figure.stat().st_size > 1000
+    pytest.importorskip("ase")
+    (tmp_path / "own.xyz").write_text("3\n\nO 0 0 0\nH 0.96 0 0\nH -0.24 0.93 0\n")
+    assert main(["predict-molecules", str(run), str(tmp_path / "own.xyz")]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "molecule\tu0 (meV)\tmu (D)"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--target", "energy"], "target: expected one of mu,"),
+        (["--largest", "3"], "molecule: expected at most largest = 3 atoms"),
+        (["--epochs", "0"], "epochs: expected a positive number"),
+        (["--group", "SE2"], "group: expected one that acts on space"),
+    ],
+)
+def test_bad_arguments_are_one_line(options, message, tmp_path, capsys):
+    write_compact(tmp_path / "m.npz", molecules())
+    command = ["fit-molecules", "--data", str(tmp_path / "m.npz"), "-o", str(tmp_path / "run")]
+    assert main([*command, *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
