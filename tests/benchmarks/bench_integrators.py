@@ -6,6 +6,7 @@ writes results/integrators.json and docs/figures/integrators.png, or results/reb
 one thread; `make benchmarks` runs a part of each and writes nothing.
 """
 
+import ctypes
 import sys
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from hlieconv.plots import style
 from systems import Gravity, PhaseSpace
 from systems.integrators import INTEGRATORS, AdaptiveGauss, Leapfrog
 from systems.provenance import write_result
+from systems.simulation import BLOCK_PAIRS
 
 sys.path.append(str(Path(__file__).parents[1] / "systems" / "integrators"))
 from long_run import chain, drift, drifting, growth, pairs, run, trend
@@ -110,7 +112,7 @@ def seconds_of(call, least=0.5):
 
 def ours(count, n, steps):
     """Seconds of a step of one system, in a batch that is worked off in blocks as `simulate` does."""
-    block = max(1, min(count, 2**18 // n**2))
+    block = max(1, min(count, BLOCK_PAIRS // n**2))
     system, state = bodies(block, n)
     times = torch.tensor([0.0, steps * 1e-3], dtype=torch.float64)
     run = torch.no_grad()(lambda: Leapfrog(step=1e-3).integrate(system, state, times))
@@ -128,13 +130,24 @@ def theirs(n, steps):
     return seconds_of(lambda: simulation.steps(steps)) / steps
 
 
-def beside_rebound():
+def keep_memory():
+    """Have glibc keep the memory that is freed: to touch new pages costs more than the arithmetic of pairs."""
+    libc = ctypes.CDLL(None)
+    m_trim_threshold, m_mmap_threshold = -1, -3
+    libc.mallopt(m_mmap_threshold, 2**25)
+    libc.mallopt(m_trim_threshold, 2**30)
+
+
+def beside_rebound(memory="as usual"):
+    if memory == "kept":
+        keep_memory()
     rows = []
     for n, their_steps, steps in ((6, 10_000, 200), (100, 1000, 50), (1000, 20, 2)):
         rebounds = theirs(n, their_steps)
         for count in (1, 64, 10_000):
             seconds = ours(count, n, steps)
-            row = {"batch": count, "bodies": n, "steps_per_second": 1 / seconds, "rebound": 1 / rebounds}
+            row = {"memory": memory, "batch": count, "bodies": n}
+            row |= {"steps_per_second": 1 / seconds, "rebound": 1 / rebounds}
             rows.append(row | {"ratio": rebounds / seconds})
             print("{batch:6} x {bodies:4} bodies: {steps_per_second:.3g} steps of one system a second, "
                   "REBOUND {rebound:.3g}, ratio {ratio:.2g}".format(**rows[-1]), flush=True)  # fmt: skip
@@ -167,6 +180,6 @@ if __name__ == "__main__":
         write_result("results/integrators.json", result | {"leapfrog": leapfrog_runs()})
         draw({name: curves for name, (_, curves) in found.items()}).savefig("docs/figures/integrators.png", dpi=110)
     if "rebound" in wanted:
-        rows = beside_rebound()
+        rows = beside_rebound() + beside_rebound("kept")
         result = {"seed": 0, "softening": 0.1, "packages": {"rebound": rebound.__version__}, "leapfrog": rows}
         write_result("results/rebound.json", result)
