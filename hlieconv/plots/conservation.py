@@ -73,7 +73,9 @@ def _plot_curve(array: xr.DataArray, trajectory: int, ax: Axes | None, line: dic
     ax.plot(times_of(array), values, **line)
     size = float(abs(values).max())
     if float(values.max() - values.min()) < 1e-6 * size:  # constant: round-off would fill the axes
-        ax.set_ylim(*sorted((0.0, 1.3 * float(values.mean()))))
+        start, middle = float(times_of(array)[0]), float(values.mean())
+        ax.update_datalim([(start, 0.0), (start, 1.3 * middle)])
+        ax.autoscale_view()
     ax.set_xlabel("time (s)")
     ax.set_ylabel(label(array))
     return ax
