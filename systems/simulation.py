@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from tqdm import tqdm
 from systems import integrators, storage
 from systems.integrators import INTEGRATORS, AbstractIntegrator
 from systems.phase_space import PhaseSpace
+from systems.provenance import versions
 from systems.schema import described, stored_variables, to_dataset
 from systems.vector_field import AbstractHamiltonian, AbstractVectorField
 
@@ -215,7 +215,7 @@ def _attributes(
 ) -> dict[str, Any]:
     method = "closed form" if integrator is None else _registered_name(integrator)
     options = {f.name: getattr(integrator, f.name) for f in dataclasses.fields(integrator)} if integrator else {}
-    versions = {package: importlib.metadata.version(package) for package in ("hlieconv", "torch", "numpy", "xarray")}
+    installed = versions()
     attributes = described(field) | {"integrator": method}
     attributes |= {"step": options["step"]} if isinstance(options.get("step"), float) else {}
     attributes |= {} if seed is None else {"seed": seed}
@@ -226,10 +226,10 @@ def _attributes(
         "times": {"first": times[0].tolist(), "last": times[-1].tolist(), "count": len(times)},
         "settings": settings,
         "inputs": _fingerprint(field, state, times),
-        "versions": versions,
+        "versions": installed,
     }
     return attributes | {
-        "versions": json.dumps(versions),
+        "versions": json.dumps(installed),
         "configuration": json.dumps(configuration, sort_keys=True, default=_plain),
     }
 
