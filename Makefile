@@ -27,7 +27,7 @@ types: $(DEV_STAMP)
 	$(PYTHON) -m basedpyright
 
 notebooks: $(DEV_STAMP)
-	$(PYTHON) -m pytest -n auto --nbmake --nbmake-timeout=600 -o addopts= notebooks
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --nbmake --nbmake-timeout=600 -o addopts= notebooks
 
 notebooks/%.ipynb: notebooks/%.py | $(DEV_STAMP)
 	$(PYTHON) notebooks/execute.py $<
