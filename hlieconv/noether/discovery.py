@@ -1,5 +1,6 @@
 """discover(...): the charges of a Hamiltonian, or of measured trajectories, that nobody has told us."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,11 +12,14 @@ from torch import Tensor
 
 from hlieconv.noether.brackets import Observable, require_hamiltonian, table
 from hlieconv.noether.library import Library, library_of
-from hlieconv.noether.null_space import Changes, of_hamiltonian, of_trajectories
+from hlieconv.noether.null_space import ORDER, Changes, of_hamiltonian, of_trajectories
 from hlieconv.noether.reading import Combinations, Found, Reader, group_of
 from systems.phase_space import PhaseSpace
 from systems.schema import parameters_of, trajectory_of
 from systems.vector_field import AbstractHamiltonian
+
+#: The part of a variance that third differences may take for noise.
+ROUGH = 0.05
 
 #: As in a certificate: what rounding leaves of a sum that is zero, in eps.
 EXACT = 1e3
@@ -197,11 +201,11 @@ def _check_mask(mask: Tensor | None) -> None:
 
 def _check_sampling(trajectory: PhaseSpace) -> None:
     """A ValueError unless the motion is smooth from point to point."""
-    z = torch.cat([x.flatten(-2) for x in trajectory], -1)
-    within = (z - z.mean(0)).square().mean()
-    rough = torch.diff(z, n=3, dim=0).square().mean() / 20
-    if rough > 0.05 * within:
-        raise ValueError(
-            f"dataset: expected points so close in time that noise can be told from motion (rough part below 0.05), "
-            f"got {float(rough / within):.2g}"
-        )
+    for name, x in trajectory._asdict().items():
+        rough = float(torch.diff(x, n=ORDER, dim=0).square().mean() / math.comb(2 * ORDER, ORDER))
+        within = float((x - x.mean(0)).square().mean())
+        if rough > ROUGH * within:
+            raise ValueError(
+                f"dataset: expected points so close in time that noise can be told from motion, "
+                f"a rough part of {name} below {ROUGH:g}, got {rough / within:.2g}"
+            )

@@ -89,7 +89,8 @@ def of_trajectories(
     and judged on the other: for a charge the ratio there is 1, with an error of about 2 / sqrt(nu_2), plus that of the
     fit of M coefficients to nu_1 points, M / nu_1 for normal errors and more for the products of large states. It must
     stay below 2 + 4 M / nu_1. So what passes changes by no more than the noise on it (and by half of what it differs
-    from trajectory to trajectory); other functions change by many times the noise, or cannot be told from charges.
+    from trajectory to trajectory); other functions change by many times the noise, or cannot be told from charges. The
+    halves also change places, and the larger number of charges counts.
     """
     steps, count = trajectory.q.shape[:2]
     t = times.reshape(len(times), -1).expand(-1, count) - times[0]
@@ -107,11 +108,9 @@ def of_trajectories(
         return w.mT @ w / freedom, e.mT @ e / (len(e) * math.comb(2 * ORDER, ORDER)) + floor
 
     half = count // 2
-    seen, unseen, everything = (covariances(part) for part in (slice(half), slice(half, None), slice(None)))
-    fitted = _least(*seen)
-    ratios = (fitted * (unseen[0] @ fitted)).sum(0) / (fitted * (unseen[1] @ fitted)).sum(0)
+    one, other, everything = (covariances(part) for part in (slice(half), slice(half, None), slice(None)))
     limit = NOISE_ONLY + FIT_ERROR * len(library) / (half * (steps - 1))
-    number = int((ratios < limit).long().cumprod(0).sum())
+    number = max(_constant(*one, *other, limit), _constant(*other, *one, limit))
     change = torch.linalg.qr(within.flatten(0, 1)).R / math.sqrt(count * (steps - 1))
     space = torch.linalg.qr(_least(*everything)[:, :number]).Q
     sizes, space = _by_size(change, space)
@@ -122,6 +121,13 @@ def of_trajectories(
     return Changes(
         whitening, metric, torch.cat([sizes[kept], others]), torch.cat([space, rest], 1), change, space.shape[1]
     )
+
+
+def _constant(within: Tensor, noise: Tensor, within_unseen: Tensor, noise_unseen: Tensor, limit: float) -> int:
+    """How many of the combinations found on some trajectories do not change on others either."""
+    found = _least(within, noise)
+    ratios = (found * (within_unseen @ found)).sum(0) / (found * (noise_unseen @ found)).sum(0)
+    return int((ratios < limit).long().cumprod(0).sum())
 
 
 def _by_size(change: Tensor, space: Tensor) -> tuple[Tensor, Tensor]:

@@ -71,8 +71,7 @@ def project(
     if targets.shape[0] != len(charges):
         raise ValueError(f"targets: expected {len(charges)} values, one a charge, got {tuple(targets.shape)}")
     corrected = states
-    units = [x.detach().square().mean((-2, -1), keepdim=True).sqrt() for x in states]
-    units = PhaseSpace(*(torch.where(unit > 0, unit, 1) for unit in units))
+    units = PhaseSpace(*(_size(x) for x in states))
     for _ in range(ITERATIONS):
         corrected = _newton(corrected, charges, targets, units)
     moves = [((a - b) / unit).flatten(-2) for a, b, unit in zip(corrected, states, units, strict=True)]
@@ -84,6 +83,7 @@ def project(
     return Projection(corrected, correction.detach(), before, after, time.process_time() - started)
 
 
+@dataclass(frozen=True, eq=False)
 class Projected(AbstractIntegrator):
     """An integrator that projects its state onto the first charges at every output time, and goes on from there.
 
@@ -92,11 +92,13 @@ class Projected(AbstractIntegrator):
         charges: see `project`.
     """
 
+    integrator: AbstractIntegrator
+    charges: Sequence[Observable]
     symplectic = False
     keeps = "linear"
 
-    def __init__(self, integrator: AbstractIntegrator, charges: Sequence[Observable]) -> None:
-        self.integrator, self.charges = integrator, tuple(charges)
+    def check(self, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> None:
+        self.integrator.check(field, state, times)
 
     def integrate(
         self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]
@@ -107,6 +109,12 @@ class Projected(AbstractIntegrator):
             taken = self.integrator.integrate(field, outputs[-1], times[k : k + 2])
             outputs.append(project(PhaseSpace(taken.q[-1], taken.p[-1]), self.charges, targets).states)
         return PhaseSpace(torch.stack([x.q for x in outputs]), torch.stack([x.p for x in outputs]))
+
+
+def _size(x: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch 1 1"]:
+    """The root mean square, 1 where all is zero."""
+    square = x.square().mean((-2, -1), keepdim=True)
+    return torch.where(square > 0, square, 1).sqrt()
 
 
 def _values(charges: Sequence[Observable], states: PhaseSpace) -> Tensor:

@@ -1,0 +1,188 @@
+"""Discovery where all charges are known: none missed, none invented, with noise and in libraries larger than needed."""
+
+import numpy as np
+import pytest
+import torch
+from systems_at_hand import Softened, henon_heiles, springs, trajectories, with_noise
+
+from hlieconv.diagnostics import charges
+from hlieconv.models import HLieConv
+from hlieconv.noether import discover
+from systems import Pendulum, PhaseSpace, Springs
+
+
+def names(found):
+    return [charge.name for charge in found.charges]
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_generators_of_the_euclidean_group(dimension, dtype):
+    system, states = springs(4, dimension, rest_length=0.5, dtype=dtype)
+    found = discover(system, states)
+    generators = [charge.name for charge in charges(f"SE{dimension}")]
+    assert names(found) == [*generators, *(f"K_{axis}" for axis in "xyz"[:dimension])]
+    assert found.group == f"SE{dimension}"
+    assert found.gap > 1e-2 / torch.finfo(dtype).eps
+    assert found.approximate == ()
+    for charge in charges(f"SE{dimension}"):  # the same functions, not only the same names
+        torch.testing.assert_close(found[charge.name](states), charge(states).to(dtype), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("n", "d"), [(6, 2), (2, 2), (3, 1), (5, 1), (2, 3)])
+def test_hidden_charges_of_linear_springs(n, d):
+    """(n - 1) d^2 + d(d+1)/2 + d(d-1)/2 quadratic ones and the d momenta, of which d(d+1)/2 are products."""
+    size = 2 * n * d
+    system, states = springs(n, d, states=size * (size + 1) + 2 * size)
+    found = discover(system, states, "quadratic")
+    assert found.dimension == (n - 1) * d**2 + d * (d + 1) // 2 + d * (d - 1) // 2 + d
+    assert len(found.products) == d * (d + 1) // 2
+    assert len(found.charges) + len(found.products) == found.dimension
+    assert "H" in names(found)
+    assert found.gap > 1e6
+    _, start = Springs.sample(3, seed=7, bodies=n, dimension=d)
+    times = torch.linspace(0, 3, 5, dtype=torch.float64)
+    trajectory = system.closed_form(start, times)
+    for charge in found.charges:  # conserved indeed, on a trajectory that discovery has not seen
+        values = charge(trajectory)
+        assert (values - values[0]).abs().max() < 1e-9 * charge.coefficients.abs().sum() * 10
+    if d > 1:
+        extended = springs(n, d, rest_length=0.5)[0]
+        with_lengths = discover(extended, states, "quadratic")
+        assert with_lengths.dimension == d + d * (d + 1) // 2 + d * (d - 1)  # P, its products, L and L of the centre
+        assert "H" not in names(with_lengths)
+
+
+def spin(state):
+    (x, y), (px, py) = state.q[..., 0, :].unbind(-1), state.p[..., 0, :].unbind(-1)
+    return x * py - y * px
+
+
+def lrl_x(state):
+    return state.p[..., 0, 1] * spin(state) - state.q[..., 0, 0] / state.q[..., 0, :].norm(dim=-1)
+
+
+def lrl_y(state):
+    return -state.p[..., 0, 0] * spin(state) - state.q[..., 0, 1] / state.q[..., 0, :].norm(dim=-1)
+
+
+def test_laplace_runge_lenz():
+    generator = torch.Generator().manual_seed(0)
+    states = PhaseSpace(*torch.randn(2, 100, 1, 2, dtype=torch.float64, generator=generator))
+    needless = [
+        lambda s: s.p[..., 0, 0],
+        lambda s: 1 / s.q[..., 0, :].norm(dim=-1),
+        lambda s: s.q[..., 0, 1] / s.q[..., 0, :].norm(dim=-1),
+        lambda s: spin(s) ** 2,
+    ]
+    library = [spin, lrl_x, lrl_y, *needless]
+
+    def softened(length):
+        return discover(kepler(length), states, library)
+
+    assert names(softened(0.0)) == ["spin", "lrl_x", "lrl_y"]
+    assert softened(0.0).products == ("spin^2",)
+    assert names(softened(0.5)) == ["spin"]
+    assert names(discover(kepler(0.0), states, [spin, *needless])) == ["spin"]  # not in the library, not found
+    barely = softened(1e-3)
+    assert names(barely) == ["spin"]
+    assert [charge.name for charge in barely.approximate] == ["lrl_x", "lrl_y"]
+    assert 1e-9 < barely["lrl_x"].size < 1e-3
+
+
+def kepler(length):
+    one = torch.ones(1, dtype=torch.float64)
+    return Softened(mass=one, softening=length * one[0])
+
+
+def test_henon_heiles_has_nothing():
+    system, states = henon_heiles(100)
+    for library in ("affine", "quadratic"):
+        found = discover(system, states, library)
+        assert (found.dimension, found.charges, found.approximate) == (0, (), ())
+    assert found.singular_values[0] > 1e-2
+
+
+def test_a_learned_model_shows_the_symmetry_it_was_built_with():
+    system, states = springs(3)
+    features = {"mass": system.mass, "stiffness": system.stiffness}
+    for name in ("SE2", "T2"):
+        torch.manual_seed(0)
+        model = HLieConv(group=name, width=16, blocks=1).double()
+        found = discover(model.condition(features), states)
+        assert found.group == name
+
+
+def test_states_at_rest_do_not_hide_momentum():
+    """In the frame of the centre of mass P is 0 at every state, and conserved all the same."""
+    system, _ = springs(3, rest_length=0.5)
+    _, states = Springs.sample(100, seed=3, bodies=3)
+    share = system.mass / system.mass.sum()
+    states = PhaseSpace(
+        states.q - (share[:, None] * states.q).sum(1, True), states.p - share[:, None] * states.p.sum(1, True)
+    )
+    assert discover(system, states).group == "SE2"
+
+
+# --- from data ---
+
+
+@pytest.mark.parametrize("level", [0.0, 0.01])
+def test_from_data(level):
+    system, states = springs(2, rest_length=0.5, states=60)
+    data = with_noise(trajectories(system, states, 3.0, 60), level, seed=0)
+    found = discover(data)
+    assert names(found) == ["P_x", "P_y", "L_z", "K_x", "K_y"]
+    assert found.group == "SE2"
+    found = discover(data, library="quadratic")
+    assert names(found) == ["P_x", "P_y", "L_z", "L_z(cm)"]
+    assert found.products == ("P_x^2", "P_x P_y", "P_y^2")
+    linear, _ = springs(2, states=60)
+    data = with_noise(trajectories(linear, states, 3.0, 60), level, seed=0)
+    assert discover(data, library="quadratic").dimension == 10
+
+
+def test_false_discoveries_are_rare():
+    """In 100 runs at 1 % noise: none of a system that has no charge, none more than a system has."""
+    generator = np.random.default_rng(0)
+    chaos = trajectories(*henon_heiles(300), 20.0, 80)
+
+    def some(dataset, count, seed):
+        chosen = generator.choice(dataset.sizes["trajectory"], count, replace=False)
+        return with_noise(dataset.isel(trajectory=chosen), 0.01, seed)
+
+    false = sum(
+        discover(some(chaos, 30, k), library=library).dimension > 0
+        for k in range(100)
+        for library in ("affine", "quadratic")
+    )
+    assert false <= 1
+    pair = trajectories(*springs(2, rest_length=0.5, states=400), 3.0, 50)
+    counts = [discover(some(pair, 40, k), library="quadratic").dimension for k in range(100)]
+    assert sum(count > 7 for count in counts) <= 1
+    assert sum(count == 7 for count in counts) >= 90  # and it is not bought by finding nothing
+
+
+def test_what_is_refused():
+    system, states = springs(3)
+    with pytest.raises(ValueError, match="library: expected affine, quadratic or functions of a state, got cubic"):
+        discover(system, states, "cubic")
+    with pytest.raises(ValueError, match="states: expected at least 180"):
+        discover(system, states, "quadratic")
+    with pytest.raises(ValueError, match="states: expected shape"):
+        discover(system, library="affine")
+    several, many = Springs.sample(200, seed=0, bodies=3)
+    assert discover(several, many).group == "SE2"  # a symmetry of all of them
+    with pytest.raises(ValueError, match="one set of parameters, got several of mass"):
+        discover(several, many, "quadratic")
+    data = trajectories(system, states, 1.0, 20)
+    with pytest.raises(ValueError, match="at least 20 trajectories"):
+        discover(data.isel(trajectory=slice(10)))
+    with pytest.raises(ValueError, match="evenly spaced"):
+        discover(data.isel(time=[0, 1, 2, 5, 6, 7, 8, 9, 10, 11, 15]))
+    with pytest.raises(ValueError, match="close in time"):
+        discover(trajectories(system, states, 60.0, 20))
+    with pytest.raises(ValueError, match="several of mass"):
+        discover(trajectories(several, many, 1.0, 20))
+    chain, angles = Pendulum.sample(30, seed=0)
+    with pytest.raises(ValueError, match="need cartesian coordinates"):
+        discover(chain, angles)
