@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from hlieconv import plots
 from systems import Springs, from_arrays, simulate
@@ -14,6 +15,9 @@ DRAW = {
     "momentum": lambda data, ax: plots.plot_momentum(data, "P_x", 1, ax=ax),
     "angular_momentum": lambda data, ax: plots.plot_momentum(data, "L_z", 1, ax=ax),
     "drift": lambda data, ax: plots.plot_drift(data, "energy", ax=ax),
+    "charges": lambda data, ax: plots.plot_charges(data, f"T{data.sizes['space']}", ax=ax),
+    "growth": lambda data, ax: plots.plot_growth(data.dynamics.drift("energy"), ax=ax),
+    "phase_portrait": lambda data, ax: plots.plot_phase_portrait(data, 1, 1, ax=ax),
     "error": lambda data, ax: plots.plot_error(data, data.assign(q=data.q * 1.1), ax=ax),
 }
 
@@ -68,3 +72,32 @@ def test_summary_is_one_page(datasets):
 def test_unknown_components_are_named(datasets, component):
     with pytest.raises(ValueError, match=f"got {component}"):
         plots.plot_momentum(datasets["plane"], component)
+
+
+@pytest.mark.parametrize("name", ["plane", "space"])
+def test_an_animation_moves(datasets, name, tmp_path):
+    """As many pictures as asked for, not all alike, in the plane and in space; never over a file that is there."""
+    path = tmp_path / "moving.gif"
+    ax = plots.animate_trajectories(datasets[name], path, 1, frames=4, reference=datasets[name])
+    assert ax.get_xlabel()
+    with Image.open(path) as picture:
+        assert picture.n_frames == 4
+        first = np.asarray(picture.convert("RGB"))
+        picture.seek(3)
+        assert (first != np.asarray(picture.convert("RGB"))).any()
+    assert [file.name for file in tmp_path.iterdir()] == ["moving.gif"]
+    with pytest.raises(ValueError, match="there already"):
+        plots.animate_trajectories(datasets[name], path)
+    with pytest.raises(ValueError, match=r"ends in .gif or .mp4, got moving.avi"):
+        plots.animate_trajectories(datasets[name], tmp_path / "moving.avi")
+
+
+def test_growth_names_the_law(datasets):
+    """A drift made to grow as t^2 is called so, on log axes."""
+    drift = datasets["plane"].dynamics.drift("energy")
+    drift = drift.copy(data=np.broadcast_to(1e-9 * datasets["plane"].time.values ** 2, drift.shape))
+    ax = plots.plot_growth(drift)
+    assert "t^2" in ax.get_legend().get_texts()[0].get_text()
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    measured, law = ax.lines
+    np.testing.assert_allclose(law.get_ydata()[-1], measured.get_ydata()[-1], rtol=0.1)

@@ -1,0 +1,106 @@
+"""Trajectories as a moving picture."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib import animation
+from matplotlib.axes import Axes
+
+from hlieconv.plots.style import COLOURS, label, style, times_of
+
+#: File endings by matplotlib's writer.
+WRITERS = {".gif": "pillow", ".mp4": "ffmpeg"}
+
+
+def animate_trajectories(
+    dataset: xr.Dataset,
+    path: str | Path,
+    trajectory: int = 0,
+    *,
+    reference: xr.Dataset | None = None,
+    seconds: float = 5.0,
+    frames: int = 100,
+    tail: float = 0.2,
+    overwrite: bool = False,
+) -> Axes:
+    """The bodies of one trajectory moving in the plane or in space, each with a tail, written as GIF or MP4.
+
+    Args:
+        dataset: trajectories in two or three dimensions.
+        path: of the file to write, ``.gif`` or ``.mp4`` (for which matplotlib needs ffmpeg).
+        trajectory: which of them.
+        reference: drawn hollow beside it.
+        seconds: how long the picture moves.
+        frames: how many pictures there are, spread evenly over the times.
+        tail: the part of the time span that stays visible behind a body.
+        overwrite: whether to replace a file that is there.
+
+    Returns:
+        The Axes of the last picture.
+
+    Raises:
+        ValueError: for another ending, a writer that is missing, one dimension of space, or a file that is there.
+    """
+    path = Path(path)
+    writer = WRITERS.get(path.suffix)
+    if writer is None:
+        raise ValueError(f"path: expected one that ends in {' or '.join(WRITERS)}, got {path.name}")
+    if not animation.writers.is_available(writer):
+        raise ValueError(f"path: {path.suffix} needs {writer}, which matplotlib does not find; .gif always works")
+    if path.exists() and not overwrite:
+        raise ValueError(f"path: {path.name} is there already: pass overwrite=True to replace it")
+    if dataset.sizes["space"] not in (2, 3):
+        raise ValueError(f"dataset: expected 2 or 3 dimensions of space, got {dataset.sizes['space']}")
+    runs = [_paths(data, trajectory) for data in (dataset, reference) if data is not None]
+    shown = np.unique(np.linspace(0, len(runs[0]) - 1, frames).round().astype(int))
+    length = max(1, round(tail * len(runs[0])))
+    times = times_of(dataset["q"]) if "time" in dataset.coords else dataset["trajectory_time"][trajectory].values
+    with style():
+        figure = plt.figure(figsize=(4.0, 4.0), dpi=100)
+        ax = figure.add_subplot(projection="3d" if dataset.sizes["space"] == 3 else None)
+        _frame(ax, np.concatenate(runs), label(dataset["q"]))
+        lines = [[_line(ax, body, hollow=k > 0) for body in range(run.shape[1])] for k, run in enumerate(runs)]
+
+        def draw(index: int) -> list:
+            for run, pairs in zip(runs, lines, strict=True):
+                for body, (line, dot) in enumerate(pairs):
+                    _set(line, run[max(0, index - length) : index + 1, body])
+                    _set(dot, run[index : index + 1, body])
+            ax.set_title(f"t = {times[index]:.2f} s")
+            return []
+
+        moving = animation.FuncAnimation(figure, draw, frames=shown.tolist(), blit=False)
+        temporary = path.with_name(f".{path.stem}.part{path.suffix}")
+        moving.save(temporary, writer=writer, fps=max(1, round(len(shown) / seconds)))
+        temporary.replace(path)
+    plt.close(figure)
+    return ax
+
+
+def _paths(dataset: xr.Dataset, trajectory: int) -> np.ndarray:
+    return dataset["q"].isel(trajectory=trajectory).transpose("time", "body", "space").values
+
+
+def _frame(ax: Axes, points: np.ndarray, name: str) -> None:
+    """Axes of equal scale that hold all points."""
+    low, high = np.nanmin(points, (0, 1)), np.nanmax(points, (0, 1))
+    middle, half = (low + high) / 2, 0.55 * max(float((high - low).max()), 1e-12)
+    for axis, centre in zip("xyz", middle, strict=False):
+        getattr(ax, f"set_{axis}lim")(centre - half, centre + half)
+        getattr(ax, f"set_{axis}label")(f"{axis}: {name}")
+    ax.set_aspect("equal")
+
+
+def _line(ax: Axes, body: int, *, hollow: bool) -> tuple:
+    colour, nothing = COLOURS[body % len(COLOURS)], [[]] * (3 if ax.name == "3d" else 2)
+    [line] = ax.plot(*nothing, "--" if hollow else "-", color=colour, linewidth=1.2, alpha=0.6)
+    [dot] = ax.plot(*nothing, "o", color=colour, markersize=6, fillstyle="none" if hollow else "full")
+    return line, dot
+
+
+def _set(line, points: np.ndarray) -> None:
+    line.set_data(points[:, 0], points[:, 1])
+    if points.shape[1] == 3:
+        line.set_3d_properties(points[:, 2])

@@ -1,0 +1,71 @@
+"""Charges of a group along trajectories, with a band over them, and the law by which their drift grows."""
+
+import numpy as np
+import torch
+import xarray as xr
+from matplotlib.axes import Axes
+
+from hlieconv.diagnostics import charges_of
+from hlieconv.groups.abstract import AbstractGroup
+from hlieconv.noether import Growth, growth_law
+from hlieconv.plots.style import ROUND_OFF, axes_or_new, plot_band, times_of
+
+
+def plot_charges(dataset: xr.Dataset, group: AbstractGroup | str, *, ax: Axes | None = None) -> Axes:
+    """How each charge of a group has changed since the start: median over trajectories, band from 10 to 90 %.
+
+    Args:
+        dataset: trajectories.
+        group: a group or its name.
+        ax: where to draw.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ValueError: if the coordinates are generalised.
+    """
+    ax = axes_or_new(ax)
+    units = set()
+    for name, values in charges_of(dataset, group).items():
+        plot_band(ax, values - values.isel(time=0, drop=True), label=_symbol(str(name)))
+        units.add(values.attrs["units"])
+    ax.set_xlabel("time (s)")
+    ax.set_ylabel("change of the charge" + (f" ({units.pop()})" if len(units) == 1 and units != {"1"} else ""))
+    ax.legend()
+    return ax
+
+
+def plot_growth(drift: xr.DataArray, *, ax: Axes | None = None, **line) -> Axes:
+    """A drift against time on log axes, root mean square over trajectories, and dashed the law by which it grows.
+
+    Args:
+        drift: ``(trajectory, time)``, such as ``dataset.dynamics.drift("energy")``; zero at the first time.
+        ax: where to draw.
+        **line: passed to ``Axes.plot``.
+
+    Returns:
+        The Axes.
+    """
+    ax = axes_or_new(ax)
+    times = times_of(drift) - times_of(drift)[0]
+    values = drift.transpose("time", "trajectory").values.astype(float)
+    growth = growth_law(torch.tensor(times), torch.tensor(values))
+    size = np.maximum(np.sqrt(np.square(values).mean(1)), ROUND_OFF)
+    line.setdefault("label", f"{drift.attrs.get('long_name', drift.name)}: {_law(growth)}")
+    [drawn] = ax.loglog(times[1:], size[1:], **line)
+    late = times >= 0.02 * times[-1]
+    late[0] = False
+    ax.loglog(times[late], growth(torch.tensor(times[late])), "--", color=drawn.get_color(), linewidth=1.0)
+    ax.set_xlabel("time (s)")
+    ax.set_ylabel("drift")
+    ax.legend()
+    return ax
+
+
+def _law(growth: Growth) -> str:
+    return growth.law if growth.law == "bounded" else f"${growth.law.replace('1/2', '{1/2}')}$"
+
+
+def _symbol(name: str) -> str:
+    return f"${name[0]}_{name[2]}$" if len(name) == 3 and name[1] == "_" else name
