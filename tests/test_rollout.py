@@ -61,6 +61,9 @@ def test_both_energies_are_known():
     np.testing.assert_allclose(predicted.true_energy[:, 0], data.energy[:, 0], rtol=1e-12)
     assert float(predicted.dynamics.drift("energy").max()) < 1e-3
     assert not np.allclose(predicted.true_energy, predicted.energy)
+    summary = predicted.dynamics.summary()
+    assert summary["true_energy"] > 10 * summary["energy"]  # an untrained model conserves its own energy only
+    assert predicted.attrs["system"] == "hlieconv"
     unknown = data.assign_attrs(system="a mystery")
     assert "true_energy" not in rollout(network(), unknown)
 

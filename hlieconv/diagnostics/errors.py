@@ -48,12 +48,15 @@ def geometric_mean(values: xr.DataArray, dim: str = "trajectory") -> xr.DataArra
 def summary(dataset: xr.Dataset, reference: xr.Dataset | None = None) -> dict[str, float]:
     """A rollout in a few numbers: the median over trajectories of the largest drift in time, and of the errors.
 
-    Keys: ``energy``, ``P_x``, ``P_y``, ..., ``L_z`` (drift, where they are defined), ``largest_q``, and with a
-    reference ``state_error`` (geometric mean over trajectories and times after the first) and ``valid_time``.
+    Keys: ``energy`` (of a rollout the learned one, and ``true_energy`` beside it), ``P_x``, ``P_y``, ..., ``L_z``
+    (drift, where they are defined), ``largest_q``, and with a reference ``state_error`` (geometric mean over
+    trajectories and times after the first) and ``valid_time``.
     """
     rows: dict[str, float] = {}
     if "energy" in dataset:
         rows["energy"] = _typical(drift(dataset, "energy"))
+    if "true_energy" in dataset:
+        rows["true_energy"] = _typical(drift(dataset.assign(energy=dataset["true_energy"]), "energy"))
     if dataset.attrs.get("coordinate_system", "cartesian") == "cartesian":
         rows |= _components("P", drift(dataset, "momentum"), momentum(dataset).sizes["space"])
         if dataset.sizes["space"] in (2, 3):

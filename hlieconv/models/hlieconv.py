@@ -127,11 +127,11 @@ class HLieConv(AbstractModel):
     def told(self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None) -> Told:
         """What does not depend on positions."""
         samples = self.geometry.samples
-        bodies = torch.stack([features[name] for name in self.body_features], -1)
+        bodies = _columns(features, self.body_features)
         values = self.embed((bodies - self.feature_mean) / self.feature_scale).repeat_interleave(samples, -2)
         pairs = None
         if self.tell is not None:
-            columns = torch.stack([features[name] for name in self.pair_features], -1)
+            columns = _columns(features, self.pair_features)
             itself = torch.eye(columns.shape[-2], dtype=torch.bool, device=columns.device)[..., None]
             pairs = self.tell(torch.where(itself, 0, (columns - self.pair_mean) / self.pair_scale))
             pairs = pairs.repeat_interleave(samples, -2).repeat_interleave(samples, -3)
@@ -170,12 +170,12 @@ class HLieConv(AbstractModel):
             return
         found = self.checked(features, mask)
         self.geometry.calibrate(q, mask)
-        bodies = torch.stack([found[name] for name in self.body_features], -1)
+        bodies = _columns(found, self.body_features)
         bodies = bodies.flatten(0, -2) if mask is None else bodies[mask]
         self.feature_mean.copy_(bodies.mean(0))
         self.feature_scale.copy_(_spread(bodies))
         if self.pair_features:
-            pairs = torch.stack([found[name] for name in self.pair_features], -1)
+            pairs = _columns(found, self.pair_features)
             other = ~torch.eye(pairs.shape[-2], dtype=torch.bool, device=q.device)
             present = other if mask is None else other & mask[..., :, None] & mask[..., None, :]
             pairs = pairs[present.expand(pairs.shape[:-1])]
@@ -217,6 +217,11 @@ class LearnedPotential(AbstractNewtonian):
 
     def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
         return (compiled_force() if self.model.compiled else force)(self.model, q, self.told)
+
+
+def _columns(features: Mapping[str, Tensor], names: Sequence[str]) -> Tensor:
+    """Features beside each other; some may be shared by all trajectories."""
+    return torch.stack(torch.broadcast_tensors(*(features[name] for name in names)), -1)
 
 
 def _select(value: Tensor, own: int, index: slice | Tensor) -> Tensor:

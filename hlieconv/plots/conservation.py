@@ -72,9 +72,9 @@ def _plot_curve(array: xr.DataArray, trajectory: int, ax: Axes | None, line: dic
     values = array.isel(trajectory=trajectory)
     ax.plot(times_of(array), values, **line)
     size = float(abs(values).max())
-    if float(values.max() - values.min()) < 1e-6 * size:  # constant: round-off would fill the axes
-        start, middle = float(times_of(array)[0]), float(values.mean())
-        ax.update_datalim([(start, 0.0), (start, 1.3 * middle)])
+    if float(values.max() - values.min()) < 1e-6 * size:  # constant: round-off alone must not fill the axes
+        start, mean = float(times_of(array)[0]), float(values.mean())
+        ax.update_datalim([(start, 0.0), (start, 1.3 * mean)])  # other curves may still widen them
         ax.autoscale_view()
     ax.set_xlabel("time (s)")
     ax.set_ylabel(label(array))

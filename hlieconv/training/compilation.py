@@ -15,6 +15,14 @@ MODES = ("auto", "on", "off")
 LONG = 10_000
 
 
+def check_mode(mode: str, model: nn.Module) -> None:
+    """A ValueError for an unknown mode, or "on" for a model that does not compile."""
+    if mode not in MODES:
+        raise ValueError(f"compile: expected one of {', '.join(MODES)}, got {mode!r}")
+    if mode == "on" and not (isinstance(model, AbstractModel) and model.compiles):
+        raise ValueError(f"compile: expected auto or off for {type(model).__name__}, whose forces do not compile")
+
+
 @contextmanager
 def compiled(model: nn.Module, mode: str, *, steps: int, device: torch.device) -> Iterator[None]:
     """Within this context the forces of the model are compiled, if that is wanted and can be done.
@@ -25,22 +33,15 @@ def compiled(model: nn.Module, mode: str, *, steps: int, device: torch.device) -
         steps: of the training.
         device: where it runs.
 
-    Raises:
-        ValueError: for another mode, or "on" for a model that does not compile.
-
     Warns:
         UserWarning: if compiling is wanted and no compiler is found: the training is eager.
     """
-    if mode not in MODES:
-        raise ValueError(f"compile: expected one of {', '.join(MODES)}, got {mode!r}")
-    if not isinstance(model, AbstractModel) or not model.compiles:
-        if mode == "on":
-            raise ValueError(f"compile: expected auto or off for {type(model).__name__}, whose forces do not compile")
+    wanted = mode == "on" or (mode == "auto" and (device.type == "cuda" or steps >= LONG))
+    if not (wanted and isinstance(model, AbstractModel) and model.compiles):
         yield
         return
     before = model.compiled
-    wanted = mode == "on" or (mode == "auto" and (device.type == "cuda" or steps >= LONG))
-    model.compiled = wanted and _can_compile(device)
+    model.compiled = _can_compile(device)
     try:
         yield
     finally:

@@ -15,7 +15,7 @@ from hlieconv.models import AbstractModel
 from hlieconv.rollout import spacing_of
 from hlieconv.training.bodies import Conditioned, Unknowns
 from hlieconv.training.chunks import Chunks, chunks_of
-from hlieconv.training.compilation import compiled
+from hlieconv.training.compilation import check_mode, compiled
 from hlieconv.training.loop import Shuffle, train
 from hlieconv.training.losses import AbstractLoss, ForceMatching, make_loss, trained_on
 from hlieconv.training.run import Run, describe, load
@@ -72,6 +72,7 @@ def fit(
         ValueError: for a setting out of range, or a dataset without the variables that the model needs.
     """
     validate(dataset)
+    check_mode(compile, model)
     description = describe(model)
     group = str(description["config"].get("group", ""))
     chosen = settings(preset, dataset.sizes["trajectory"], description["name"], group, **changes)

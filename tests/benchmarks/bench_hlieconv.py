@@ -1,8 +1,8 @@
 """HLieConv beside a plain-torch network of the same function, on one thread: time and peak memory.
 
 The plain one is written as such networks usually are (and as the paper's is): distances, nearest neighbours and gathers
-in each layer, (dq/dt, dp/dt) by autograd through H with ``create_graph``, RK4. Ours takes dq/dt from the masses, computes
-what does not depend on q once, and compiles the force. The published size: T(2), 384 channels, 4 blocks, 6 bodies.
+in each layer, (dq/dt, dp/dt) by autograd through H with ``create_graph``, RK4. Ours takes dq/dt from the masses, does
+once what does not depend on q, and compiles the force. The published size: T(2), 384 channels, 4 blocks, 6 bodies.
 
     make benchmarks, or python tests/benchmarks/bench_hlieconv.py, which writes results/hlieconv.json
 """
