@@ -9,13 +9,15 @@ accessor.py       all of these as ``dataset.dynamics``; registered when this pac
 from hlieconv.diagnostics.accessor import Dynamics
 from hlieconv.diagnostics.conservation import angular_momentum, drift, energy, momentum
 from hlieconv.diagnostics.errors import geometric_mean, state_error, summary, valid_time
-from hlieconv.diagnostics.momentum_map import Charge, boost, charges, charges_of
+from hlieconv.diagnostics.momentum_map import Boost, Charge, boost, boosts, charges, charges_of
 
 __all__ = [
+    "Boost",
     "Charge",
     "Dynamics",
     "angular_momentum",
     "boost",
+    "boosts",
     "charges",
     "charges_of",
     "drift",

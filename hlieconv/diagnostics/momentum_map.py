@@ -17,6 +17,7 @@ from torch import Tensor
 
 from hlieconv.groups import group
 from hlieconv.groups.abstract import AbstractGroup
+from hlieconv.groups.algebra import axis_name
 from systems.phase_space import PhaseSpace
 from systems.schema import trajectory_of, variables_of
 
@@ -89,16 +90,47 @@ def evaluate(dataset: xr.Dataset, charge: Charge) -> xr.DataArray:
     return along(dataset, charge(state), charge.name, f"charge {charge.name}", units_of(dataset, charge))
 
 
+@dataclass(frozen=True, eq=False)
+class Boost:
+    """K = sum_i m_i q_i - P t along one axis, the charge of Galilean boosts: a function of a state and its time.
+
+    Args:
+        name: K_x, K_y, ...
+        mass: ``(*batch, n)``.
+        axis: of space.
+
+    Example:
+        >>> import torch
+        >>> from systems.phase_space import PhaseSpace
+        >>> state = PhaseSpace(q=torch.tensor([[1.0, 0.0], [3.0, 0.0]]), p=torch.tensor([[0.5, 0.0], [0.0, 0.0]]))
+        >>> boosts(torch.tensor([1.0, 2.0]), dimension=2)[0](state, t=torch.tensor(4.0))
+        tensor(5.)
+    """
+
+    name: str
+    mass: Float[Tensor, "*batch n"]
+    axis: int
+
+    def __call__(self, state: PhaseSpace, t: Float[Tensor, "*times"] | float = 0.0) -> Float[Tensor, "*both"]:
+        """The charge, one value a trajectory (and time)."""
+        return (self.mass * state.q[..., self.axis]).sum(-1) - state.p[..., self.axis].sum(-1) * t
+
+
+def boosts(mass: Float[Tensor, "*batch n"], dimension: int) -> list[Boost]:
+    """The charges of the Galilean boosts along all axes: conserved wherever P is, if H = sum_i |p_i|^2 / 2 m_i + V."""
+    return [Boost(f"K_{axis_name(axis)}", mass, axis) for axis in range(dimension)]
+
+
 def boost(dataset: xr.Dataset) -> xr.DataArray:
-    """K = M q_cm - P t, the charge of Galilean boosts, ``(trajectory, time, space)``: conserved wherever P is.
+    """K = M q_cm - P t along trajectories, ``(trajectory, time, space)``.
 
     Raises:
         ValueError: if the Dataset has no ``mass``, or generalised coordinates.
     """
     times, state = trajectory_of(require_cartesian(dataset))
     mass = variables_of(dataset, ["mass"], dtype=state.q.dtype)["mass"]
-    times = times.reshape(len(times), -1, 1).to(state.q.dtype)
-    k = (mass[..., None] * state.q).sum(-2) - state.p.sum(-2) * times
+    times = times.reshape(len(times), -1).to(state.q.dtype)
+    k = torch.stack([charge(state, times) for charge in boosts(mass, state.q.shape[-1])], -1)
     return along(dataset, k, "boost", "charge of Galilean boosts", "1")
 
 

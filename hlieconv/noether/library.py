@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hlieconv.diagnostics import Charge, charges
-from hlieconv.diagnostics.errors import axis_names
 from hlieconv.groups import GROUPS, group
+from hlieconv.groups.algebra import axis_name
 from hlieconv.noether.brackets import Observable
 from systems.phase_space import PhaseSpace
 
@@ -72,7 +72,7 @@ def affine(dimension: int, mass: Float[Tensor, " n"] | None = None) -> Library:
         >>> affine(2).names
         ('P_x', 'P_y', 'p_x x', 'p_x y', 'p_y x', 'p_y y')
     """
-    axes = axis_names(dimension)
+    axes = [axis_name(axis) for axis in range(dimension)]
     names = [f"P_{a}" for a in axes] + [f"p_{a} {b}" for a in axes for b in axes]
     count = len(names)
     if mass is not None:
@@ -100,7 +100,7 @@ def quadratic(bodies: int, dimension: int, mass: Float[Tensor, " n"] | None = No
         >>> quadratic(1, 1).names
         ('q1x', 'p1x', 'q1x q1x', 'q1x p1x', 'p1x p1x')
     """
-    axes = axis_names(dimension)
+    axes = [axis_name(axis) for axis in range(dimension)]
     letters = [f"{z}{i + 1}{a}" for z in "qp" for i in range(bodies) for a in axes]
     first, second = torch.triu_indices(len(letters), len(letters))
     names = letters + [f"{letters[i]} {letters[j]}" for i, j in zip(first.tolist(), second.tolist(), strict=True)]

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from hlieconv import diagnostics
-from hlieconv.diagnostics import Charge, boost, charges, charges_of
-from systems import HenonHeiles, Pendulum, PhaseSpace, Springs, from_arrays, simulate, to_dataset
+from hlieconv.diagnostics import Charge, boost, boosts, charges, charges_of
+from systems import HenonHeiles, Pendulum, PhaseSpace, Springs, from_arrays, simulate, to_dataset, trajectory_of
 
 
 def random_dataset(dimension, dtype=torch.float64, mask=None, seed=0):
@@ -76,6 +76,12 @@ def test_boost_is_conserved_where_momentum_is():
     dataset = simulate(system, state, torch.linspace(0, 20, 30, dtype=torch.float64))
     k = boost(dataset)
     assert abs(k - k.isel(time=0)).max() < 1e-11
+    times, states = trajectory_of(dataset)
+    for axis, charge in enumerate(boosts(system.mass, 2)):
+        values = charge(states, times[:, None])
+        close(k[..., axis], values.T, torch.float64)
+        assert charge.name == ("K_x", "K_y")[axis]
+        assert (values - values[0]).abs().max() < 1e-11
     moved = (dataset.mass * dataset.q).sum("body")
     assert abs(moved - moved.isel(time=0)).max() > 1e-2  # the centre itself drifts
 
