@@ -8,8 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hlieconv.nn import MaskedBatchNorm
 from hlieconv.training.loop import train
 from hlieconv.training.run import Run, describe, load
+
+#: Batches by which the statistics of the norms are measured.
+SETTLED = 10
 
 #: Choices of `train` that come from the settings of a run.
 CHOICES = ("steps", "optimiser", "learning_rate", "warmup", "weight_average", "seed", "patience", "records")
@@ -57,6 +61,30 @@ def fit_samples(
     if run is not None:
         run.finish(model)
     return history
+
+
+@torch.no_grad()
+def settle(model: nn.Module, loss: Callable[[Any, Any], Tensor], batches: Callable[[int], Any]) -> None:
+    """Measure the statistics of the norms again: the running ones are those of other weights than the averaged ones.
+
+    Args:
+        model: ends in evaluation mode.
+        loss, batches: as in `train`; the first `SETTLED` batches are looked at.
+
+    Source: Izmailov et al. 2018 (arXiv:1803.05407), section 3.2.
+    """
+    norms = [module for module in model.modules() if isinstance(module, MaskedBatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    model.train()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for number in range(SETTLED if norms else 0):
+            for norm in norms:
+                norm.momentum = 1 / (number + 1)  # the plain mean over batches
+            loss(model, batches(number))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()
 
 
 def device_named(name: str) -> torch.device:
