@@ -30,7 +30,9 @@ import torch
 
 from hlieconv.diagnostics import charges
 from hlieconv.groups import AbstractGroup, from_generators, group
+from hlieconv.models import HLieConv
 from hlieconv.nn import LieResNet, assert_equivariant
+from hlieconv.noether import certificate
 from hlieconv.plots import COLOURS, STYLE, plot_lift, plot_orbits
 from systems import AbstractNewtonian, PhaseSpace, Variable, simulate
 from systems.integrators import BlanesMoanSRKN6
@@ -285,6 +287,19 @@ curves.set(xlabel="time (s)", ylabel="charge (kg m$^2$/s)", title="the network a
 drifts.set(xlabel="time (s)", ylabel="change of the charge", title="the same, how much each changed")
 curves.legend(ncols=3)
 plt.show()
+
+# %% [markdown]
+# `HLieConv` does this for you. It takes a group of your own by its import path (in a notebook, `__main__` is the
+# notebook itself), and can be trained by `fit`. `certificate` computes how fast the Hamiltonian changes each charge, the
+# bracket $\{H, J\}$: before any training the screw is an exact symmetry, and neither of its two parts is. (Sizes are
+# relative to the terms of the bracket. An untrained network pulls only weakly, so that turns are nearly a symmetry.)
+
+# %%
+model = HLieConv(group="__main__:Screw", dimension=3, body_features=("mass",), pairs="log", width=16)
+hamiltonian = model.condition({"mass": beads.mass.expand(20, 3)})
+states = PhaseSpace(q=torch.randn(20, 3, 3), p=torch.randn(20, 3, 3))
+print(certificate(hamiltonian, screw, states))
+print(certificate(hamiltonian, group("SE3").subgroup(["P_z", "L_z"]), states))
 
 # %% [markdown]
 # ## Try it yourself
