@@ -41,7 +41,8 @@ def tests(system: str, chunks: int, count: int) -> list[xr.Dataset]:
 def evaluate(model: AbstractModel, trial: Trial, size: Size) -> dict[str, Any]:
     """All that is measured of a model, as JSON values. Weights are those given, arithmetic is in float64."""
     model, judged = copy.deepcopy(model).double(), trial.entry in JUDGED
-    data = tests(trial.system, size.chunks, size.tests if judged else 1)
+    chunks = size.chunks if trial.system.startswith("springs") else size.chunks // 4  # no closed form makes them
+    data = tests(trial.system, max(1, chunks), size.tests if judged else 1)
     found: dict[str, Any] = {"test": [_errors(model, dataset, seed) for seed, dataset in enumerate(data)]}
     truth = sample(trial.system, size.rollouts, TEST_SEED - 1, size.points)
     predicted = rollout(model, truth, dtype=torch.float64, workers=1)
@@ -61,8 +62,6 @@ def _further(model: AbstractModel, system: str, size: Size) -> dict[str, Any]:
         "state_error": _rounded(geometric_mean(state_error(predicted, truth)).values),
         "drift": _drifts(predicted),
     }
-    if system == "gravity":  # each planet is up to twice as far as the one before: of 20 the last hardly moves
-        return {"long": long}
     others = {n: sample(system, 10 * size.long, TEST_SEED - 3, bodies=n) for n in NUMBERS_OF_BODIES}
     return {"long": long, "bodies": {str(n): _errors(model, dataset, 0) for n, dataset in others.items()}}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from hlieconv.study.catalogue import ABLATION, COST, ELSEWHERE, ENTRIES, SYSTEMS
+from hlieconv.study.catalogue import ABLATION, COST, ELSEWHERE, ENTRIES, SYSTEMS, best_of
 from hlieconv.study.published import EARLIER, EARLIER_JOB, LIECONV, LIETRANSFORMER, LIETRANSFORMER_ROLLOUT
 
 Result = dict[str, Any]
@@ -87,20 +87,23 @@ def figures_to_reach(results: list[Result]) -> Iterator[Figure]:
         cost = cost_of(results, reached)
         yield Figure(f"CPU s to test error {reached:.1e}, 1/{factor:.0f} of {name}'s", cost, seconds / factor)
     for system in SYSTEMS:
-        best = "SE3" if system == "springs-3d" else "SE2"
-        for n in sizes(results, system, best):
+        for entry in ("SE2", best_of(system)):
+            found = [
+                result for result in results if (result["trial"]["system"], result["trial"]["entry"]) == (system, entry)
+            ]
             drifts = [
                 part["drift"][quantity]
-                for result in select(results, system, best, n)
+                for result in found
                 for part in (result["rollout"], result.get("long"))
                 if part
                 for quantity in ("momentum", "angular_momentum")
             ]
-            yield Figure(f"drift of P and L, {system}, {n} systems", max(drifts), DRIFT_TARGET)
+            if drifts:
+                yield Figure(f"drift of P and L, {system}, {entry}", max(drifts), DRIFT_TARGET)
     for system in SYSTEMS:
         if system == "springs":
             continue
-        best = error(select(results, system, "SE3" if system == "springs-3d" else "SE2", 400))
+        best = error(select(results, system, best_of(system), 400))
         others = [x for entry in ELSEWHERE if (x := error(select(results, system, entry, 400))) is not None]
         ratio = None if best is None or not others else best / min(others)
         yield Figure(f"test error over that of the best baseline, {system}, 400 systems", ratio, 0.1)
@@ -109,7 +112,7 @@ def figures_to_reach(results: list[Result]) -> Iterator[Figure]:
 def cost_of(results: list[Result], reached: float) -> float | None:
     """CPU seconds of the cheapest whole training of the SE(2) model whose test error is below a value."""
     costs = []
-    for entry in (*COST, "SE2"):
+    for entry in COST:
         for n in sizes(results, "springs", entry):
             for result in select(results, "springs", entry, n):
                 mean, cpu = result["test"][0]["mean"], result["cost"]["cpu_seconds"]
@@ -137,7 +140,7 @@ def _springs(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
     header = ["model", "systems", "seeds", *STATISTICS, "MSE at step 99", "parameters", "CPU s"]
     rows = []
     for entry in ENTRIES:
-        if entry in ABLATION[3:] or entry in COST:
+        if entry in ABLATION or entry in COST:
             continue
         for n in sizes(results, "springs", entry):
             found = select(results, "springs", entry, n)
@@ -161,22 +164,22 @@ def _springs(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
 
 def _ablation(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
     rows = []
-    for entry in ("SE2", *ABLATION):
-        found = [result for result in select(results, "springs", entry, 400) if result["trial"]["seed"] == 0]
-        if found:
+    for entry in ABLATION:
+        if found := select(results, "springs", entry, 400):
             numbers = [_number(error(found, statistic)) for statistic in STATISTICS]
             rows.append([ENTRIES[entry].text, *numbers, f"{found[0]['parameters']:,}", _seconds(found)])
-    return "Ablation: one change each, 400 systems, seed 0", ["change", *STATISTICS, "parameters", "CPU s"], rows
+    title = "Ablation: one change each, 400 systems, 400 steps"
+    return title, ["change", *STATISTICS, "parameters", "CPU s"], rows
 
 
 def _elsewhere(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
     rows = []
     for system in SYSTEMS:
-        for entry in ("SE2", "SE3", *ELSEWHERE):
+        for entry in (best_of(system), *ELSEWHERE):
             if found := select(results, system, entry, 400):
                 numbers = [_number(error(found, statistic)) for statistic in STATISTICS]
                 rows.append([system, ENTRIES[entry].text, *numbers, _seconds(found)])
-    return "Other systems, the same recipe, 400 of them", ["system", "model", *STATISTICS, "CPU s"], rows
+    return "The same recipe everywhere: 400 systems, 400 steps", ["system", "model", *STATISTICS, "CPU s"], rows
 
 
 def _bodies(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
@@ -199,7 +202,9 @@ def _cost(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
         for result in select(results, "springs", entry, 400)[:1]:
             cost = result["cost"]
             step = "" if cost["cpu_seconds"] is None else f"{1000 * cost['cpu_seconds'] / cost['steps']:.1f}"
-            rows.append([f"SE2, {cost['steps']} steps", _seconds([result]), _number(error([result])), step])
+            rows.append(
+                [f"SE2, {cost['steps']} steps, {result['dtype']}", _seconds([result]), _number(error([result])), step]
+            )
     for name, earlier in EARLIER.items():
         cells = [f"{earlier.cpu_seconds:.0f}", _number(earlier.test_error), ""]
         rows.append([f"{name}, existing implementation, {earlier.epochs} epochs of 3,000", *cells])

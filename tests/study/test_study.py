@@ -15,7 +15,7 @@ from hlieconv.study.tables import check, document, error, figures_to_reach, load
 from hlieconv.study.workers import work
 
 TINY = Size(chunks=3, tests=2, rollouts=2, long=1, points=5, steps=2)
-TRIALS = [Trial("springs", "SE2", 4, 0), Trial("springs", "FC-best", 4, 1)]
+TRIALS = [Trial("springs", "SE2", 4, 0), Trial("springs", "short-FC", 4, 1)]
 
 
 @pytest.fixture(scope="module")
