@@ -292,7 +292,7 @@ plt.show()
 # `HLieConv` does this for you. It takes a group of your own by its import path (in a notebook, `__main__` is the
 # notebook itself), and can be trained by `fit`. `certificate` computes how fast the Hamiltonian changes each charge,
 # the bracket $\{H, J\}$: before any training the screw is an exact symmetry, and neither of its two parts is. (Sizes
-# are relative to the terms of the bracket. An untrained network pulls only weakly, so that turns are nearly a symmetry.)
+# are relative to the terms of the bracket. An untrained network pulls only weakly: turns are nearly a symmetry.)
 
 # %%
 model = HLieConv(group="__main__:Screw", dimension=3, body_features=("mass",), pairs="log", width=16)
