@@ -20,7 +20,8 @@ COLOURS = 64
 def execute(script: Path) -> None:
     """Write NN_name.ipynb beside NN_name.py."""
     notebook = jupytext.read(script)
-    nbclient.NotebookClient(notebook, timeout=600, record_timing=False).execute()
+    here = {"metadata": {"path": str(script.parent)}}
+    nbclient.NotebookClient(notebook, timeout=600, record_timing=False, resources=here).execute()
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number}"
         for output in cell.get("outputs", []):
