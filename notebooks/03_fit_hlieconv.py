@@ -11,8 +11,6 @@
 # ---
 
 # %% [markdown]
-# # 1. Springs: exact trajectories, and what is conserved
-# %% [markdown]
 # # 3. Fit HLieConv to trajectories
 #
 # In notebook 1 we knew the Hamiltonian and computed trajectories. Now turn it round. We see the trajectories of 200

@@ -11,8 +11,6 @@
 # ---
 
 # %% [markdown]
-# # 1. Springs: exact trajectories, and what is conserved
-# %% [markdown]
 # # 4. Choose the symmetry, choose what is conserved
 #
 # Four networks of the same kind learn the same springs from the same trajectories. The only difference is the group

@@ -11,8 +11,6 @@
 # ---
 
 # %% [markdown]
-# # 1. Springs: exact trajectories, and what is conserved
-# %% [markdown]
 # # 5. Integrators: why symplectic, and what round-off does
 #
 # Hardly any system has a formula for its motion. A computer takes small steps instead, thousands to billions of them.

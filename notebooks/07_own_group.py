@@ -11,8 +11,6 @@
 # ---
 
 # %% [markdown]
-# # 1. Springs: exact trajectories, and what is conserved
-# %% [markdown]
 # # 7. Define your own group
 #
 # Turn a sphere about any axis: it looks the same. Turn a screw: it does not, unless you also move it along its axis

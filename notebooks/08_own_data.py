@@ -11,8 +11,6 @@
 # ---
 
 # %% [markdown]
-# # 1. Springs: exact trajectories, and what is conserved
-# %% [markdown]
 # # 8. Your own data: from a table of positions to what is conserved
 #
 # A camera looks down on an air table. Three pucks glide on it, joined by springs; a program has written down where it
