@@ -169,9 +169,9 @@ class Budget(NamedTuple):
 
 def budgets() -> dict[str, Budget]:
     """smoke: a minute. cpu: at most two hours on two cores. full: a GPU."""
-    smoke = _grid("springs", ["SE2", "HFC"], (20,), (0, 1))
+    smoke = [Trial("springs", "SE2", 20, 0), Trial("springs", "short-FC", 20, 1)]
     return {
-        "smoke": Budget(smoke, Size(chunks=50, tests=1, rollouts=4, long=2, points=30, steps=20), "study-smoke"),
+        "smoke": Budget(smoke, Size(chunks=20, tests=2, rollouts=3, long=1, points=10, steps=10), "study-smoke"),
         "cpu": Budget(_cpu(), Size(), "results/springs"),
         "full": Budget(_full(), Size(), "results/springs"),
     }

@@ -1,5 +1,6 @@
 """One trial of the study: data, training, measurement, and one result file."""
 
+import importlib
 import pkgutil
 import time
 from dataclasses import asdict
@@ -37,6 +38,7 @@ def run_trial(trial: Trial, size: Size, path: Path, device: str = "auto") -> dic
     run = path / ".runs" / trial.name
     resumed = run.exists()
     changes = _changes(entry, trial.n_train, size)
+    importlib.import_module("pytorch_optimizer")  # takes seconds, which are no part of a training
     started, cpu = time.perf_counter(), time.process_time()
     trained = fit(
         model, dataset, preset=entry.preset, path=run, device=device, seed=trial.seed, validation=0.0, **changes

@@ -10,18 +10,17 @@ import pytest
 
 from hlieconv import cli
 from hlieconv.study import workers
-from hlieconv.study.catalogue import BUDGETS, ENTRIES, SYSTEMS, Size, Trial, budgets
+from hlieconv.study.catalogue import BUDGETS, ENTRIES, SYSTEMS, Trial, budgets
 from hlieconv.study.tables import check, document, error, figures_to_reach, load_results
 from hlieconv.study.workers import work
 
-TINY = Size(chunks=3, tests=2, rollouts=2, long=1, points=5, steps=2)
-TRIALS = [Trial("springs", "SE2", 4, 0), Trial("springs", "short-FC", 4, 1)]
+TRIALS, TINY, _ = budgets()["smoke"]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("study")
-    assert work(TRIALS, TINY, path, report=lambda line: None) == 0
+    assert cli.main(["reproduce", "springs", "--budget", "smoke", "--path", str(path)]) == 0
     return path
 
 
@@ -30,13 +29,13 @@ def test_a_trial_is_one_file_that_says_where_it_comes_from(folder):
     first, second = (json.loads((folder / f"{trial.name}.json").read_text()) for trial in TRIALS)
     for key in ("command", "commit", "hardware", "versions", "seed", "settings", "model", "cost", "test", "rollout"):
         assert key in first, key
-    assert first["command"].endswith("--systems springs --models SE2 --n-train 4 --seeds 0")
+    assert first["command"].endswith("--systems springs --models SE2 --n-train 20 --seeds 0")
     assert first["cost"]["cpu_seconds"] > 0
-    assert first["cost"]["steps"] == 2
+    assert first["cost"]["steps"] == 10
     assert (len(first["test"]), len(second["test"])) == (2, 1)
     assert set(first["bodies"]) == {"4", "8", "20"}
     assert first["long"]["drift"]["momentum"] < 1e-11
-    assert len(first["rollout"]["mse"]) == 5
+    assert len(first["rollout"]["mse"]) == 10
     assert not any((folder / ".runs").iterdir())
 
 
@@ -96,7 +95,7 @@ def test_tables_and_figures_come_from_the_files(folder, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "HLieConv-SE(2), the defaults" in printed
     assert "LieTransformer, published" in printed
-    assert "| HLieConv-SE(2), the defaults | 4 | 1 |" in document_file.read_text()
+    assert "| HLieConv-SE(2), the defaults | 20 | 1 |" in document_file.read_text()
     assert len([*figures.glob("study_*.png")]) == 3
     assert document_file.read_text() == document(load_results(folder))
 
