@@ -50,7 +50,7 @@ test = simulate(*Springs.sample(300, seed=1), times, seed=1)
 # in: with `group="SE2"`, the shifts and turns of the plane, $V$ sees of two bodies only what these leave unchanged,
 # their distance. It is told their masses and stiffnesses, and how to combine all this it has to learn.
 #
-# ## What it is compared with
+# ## What it learns from
 #
 # `fit` takes pieces of five consecutive points, finds the force that such a piece implies (from the polynomial
 # through its positions and velocities), and makes the forces $-\partial V/\partial q$ agree.
@@ -172,7 +172,7 @@ for name, value in predicted.dynamics.summary(reference=exact).items():
 #
 # ## Energy against energy
 #
-# One last test of the law itself, at states that no trajectory of this kind visits: bodies at random places, all of
+# One last test of the law itself, at states that no trajectory visits: bodies at rest at random places, all of
 # one system. If $H_\text{learned} = H_\text{true} + \text{const}$, the points lie on a straight line of slope 1.
 
 # %%

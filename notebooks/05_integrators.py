@@ -285,9 +285,8 @@ plt.show()
 # away: what is left is rounded once, when the result is read.
 #
 # Right: the energy of an accurate symplectic method walks too, and the state is worse off: a wrong energy is a wrong
-# period, and the error of the position is its sum over time, $\sqrt N \cdot N = N^{3/2}$. No method that works with
-# numbers of this length does better; the good ones do as well. (`docs/integrators.md` has runs a thousand times
-# longer.)
+# period, and the error of the position is its sum over time, $\sqrt N \cdot N = N^{3/2}$. Without sums that
+# carry more digits no method does better; the good ones do as well. (`docs/integrators.md` has far longer runs.)
 #
 # ## In practice
 #
