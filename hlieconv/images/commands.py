@@ -65,7 +65,8 @@ def run_evaluate_images(arguments: argparse.Namespace) -> None:
     result = evaluate_images(model, data)
     few = data.test_images[:16].to(next(model.parameters()).device)
     result["equivariance"] = rotation_errors(model, few, samples=arguments.samples)
-    write_run_result(path, arguments.model, result | {"test_data": data.name})
+    told = f"fit-images --data {arguments.data}"
+    write_run_result(path, arguments.model, result | {"test_data": data.name}, fit=told, defaults=ImageSettings)
     print(f"{path}: error {100 * result['error']:.2f} % of {result['images']} images of {data.name}")
     print("scores under rotations of the points:")
     for row in result["equivariance"]:

@@ -69,13 +69,9 @@ def fit_images(
     batches = Shuffle(len(images), chosen.batch, seed=chosen.seed, device=target)
     settings = asdict(chosen) | {"steps": max(1, round(chosen.epochs * batches.steps_per_epoch))}
     torch.manual_seed(chosen.seed)
-    model = ImageClassifier(
-        chosen.group,
-        size=tuple(images.shape[-2:]),
-        colours=images.shape[1],
-        classes=data.classes,
-        **{name: settings[name] for name in OF_MODEL},
-    ).to(target)
+    of_model: dict[str, Any] = {name: settings[name] for name in OF_MODEL}
+    colours, *size = images.shape[1:]
+    model = ImageClassifier(chosen.group, size=size, colours=colours, classes=data.classes, **of_model).to(target)
 
     def loss(model: ImageClassifier, index: Tensor) -> Tensor:
         some = images[index].to(torch.float32) / 255

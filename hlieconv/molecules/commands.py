@@ -59,7 +59,8 @@ def run_evaluate_molecules(arguments: argparse.Namespace) -> None:
     result, found, true = evaluate_molecules(model, molecules, count=arguments.count)
     few = split(len(molecules.n_atoms))[2][:8].to(model.median.device)
     result["equivariance"] = motion_errors(model, molecules, few, samples=arguments.samples)
-    write_run_result(path, arguments.model, result)
+    told = f"fit-molecules --target {' '.join(model.targets)}"
+    write_run_result(path, arguments.model, result, fit=told, defaults=MoleculeSettings)
     for row in result["errors"]:
         note = ", energies of the free atoms subtracted" if row["minus_free_atoms"] else ""
         print(

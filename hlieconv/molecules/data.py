@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,7 +76,8 @@ class Molecules(NamedTuple):
     """Angstrom."""
     target: Float[Tensor, "molecules targets"]
     """Columns as in `TARGETS`, in QM9's own units; no columns where there is nothing to learn from."""
-    index: Int[Tensor, " molecules"]
+    number: Int[Tensor, " molecules"]
+    """In QM9."""
 
     @property
     def first_atom(self) -> Int[Tensor, " molecules"]:
@@ -147,7 +149,7 @@ def read_compact(path: str | Path) -> Molecules:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in ("index", "n_atoms", "charge", "position_angstrom", "target")}
             names = tuple(str(name) for name in file["target_name"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path.name}: not a readable file of molecules ({error})") from error
     if names != TARGET_NAMES:
         raise ValueError(f"{path.name}: expected the targets {', '.join(TARGET_NAMES)}, got {', '.join(names)}")
@@ -172,7 +174,7 @@ def write_compact(path: str | Path, molecules: Molecules) -> None:
         with open(part, "wb") as file:
             np.savez_compressed(
                 file,
-                index=molecules.index.numpy().astype(np.int32),
+                index=molecules.number.numpy().astype(np.int32),
                 n_atoms=molecules.n_atoms.numpy().astype(np.uint8),
                 charge=molecules.charge.numpy().astype(np.uint8),
                 position_angstrom=molecules.position.numpy(),

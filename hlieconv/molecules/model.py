@@ -47,6 +47,7 @@ class MoleculeRegressor(nn.Module):
 
     median: Tensor
     deviation: Tensor
+    charges: Tensor
 
     def __init__(
         self,
@@ -131,7 +132,7 @@ class MoleculeRegressor(nn.Module):
 
     def values(self, charge: Int[Tensor, "batch n"]) -> Float[Tensor, "batch n 15"]:
         """Element times powers of the charge."""
-        element = (charge[..., None] == self.charges).to(self.median)
+        element = charge[..., None].eq(self.charges).to(self.median)
         c = (charge / 9).to(self.median)[..., None]
         return torch.cat([element, element * c, element * c * c], -1)
 

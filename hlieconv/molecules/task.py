@@ -68,11 +68,9 @@ def fit_molecules(
     batches = Buckets(molecules.n_atoms[train], chosen.batch, seed=chosen.seed)
     settings = asdict(chosen) | {"steps": max(1, round(chosen.epochs * batches.steps_per_epoch))}
     torch.manual_seed(chosen.seed)
-    model = MoleculeRegressor(
-        chosen.group,
-        targets=tuple(targets),
-        **{name: settings[name] for name in OF_MODEL} | {"fill": None if chosen.fill == 1 else chosen.fill},
-    ).to(device_)
+    of_model: dict[str, Any] = {name: settings[name] for name in OF_MODEL}
+    fill = None if chosen.fill == 1 else chosen.fill
+    model = MoleculeRegressor(chosen.group, targets=tuple(targets), fill=fill, **of_model).to(device_)
     model.standardise(wanted[train].to(model.median))
     labels = ((wanted.to(model.median) - model.median) / model.deviation).to(device_)
     unseen = validation[:VALIDATED]

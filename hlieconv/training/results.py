@@ -1,8 +1,10 @@
 """Result files of trained runs."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from hlieconv.options import flag_of
 from hlieconv.training.run import read_config, read_metrics
 from systems.provenance import write_result
 
@@ -19,8 +21,27 @@ def new_result(path: str | Path, overwrite: bool) -> Path:
     return path
 
 
-def write_run_result(path: Path, run: str | Path, result: dict[str, Any]) -> None:
-    """Write a result with the run's configuration and its learning curve."""
+def write_run_result(path: Path, run: str | Path, result: dict[str, Any], *, fit: str, defaults: Any) -> None:
+    """Write a result with the run's configuration, the command that trained it, and its learning curve.
+
+    Args:
+        path: of the result.
+        run: folder of the run.
+        result: JSON values.
+        fit: the command that trains, and what it was told besides the settings.
+        defaults: the dataclass of the settings: what differs from it is part of the command.
+    """
     config = read_config(run)
-    about = {"seed": config["settings"]["seed"], "settings": config["settings"], "data": config["data"]}
+    changed = [
+        f"{flag_of(option.name)} {config['settings'][option.name]}"
+        for option in fields(defaults)
+        if config["settings"][option.name] != option.default
+    ]
+    about = {
+        "trained_by": " ".join(["hlieconv", fit, *changed]),
+        "seed": config["settings"]["seed"],
+        "settings": config["settings"],
+        "data": config["data"],
+        "trained_with": config["versions"],
+    }
     write_result(path, about | result | {"model": config["model"], "learning_curve": read_metrics(run)})

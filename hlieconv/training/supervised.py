@@ -73,7 +73,7 @@ def settle(model: nn.Module, loss: Callable[[Any, Any], Tensor], batches: Callab
 
     Source: Izmailov et al. 2018 (arXiv:1803.05407), section 3.2.
     """
-    norms = [module for module in model.modules() if isinstance(module, MaskedBatchNorm)]
+    norms: list[Any] = [module for module in model.modules() if isinstance(module, MaskedBatchNorm)]
     momenta = [norm.momentum for norm in norms]
     model.train()
     with torch.random.fork_rng(devices=[]):

@@ -20,7 +20,7 @@ def test_tables_are_read_once(tmp_path):
     assert torch.equal(found.charge, torch.cat([part.charge for part in parts]))
     assert torch.equal(found.position, torch.cat([part.position for part in parts]))
     assert torch.equal(found.target, torch.cat([part.target for part in parts]))
-    assert found.index.tolist() == list(range(1, 22))
+    assert found.number.tolist() == list(range(1, 22))
     assert same(qm9(cache=tmp_path), found)
     assert same(qm9(tmp_path / "qm9.npz"), found)
 
