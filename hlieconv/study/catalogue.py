@@ -80,6 +80,7 @@ ENTRIES: dict[str, Entry] = {
         f"{steps}-steps-float32": _short("shorter, in float32", settings={"steps": steps}, dtype="float32")
         for steps in (100, 120)
     },
+    "quick": _short("shorter, in float32, batches of 32", settings={"steps": 100, "batch": 32}, dtype="float32"),
 }
 
 #: Systems and the keywords of their `sample`: springs as in the paper, and where nothing favours the recipe.
@@ -132,7 +133,7 @@ def _grid(system: str, entries: Iterable[str], sizes: Iterable[int], seeds: Iter
 ABLATION = ("short", "short-T2", "short-SO2", "short-Trivial", "short-log", "short-one-step", "short-rollout")
 ABLATION += ("short-adam", "short-last", "short-narrow", "short-wide", "short-pairs", "short-float32", "short-T2-log")
 BASELINES = ("FC", "HFC", "OGN", "HOGN", "VOGN")
-COST = ("30-steps", "60-steps", "100-steps", "100-steps-float32", "120-steps-float32", "200-steps", "short")
+COST = ("30-steps", "60-steps", "100-steps", "100-steps-float32", "120-steps-float32", "quick", "200-steps", "short")
 ELSEWHERE = ("short-FC", "short-HFC", "short-HOGN")
 
 

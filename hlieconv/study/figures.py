@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 
 from hlieconv.plots.style import COLOURS, ROUND_OFF, style
 from hlieconv.study import published
-from hlieconv.study.catalogue import ENTRIES
 from hlieconv.study.tables import Result, sizes
 
 #: The models that the figures show, where there are results.
 SHOWN = ("FC", "HFC", "OGN", "HOGN", "Trivial", "SO2", "T2", "SE2")
 GROUPS = ("Trivial", "T2", "SO2", "SE2")
+#: What stands for a model that was not trained in full.
+SHORT = {name: f"short-{name}" for name in SHOWN} | {"SE2": "short"}
 
 
 def draw(results: list[Result], folder: Path) -> Iterator[Path]:
@@ -23,7 +24,7 @@ def draw(results: list[Result], folder: Path) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     springs = [result for result in results if result["trial"]["system"] == "springs"]
     for name, plot in {"trajectories": trajectories, "conservation": conservation, "errors": errors}.items():
-        if not springs:
+        if not any(_best(springs, name) for name in SHOWN):
             return
         with style():
             figure = plot(springs)
@@ -45,7 +46,7 @@ def trajectories(results: list[Result]) -> Figure:
         x, y = (np.array([body[axis] for body in example["true"]["q"]]) for axis in (0, 1))
         ax.set_xlim(x.min() - 0.3, x.max() + 0.3)
         ax.set_ylim(y.min() - 0.3, y.max() + 0.3)
-        ax.set_title(f"{ENTRIES[entry].text}\n{result['trial']['n_train']} systems", fontsize=7)
+        ax.set_title(f"{entry}\n{_training(result)}", fontsize=8)
     return figure
 
 
@@ -70,7 +71,7 @@ def conservation(results: list[Result]) -> Figure:
     momentum.legend()
     for colour, entry in zip((*COLOURS, "0.5"), SHOWN, strict=False):
         if result := _best(results, entry):
-            label = f"{entry}, {result['trial']['n_train']} systems"
+            label = f"{entry}, {_training(result)}"
             for ax, curve in ((rollout, "mse"), (energy, "energy_error")):
                 if curve in result["rollout"]:
                     values = _floats(result["rollout"][curve])[1:]  # the first point is exact
@@ -90,8 +91,9 @@ def errors(results: list[Result]) -> Figure:
     """Fig. 8: the test error against the number of training systems, with 95 % intervals over the seeds."""
     figure, ax = plt.subplots(figsize=(5, 4))
     for colour, entry in zip((*COLOURS, "0.5"), SHOWN, strict=False):
-        if known := sizes(results, "springs", entry):
-            _plot_errors(ax, results, entry, known, colour)
+        for trained, line in ((entry, "o-"), (SHORT[entry], "^:")):
+            if known := sizes(results, "springs", trained):
+                _plot_errors(ax, results, trained, known, color=colour, fmt=line)
     for marker, (name, curve) in zip(
         "ox", {"LieConv-T(2)": published.LIECONV, "LieTransformer": published.LIETRANSFORMER}.items(), strict=True
     ):
@@ -104,9 +106,10 @@ def errors(results: list[Result]) -> Figure:
     return figure
 
 
-def _plot_errors(ax: Axes, results: list[Result], entry: str, known: list[int], colour: str) -> None:
+def _plot_errors(ax: Axes, results: list[Result], entry: str, known: list[int], *, color: str, fmt: str) -> None:
     """Mean of the logarithms over seeds, and Student's 95 % interval of it."""
-    middle, spread = [], []
+    name = next(name for name in SHOWN if entry in (name, SHORT[name]))
+    middle, spread, own = [], [], []
     for n in known:
         own = [x for x in results if (x["trial"]["entry"], x["trial"]["n_train"]) == (entry, n)]
         logs = [np.log(np.mean(_floats([test["mean"] for test in result["test"]]))) for result in own]
@@ -114,14 +117,20 @@ def _plot_errors(ax: Axes, results: list[Result], entry: str, known: list[int], 
         student = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}.get(len(logs), 2.0)
         spread.append(student * np.std(logs, ddof=1) / np.sqrt(len(logs)) if len(logs) > 1 else 0.0)
     middle, spread = np.array(middle), np.array(spread)
-    ax.plot(known, np.exp(middle), "o-", color=colour, markersize=4, label=entry)
-    ax.fill_between(known, np.exp(middle - spread), np.exp(middle + spread), color=colour, alpha=0.2, linewidth=0)
+    steps = own[0]["cost"]["steps"]
+    ax.plot(known, np.exp(middle), fmt, color=color, markersize=4, label=f"{name}, {steps} steps")
+    ax.fill_between(known, np.exp(middle - spread), np.exp(middle + spread), color=color, alpha=0.2, linewidth=0)
 
 
-def _best(results: list[Result], entry: str) -> Result | None:
-    """The result of the most training systems, of the first seed."""
-    own = [result for result in results if result["trial"]["entry"] == entry]
+def _best(results: list[Result], name: str) -> Result | None:
+    """The result of a full training, else of a short one; of the most training systems and the first seed."""
+    own = [result for result in results if result["trial"]["entry"] == name]
+    own = own or [result for result in results if result["trial"]["entry"] == SHORT[name]]
     return min(own, key=lambda result: (-result["trial"]["n_train"], result["trial"]["seed"]), default=None)
+
+
+def _training(result: Result) -> str:
+    return f"{result['trial']['n_train']} systems, {result['cost']['steps']} steps"
 
 
 def _floats(values: list[float | None]) -> np.ndarray:

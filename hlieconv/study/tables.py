@@ -203,7 +203,12 @@ def _cost(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
             cost = result["cost"]
             step = "" if cost["cpu_seconds"] is None else f"{1000 * cost['cpu_seconds'] / cost['steps']:.1f}"
             rows.append(
-                [f"SE2, {cost['steps']} steps, {result['dtype']}", _seconds([result]), _number(error([result])), step]
+                [
+                    f"SE2, {cost['steps']} steps of {result['settings']['batch']} chunks, {result['dtype']}",
+                    _seconds([result]),
+                    _number(error([result])),
+                    step,
+                ]
             )
     for name, earlier in EARLIER.items():
         cells = [f"{earlier.cpu_seconds:.0f}", _number(earlier.test_error), ""]
