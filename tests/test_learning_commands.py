@@ -71,6 +71,7 @@ def test_the_paper_preset_reaches_the_run(data, tmp_path):
     assert settings["steps"] == 20
 
 
+
 def test_divergence_is_exit_code_1(data, tmp_path, capsys):
     path = str(tmp_path / "diverged")
     assert cli.main(["fit", data, "-o", path, "--learning-rate", "1e30", *_options()]) == 1
@@ -86,6 +87,8 @@ def test_divergence_is_exit_code_1(data, tmp_path, capsys):
         (["fit", "F", "--model", "nowhere:Model"], "model: expected hlieconv"),
         (["fit", "F", "--group", "SE9"], "SE9"),
         (["fit", "F", "--steps", "0"], "steps: expected a whole number"),
+        (["fit", "F", "--pairs", "angles"], "pairs: expected invariant or log, got 'angles'"),
+        (["fit", "F", "--model", "fc", "--compile", "on"], "compile: expected auto or off for FC"),
         (["fit", "F", "--body-features", "mass,charge"], "missing charge"),
         (["fit", "F", "--device", "abacus"], "device: expected one that torch can use"),
         (["fit", "F", "-o", "RUN", "--seed", "7"], "seed was 0, is 7"),
