@@ -226,8 +226,8 @@ for name, method in methods.items():
     print(f"{name:15} error {error:.3f},", ", ".join(f"drift of {key} {value:.1e}" for key, value in drifts.items()))
 
 # %% [markdown]
-# The charges are perfect now, and the states a few times better than before, far from perfect: a projected trajectory lies
-# on the right surface, but not at the right place on it. Conservation is necessary for a good simulation, not
+# The charges are perfect now, and the states a few times better than before, far from perfect: a projected trajectory
+# lies on the right surface, but not at the right place on it. Conservation is necessary for a good simulation, not
 # sufficient.
 #
 # ## Try it yourself
