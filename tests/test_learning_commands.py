@@ -71,7 +71,6 @@ def test_the_paper_preset_reaches_the_run(data, tmp_path):
     assert settings["steps"] == 20
 
 
-
 def test_divergence_is_exit_code_1(data, tmp_path, capsys):
     path = str(tmp_path / "diverged")
     assert cli.main(["fit", data, "-o", path, "--learning-rate", "1e30", *_options()]) == 1
