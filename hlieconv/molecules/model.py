@@ -30,7 +30,9 @@ class MoleculeRegressor(nn.Module):
         group: which the outputs are invariant to: Trivial, SO3, T3, SE3.
         targets: names in `TARGETS`.
         largest: atoms of the largest molecule.
-        channels, layers, samples, stabiliser, fill, neighbours, coordinates, pooling, alpha: of the `LieResNet`.
+        channels, layers, samples, stabiliser, fill, neighbours, coordinates, pooling, normalise, alpha: of the
+            `LieResNet`. Batch norm needs batches of mixed sizes: statistics over molecules of one size tell the
+            network that size, in training and not in use.
         seed: of what is drawn at random.
 
     Raises:
@@ -63,6 +65,7 @@ class MoleculeRegressor(nn.Module):
         neighbours: int | None = None,
         coordinates: str = "embedding",
         pooling: str = "mean",
+        normalise: bool = False,
         alpha: float = 0.2,
         seed: int = 0,
     ) -> None:
@@ -91,7 +94,7 @@ class MoleculeRegressor(nn.Module):
             coordinates=coordinates,
             pooling=pooling,
             alpha=alpha,
-            normalise=True,
+            normalise=normalise,
             seed=seed,
         )
         self.register_buffer("median", torch.zeros(len(targets)))

@@ -28,6 +28,7 @@ class MoleculeSettings:
     neighbours: int = _option(0, "atoms of a ball that a convolution sees; 0: all")
     coordinates: str = _option("embedding", "what the kernel sees: embedding, log, bi_invariants")
     pooling: str = _option("mean", "over atoms: mean, or sum for what grows with the molecule")
+    normalise: int = _option(0, "1: batch norm, in batches of mixed sizes; 0: none, in batches of nearly equal ones")
     largest: int = _option(29, "atoms of the largest molecule that the model takes")
     train: int = _option(10_000, "molecules to train on")
     epochs: float = _option(20.0, "times that each molecule is seen")
@@ -51,7 +52,8 @@ class MoleculeSettings:
         _check("fill", self.fill, 0 < self.fill <= 1, "a fraction in (0, 1]")
         for name in ("neighbours", "patience"):
             _check(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
-        _check("rotations", self.rotations, self.rotations in (0, 1), "0 or 1")
+        for name in ("rotations", "normalise"):
+            _check(name, getattr(self, name), getattr(self, name) in (0, 1), "0 or 1")
         _check("pooling", self.pooling, self.pooling in ("mean", "sum"), "mean or sum")
         _check("optimiser", self.optimiser, self.optimiser in ("adam", "soap"), "adam or soap")
 
@@ -65,6 +67,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 500.0,
         "batch": 75,
         "weight_average": 0.0,
+        "normalise": 1,
     },
 }
 #: What the paper sets for SE(3) beside that.

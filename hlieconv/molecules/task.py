@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hlieconv.groups.rotation_quadrature import random_rotations
-from hlieconv.molecules.batches import Buckets, padded
+from hlieconv.molecules.batches import POOL, Buckets, padded
 from hlieconv.molecules.data import TARGETS, Molecules, checked, split
 from hlieconv.molecules.model import LENGTH, MoleculeRegressor
 from hlieconv.molecules.settings import molecule_settings
@@ -42,7 +42,7 @@ def fit_molecules(
     checkpoint_seconds: float = 60.0,
     **changes: Any,
 ) -> MoleculeFit:
-    """Train a `MoleculeRegressor`: absolute error in mean absolute deviations, molecules turned at random, batch norm.
+    """Train a `MoleculeRegressor`: absolute error in mean absolute deviations, molecules turned at random.
 
     Args:
         molecules: all of them; the published split is made here.
@@ -65,12 +65,15 @@ def fit_molecules(
     train, validation, _ = split(len(molecules.n_atoms), train=chosen.train)
     device_ = device_named(device)
     on_device = Molecules(*(tensor.to(device_) for tensor in molecules))
-    batches = Buckets(molecules.n_atoms[train], chosen.batch, seed=chosen.seed)
+    pool = 1 if chosen.normalise else POOL
+    batches = Buckets(molecules.n_atoms[train], chosen.batch, seed=chosen.seed, pool=pool)
     settings = asdict(chosen) | {"steps": max(1, round(chosen.epochs * batches.steps_per_epoch))}
     torch.manual_seed(chosen.seed)
     of_model: dict[str, Any] = {name: settings[name] for name in OF_MODEL}
     fill = None if chosen.fill == 1 else chosen.fill
-    model = MoleculeRegressor(chosen.group, targets=tuple(targets), fill=fill, **of_model).to(device_)
+    model = MoleculeRegressor(
+        chosen.group, targets=tuple(targets), fill=fill, normalise=bool(chosen.normalise), **of_model
+    ).to(device_)
     model.standardise(wanted[train].to(model.median))
     labels = ((wanted.to(model.median) - model.median) / model.deviation).to(device_)
     unseen = validation[:VALIDATED]

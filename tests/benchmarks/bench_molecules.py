@@ -40,7 +40,7 @@ def molecules(count=1200):
 
 def regressor(channels=1536, layers=6):
     torch.manual_seed(SEED)
-    return MoleculeRegressor("T3", channels=channels, layers=layers)
+    return MoleculeRegressor("T3", channels=channels, layers=layers, normalise=True)
 
 
 def plain_forward(model, batch):
