@@ -77,7 +77,7 @@ def figures_to_reach(results: list[Result]) -> Iterator[Figure]:
     """Everything that is said of the results in numbers."""
     for n, bound in TARGETS.items():
         found = select(results, "springs", "SE2", n)
-        yield Figure(f"test error of SE2 after {n} systems", error(found), bound)
+        yield Figure(f"test error of SE2 after {n} systems ({len(found)} of 3 seeds)", error(found), bound)
         last = [result["rollout"]["mse"][-1] for result in found]
         if n == 3000:
             yield Figure(
