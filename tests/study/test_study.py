@@ -116,7 +116,8 @@ def test_the_check_fails_exactly_where_a_figure_is_missed(folder, tmp_path, caps
     assert write([1e-8, 1e-7, 1e-8]) == 0
     assert error(load_results(tmp_path)) == 1e-8
     assert write([1.1e-8, None, 1e-8]) == 1
-    assert "FAIL  test error of SE2 after 100 systems (3 of 3 seeds): at most 1.0e-08, got 1.1e-08" in capsys.readouterr().out
+    line = "FAIL  test error of SE2 after 100 systems (3 of 3 seeds): at most 1.0e-08, got 1.1e-08"
+    assert line in capsys.readouterr().out
     assert write([1e-8, 1e-8, 1e-8]) == 0
     result["rollout"]["drift"]["momentum"] = 1e-9
     assert write([1e-8, 1e-8, 1e-8]) == 1
