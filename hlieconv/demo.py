@@ -45,7 +45,7 @@ class Size:
     """Seconds of a rollout; the training data end at 5 s."""
 
 
-SMOKE = Size(systems=50, steps=60, tests=4, horizon=7.5)
+SMOKE = Size(systems=200, steps=200, tests=4, horizon=7.5)
 
 
 def demo(
