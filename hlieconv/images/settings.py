@@ -59,8 +59,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "channels": 128,
         "layers": 6,
-        "samples": 2,
-        "stabiliser": "random",
         "choice": "random",
         "epochs": 500.0,
         "batch": 25,
@@ -68,6 +66,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "weight_average": 0.0,
     },
 }
+#: What the paper sets for SE(2) beside that.
+PAPER_SE2: dict[str, Any] = {"samples": 2, "stabiliser": "random"}
 
 
 def image_settings(preset: str = "small", **changes: Any) -> ImageSettings:
@@ -77,15 +77,16 @@ def image_settings(preset: str = "small", **changes: Any) -> ImageSettings:
         ValueError: for an unknown preset, an unknown setting or a value out of range.
 
     Example:
-        >>> image_settings("paper", group="T2").channels
-        128
+        >>> image_settings("paper", group="T2").samples, image_settings("paper", group="SE2").samples
+        (1, 2)
     """
     if preset not in PRESETS:
         raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {preset!r}")
     known = [option.name for option in fields(ImageSettings)]
     if unknown := [name for name in changes if name not in known]:
         raise ValueError(f"fit_images has no setting {', '.join(unknown)}: its settings are {', '.join(known)}")
-    return replace(ImageSettings(), **PRESETS[preset] | changes)
+    of_group = PAPER_SE2 if preset == "paper" and changes.get("group", "SE2") == "SE2" else {}
+    return replace(ImageSettings(), **PRESETS[preset] | of_group | changes)
 
 
 def _check(name: str, value: object, good: bool, expected: str) -> None:
