@@ -15,6 +15,7 @@ from hlieconv.study.tables import Result, sizes
 #: The models that the figures show, where there are results.
 SHOWN = ("FC", "HFC", "OGN", "HOGN", "Trivial", "SO2", "T2", "SE2")
 GROUPS = ("Trivial", "T2", "SO2", "SE2")
+COLOUR = dict(zip(("SE2", "HFC", "T2", "SO2", "Trivial", "FC", "HOGN", "OGN"), (*COLOURS, "0.7"), strict=True))
 #: What stands for a model that was not trained in full.
 SHORT = {name: f"short-{name}" for name in SHOWN} | {"SE2": "short"}
 
@@ -69,13 +70,13 @@ def conservation(results: list[Result]) -> Figure:
     momentum.set_xlabel("time (s)")
     momentum.set_ylabel("$P_x$ of one system")
     momentum.legend()
-    for colour, entry in zip((*COLOURS, "0.5"), SHOWN, strict=False):
+    for entry in SHOWN:
         if result := _best(results, entry):
             label = f"{entry}, {_training(result)}"
             for ax, curve in ((rollout, "mse"), (energy, "energy_error")):
                 if curve in result["rollout"]:
                     values = _floats(result["rollout"][curve])[1:]  # the first point is exact
-                    ax.plot(np.arange(1, 1 + len(values)), values, color=colour, label=label)
+                    ax.plot(np.arange(1, 1 + len(values)), values, color=COLOUR[entry], label=label)
     curves = {"LieConv-T(2)": published.LIECONV_ROLLOUT, "LieTransformer": published.LIETRANSFORMER_ROLLOUT}
     for marker, (name, curve) in zip("ox", curves.items(), strict=True):
         rollout.plot([*curve], [*curve.values()], f"{marker}--", color="0.4", markersize=4, label=f"{name}, published")
@@ -90,10 +91,10 @@ def conservation(results: list[Result]) -> Figure:
 def errors(results: list[Result]) -> Figure:
     """Fig. 8: the test error against the number of training systems, with 95 % intervals over the seeds."""
     figure, ax = plt.subplots(figsize=(5, 4))
-    for colour, entry in zip((*COLOURS, "0.5"), SHOWN, strict=False):
+    for entry in SHOWN:
         for trained, line in ((entry, "o-"), (SHORT[entry], "^:")):
             if known := sizes(results, "springs", trained):
-                _plot_errors(ax, results, trained, known, color=colour, fmt=line)
+                _plot_errors(ax, results, trained, known, color=COLOUR[entry], fmt=line)
     for marker, (name, curve) in zip(
         "ox", {"LieConv-T(2)": published.LIECONV, "LieTransformer": published.LIETRANSFORMER}.items(), strict=True
     ):
