@@ -53,7 +53,7 @@ def trajectories(results: list[Result]) -> Figure:
 
 def conservation(results: list[Result]) -> Figure:
     """Fig. 7: what each symmetry conserves, and how fast a rollout goes wrong."""
-    figure, (drifts, momentum, rollout, energy) = plt.subplots(1, 4, figsize=(13.5, 3.2))
+    figure, (drifts, momentum, rollout, energy) = plt.subplots(1, 4, figsize=(15, 3.2))
     groups = {group: best for group in GROUPS if (best := _best(results, group))}
     for shift, (quantity, label) in enumerate({"momentum": "P", "angular_momentum": "L"}.items()):
         heights = [max(result["rollout"]["drift"][quantity], ROUND_OFF) for result in groups.values()]
@@ -84,7 +84,7 @@ def conservation(results: list[Result]) -> Figure:
         ax.set_yscale("log")
         ax.set_xlabel("step")
         ax.set_ylabel(label)
-    rollout.legend(fontsize=6)
+    figure.legend(*rollout.get_legend_handles_labels(), loc="outside right upper", fontsize=7)
     return figure
 
 
