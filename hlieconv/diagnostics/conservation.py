@@ -98,10 +98,12 @@ def _stack(dataset: xr.Dataset, parts: list[Charge], name: str, long_name: str) 
 
 
 def _charge_scale(dataset: xr.Dataset, parts: list[Charge]) -> xr.DataArray:
-    """sum |p_i(0)| |b|, or sum |p_i(0)| |q_i(0)|: the same for all components."""
-    _, state = trajectory_of(dataset.isel(time=[0]))
+    """sum |p_i(0)| |b|, or sum |p_i(0)| |q_i(0)|, for all components; from rest, the largest such sum in time."""
+    _, state = trajectory_of(dataset)
     length = state.q.norm(dim=-1) if parts[0].matrix.any() else torch.ones_like(state.q[..., 0])
-    return xr.DataArray((state.p.norm(dim=-1) * length).sum(-1)[0].cpu().numpy(), dims="trajectory")
+    size = (state.p.norm(dim=-1) * length).sum(-1)
+    scale = torch.where(size[0] == 0, size.nan_to_num(0.0).amax(0), size[0])
+    return xr.DataArray(scale.cpu().numpy(), dims="trajectory")
 
 
 def _energy_scale(dataset: xr.Dataset, hamiltonian: AbstractHamiltonian | None) -> xr.DataArray:

@@ -186,3 +186,14 @@ def test_conservation_tells_systems_apart():
     times = torch.linspace(0, 10, 50, dtype=torch.float64)
     assert simulate(*Springs.sample(3, seed=1), times).dynamics.drift("angular_momentum").max() < 1e-12
     assert simulate(*HenonHeiles.sample(3, seed=1), times).dynamics.drift("angular_momentum").max() > 1e-3
+
+
+def test_drift_from_rest_is_measured_by_the_momenta_to_come():
+    system, state = Springs.sample(3, seed=0)
+    times = torch.linspace(0, 1, 11, dtype=torch.float64)
+    dataset = simulate(system, PhaseSpace(state.q, torch.zeros_like(state.p)), times)
+    change = np.abs(dataset.p.values.sum(2))  # nothing moves at first
+    largest = np.linalg.norm(dataset.p.values, axis=-1).sum(-1).max(1)
+    expected = change / largest[:, None, None]
+    np.testing.assert_allclose(diagnostics.drift(dataset, "momentum").values, expected, rtol=0, atol=1e-15)
+    assert diagnostics.drift(dataset, "angular_momentum").max() < 1e-12
