@@ -1,7 +1,6 @@
 """The commands fit and rollout, and what info says of a run."""
 
 import argparse
-import dataclasses
 import json
 import sys
 import warnings
@@ -9,7 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hlieconv.models import MODELS
-from hlieconv.options import add_option, device_of, flag_of, integrator_of, summary_of
+from hlieconv.options import (
+    add_option,
+    add_run,
+    add_settings,
+    device_of,
+    flag_of,
+    integrator_of,
+    last_record,
+    run_of,
+    settings_of,
+    summary_of,
+)
 from hlieconv.signature import Option, options_of
 from hlieconv.training.settings import PRESETS, Settings
 from systems.integrators import INTEGRATORS
@@ -17,8 +27,7 @@ from systems.integrators import INTEGRATORS
 
 def fit_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="F", help="a file of trajectories")
-    parser.add_argument("-o", "--path", default="run", help="folder of the run; the same command resumes it")
-    parser.add_argument("--overwrite", action="store_true", help="throw away the run that is in the folder")
+    add_run(parser, "run", seconds=120.0)
     parser.add_argument("--model", default="hlieconv", help=f"{', '.join(MODELS)}, or yours as package.module:Class")
     parser.add_argument("--group", help="symmetry, such as Trivial, T2, SO2, SE2; by default all motions of space")
     for name in ("body_features", "pair_features"):
@@ -27,15 +36,10 @@ def fit_arguments(parser: argparse.ArgumentParser) -> None:
     for option in model_options().values():
         add_option(parser, option._replace(default=None))
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="precision of the weights")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, ... or auto: a GPU where there is one")
     parser.add_argument(
         "--compile", choices=["auto", "on", "off"], default="auto", help="forces by torch.compile; auto: in long jobs"
     )
-    parser.add_argument("--preset", choices=PRESETS, default="best", help="the best recipe known, or the paper's")
-    for setting in dataclasses.fields(Settings):
-        kind, text = type(setting.default), f"{setting.metadata['help']} (best: {setting.default})"
-        parser.add_argument(flag_of(setting.name), type=kind, choices=setting.metadata["choices"], help=text)
-    parser.add_argument("--checkpoint-seconds", type=float, default=120.0, help="time between checkpoints")
+    add_settings(parser, Settings, PRESETS, "the best recipe known, or the paper's")
 
 
 def model_options() -> dict[str, Option]:
@@ -68,19 +72,16 @@ def run_fit(arguments: argparse.Namespace) -> int:
         raise ValueError(
             f"model: expected {', '.join(MODELS)} or package.module:Class, got {target}: {error}"
         ) from error
-    settings = {setting.name: given[setting.name] for setting in dataclasses.fields(Settings) if setting.name in given}
+    settings = settings_of(arguments, Settings)
     of_model = {"group", "body_features", "pair_features", *model_options()}
     torch.manual_seed(settings.get("seed", 0))
     published = getattr(kind, "presets", {}).get(arguments.preset, {})
     model = kind.of(dataset, **published | {name: value for name, value in given.items() if name in of_model})
     model.to(getattr(torch, arguments.dtype))
-    device = arguments.device if arguments.device == "auto" else device_of(arguments.device)
-    common = {name: given[name] for name in ("preset", "path", "overwrite", "compile", "checkpoint_seconds")}
     with _one_line_warnings():
-        result = fit(model, dataset, device=str(device), **common, **settings)
-    last = result.history[-1] if result.history else {"step": 0}
-    print(f"{arguments.path}: {', '.join(f'{name} {value:.6g}' for name, value in last.items())}")
-    return 0 if last["step"] == result.settings.steps else 1
+        result = fit(model, dataset, compile=arguments.compile, **run_of(arguments), **settings)
+    print(last_record(arguments.path, result.history))
+    return 0 if result.history and result.history[-1]["step"] == result.settings.steps else 1
 
 
 @contextmanager

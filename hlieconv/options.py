@@ -1,6 +1,8 @@
 """What commands share: options, where to compute, with what, and one line that says what a file holds."""
 
 import argparse
+import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 from hlieconv.signature import Option
@@ -32,6 +34,45 @@ def add_option(parser: argparse.ArgumentParser, option: Option) -> None:
 
     number_or_range.__name__ = f"{one.__name__} or range"  # argparse says "invalid int or range value"
     parser.add_argument(flag, type=number_or_range, default=option.default, metavar="N[,N]", help=option.help)
+
+
+def add_run(parser: argparse.ArgumentParser, folder: str, seconds: float) -> None:
+    """The options of every command that trains."""
+    parser.add_argument("-o", "--path", default=folder, help="folder of the run; the same command resumes it")
+    parser.add_argument("--overwrite", action="store_true", help="throw away the run that is in the folder")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, ... or auto: a GPU where there is one")
+    parser.add_argument("--checkpoint-seconds", type=float, default=seconds, help="time between checkpoints")
+
+
+def add_settings(parser: argparse.ArgumentParser, kind: type, presets: Iterable[str], text: str) -> None:
+    """The presets, the first of which is the default, and an option for each field of a dataclass of settings."""
+    presets = [*presets]
+    parser.add_argument("--preset", choices=presets, default=presets[0], help=text)
+    for setting in dataclasses.fields(kind):
+        told = f"{setting.metadata['help']} ({presets[0]}: {setting.default})"
+        parser.add_argument(
+            flag_of(setting.name), type=type(setting.default), choices=setting.metadata["choices"], help=told
+        )
+
+
+def settings_of(arguments: argparse.Namespace, kind: type) -> dict[str, Any]:
+    """Those fields of the settings that the command line gives."""
+    given = {setting.name: getattr(arguments, setting.name) for setting in dataclasses.fields(kind)}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def run_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of `add_run`, and the preset."""
+    device = arguments.device if arguments.device == "auto" else str(device_of(arguments.device))
+    return {name: getattr(arguments, name) for name in ("preset", "path", "overwrite", "checkpoint_seconds")} | {
+        "device": device
+    }
+
+
+def last_record(path: str, history: list[dict[str, Any]]) -> str:
+    """One line that says how a training ended."""
+    last = history[-1] if history else {"step": 0}
+    return f"{path}: {', '.join(f'{name} {value:.6g}' for name, value in last.items())}"
 
 
 def device_of(name: str) -> Any:

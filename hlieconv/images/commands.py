@@ -1,40 +1,26 @@
 """The commands fit-images and evaluate-images."""
 
 import argparse
-import dataclasses
 
 from hlieconv.images.settings import PRESETS, ImageSettings
-from hlieconv.options import flag_of
+from hlieconv.options import add_run, add_settings, last_record, run_of, settings_of
 
 DATA = ("digits", "rotmnist")
 
 
 def fit_images_arguments(parser: argparse.ArgumentParser) -> None:
     _data_arguments(parser)
-    parser.add_argument("-o", "--path", default="run-images", help="folder of the run; the same command resumes it")
-    parser.add_argument("--overwrite", action="store_true", help="throw away the run that is in the folder")
+    add_run(parser, "run-images", seconds=60.0)
     parser.add_argument("--train-images", type=int, help="train on the first so many only")
-    parser.add_argument(
-        "--preset", choices=[*PRESETS], default="small", help="for some minutes of a core, or the paper's"
-    )
-    for setting in dataclasses.fields(ImageSettings):
-        text = f"{setting.metadata['help']} (small: {setting.default})"
-        parser.add_argument(flag_of(setting.name), type=type(setting.default), help=text)
-    parser.add_argument("--device", default="auto", help="cpu, cuda, ... or auto: a GPU where there is one")
-    parser.add_argument("--checkpoint-seconds", type=float, default=60.0, help="time between checkpoints")
+    add_settings(parser, ImageSettings, PRESETS, "for some minutes of a core, or the paper's")
 
 
 def run_fit_images(arguments: argparse.Namespace) -> None:
     from hlieconv.images.task import fit_images
-    from hlieconv.options import device_of
 
-    given = {name: value for name, value in vars(arguments).items() if value is not None}
-    settings = {field.name: given[field.name] for field in dataclasses.fields(ImageSettings) if field.name in given}
-    device = arguments.device if arguments.device == "auto" else str(device_of(arguments.device))
-    common = {name: given[name] for name in ("preset", "path", "overwrite", "checkpoint_seconds")}
-    fit = fit_images(_data(arguments).first(arguments.train_images), device=device, **common, **settings)
-    last = fit.history[-1] if fit.history else {"step": 0}
-    print(f"{arguments.path}: {', '.join(f'{name} {value:.6g}' for name, value in last.items())}")
+    data = _data(arguments).first(arguments.train_images)
+    fit = fit_images(data, **run_of(arguments), **settings_of(arguments, ImageSettings))
+    print(last_record(arguments.path, fit.history))
 
 
 def evaluate_images_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,14 +39,10 @@ def evaluate_images_arguments(parser: argparse.ArgumentParser) -> None:
 def run_evaluate_images(arguments: argparse.Namespace) -> None:
     from hlieconv.images.model import ImageClassifier
     from hlieconv.images.task import evaluate_images, rotation_errors
-    from hlieconv.options import device_of
-    from hlieconv.training.results import new_result, write_run_result
-    from hlieconv.training.run import load
+    from hlieconv.training.results import load_as, new_result, write_run_result
 
     path = new_result(arguments.path, arguments.overwrite)
-    model = load(arguments.model, device=str(device_of(arguments.device)))
-    if not isinstance(model, ImageClassifier):
-        raise ValueError(f"model: expected a run of fit-images in {arguments.model}, got {type(model).__name__}")
+    model = load_as(ImageClassifier, arguments, "fit-images")
     data = _data(arguments).first(test=arguments.test_images)
     result = evaluate_images(model, data)
     few = data.test_images[:16].to(next(model.parameters()).device)

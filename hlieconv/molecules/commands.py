@@ -1,39 +1,25 @@
 """The commands fit-molecules, evaluate-molecules and predict-molecules."""
 
 import argparse
-import dataclasses
 from typing import Any
 
 from hlieconv.molecules.settings import PRESETS, TARGET_NAMES, MoleculeSettings
-from hlieconv.options import flag_of
+from hlieconv.options import add_run, add_settings, last_record, run_of, settings_of
 
 
 def fit_molecules_arguments(parser: argparse.ArgumentParser) -> None:
     _data_arguments(parser)
     parser.add_argument("--target", nargs="+", default=["homo"], metavar="T", help=f"of {', '.join(TARGET_NAMES)}")
-    parser.add_argument("-o", "--path", default="run-molecules", help="folder of the run; the same command resumes it")
-    parser.add_argument("--overwrite", action="store_true", help="throw away the run that is in the folder")
-    parser.add_argument(
-        "--preset", choices=[*PRESETS], default="small", help="for some minutes of a core, or the paper's"
-    )
-    for setting in dataclasses.fields(MoleculeSettings):
-        text = f"{setting.metadata['help']} (small: {setting.default})"
-        parser.add_argument(flag_of(setting.name), type=type(setting.default), help=text)
-    parser.add_argument("--device", default="auto", help="cpu, cuda, ... or auto: a GPU where there is one")
-    parser.add_argument("--checkpoint-seconds", type=float, default=60.0, help="time between checkpoints")
+    add_run(parser, "run-molecules", seconds=60.0)
+    add_settings(parser, MoleculeSettings, PRESETS, "for some minutes of a core, or the paper's")
 
 
 def run_fit_molecules(arguments: argparse.Namespace) -> None:
     from hlieconv.molecules.task import fit_molecules
-    from hlieconv.options import device_of
 
-    given = {name: value for name, value in vars(arguments).items() if value is not None}
-    settings = {field.name: given[field.name] for field in dataclasses.fields(MoleculeSettings) if field.name in given}
-    device = arguments.device if arguments.device == "auto" else str(device_of(arguments.device))
-    common = {name: given[name] for name in ("preset", "path", "overwrite", "checkpoint_seconds")}
-    fit = fit_molecules(_data(arguments), arguments.target, device=device, **common, **settings)
-    last = fit.history[-1] if fit.history else {"step": 0}
-    print(f"{arguments.path}: {', '.join(f'{name} {value:.6g}' for name, value in last.items())}")
+    settings = settings_of(arguments, MoleculeSettings)
+    fit = fit_molecules(_data(arguments), arguments.target, **run_of(arguments), **settings)
+    print(last_record(arguments.path, fit.history))
 
 
 def evaluate_molecules_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,10 +107,6 @@ def _data(arguments: argparse.Namespace) -> Any:
 
 def _model(arguments: argparse.Namespace) -> Any:
     from hlieconv.molecules.model import MoleculeRegressor
-    from hlieconv.options import device_of
-    from hlieconv.training.run import load
+    from hlieconv.training.results import load_as
 
-    model = load(arguments.model, device=str(device_of(arguments.device)))
-    if not isinstance(model, MoleculeRegressor):
-        raise ValueError(f"model: expected a run of fit-molecules in {arguments.model}, got {type(model).__name__}")
-    return model
+    return load_as(MoleculeRegressor, arguments, "fit-molecules")

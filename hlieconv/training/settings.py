@@ -1,15 +1,13 @@
 """How `fit` trains: every choice, its default and the presets. The command line is made from this."""
 
 import math
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
+
+from hlieconv.training.choices import changed, check, check_choices, check_preset, setting
 
 LOSSES = ("force_matching", "rollout", "one_step", "multiple_shooting")
 OPTIMISERS = ("soap", "adam", "lbfgs")
-
-
-def _option(default: Any, text: str, choices: tuple[str, ...] | None = None) -> Any:
-    return field(default=default, metadata={"help": text, "choices": choices})
 
 
 @dataclass(frozen=True)
@@ -20,19 +18,19 @@ class Settings:
         ValueError: for a value outside its range, naming it.
     """
 
-    loss: str = _option("force_matching", "what is minimised", LOSSES)
-    integrator: str = _option("rk4", "what solves the equations in the shooting losses")
-    step: float = _option(0.0, "the integrator's longest step, in seconds; 0 takes one step from point to point")
-    segment: int = _option(2, "multiple_shooting: steps from one restart to the next")
-    chunk: int = _option(5, "consecutive points in a chunk")
-    chunks: int = _option(0, "random chunks taken from each trajectory; 0 takes all of them, end to end")
-    optimiser: str = _option("soap", "soap, adam, or lbfgs for few unknowns and whole batches", OPTIMISERS)
-    learning_rate: float = _option(3e-3, "the first learning rate; it falls to zero by a cosine")
-    batch: int = _option(64, "chunks in a batch")
-    steps: int = _option(3000, "updates of the weights")
-    weight_average: float = _option(0.99, "decay of the average of the weights, a step; 0 keeps the last ones")
-    validation: float = _option(0.1, "fraction of the trajectories kept for validation")
-    seed: int = _option(0, "of the chunks, the validation split and the order of the batches")
+    loss: str = setting("force_matching", "what is minimised", LOSSES)
+    integrator: str = setting("rk4", "what solves the equations in the shooting losses")
+    step: float = setting(0.0, "the integrator's longest step, in seconds; 0 takes one step from point to point")
+    segment: int = setting(2, "multiple_shooting: steps from one restart to the next")
+    chunk: int = setting(5, "consecutive points in a chunk")
+    chunks: int = setting(0, "random chunks taken from each trajectory; 0 takes all of them, end to end")
+    optimiser: str = setting("soap", "soap, adam, or lbfgs for few unknowns and whole batches", OPTIMISERS)
+    learning_rate: float = setting(3e-3, "the first learning rate; it falls to zero by a cosine")
+    batch: int = setting(64, "chunks in a batch")
+    steps: int = setting(3000, "updates of the weights")
+    weight_average: float = setting(0.99, "decay of the average of the weights, a step; 0 keeps the last ones")
+    validation: float = setting(0.1, "fraction of the trajectories kept for validation")
+    seed: int = setting(0, "of the chunks, the validation split and the order of the batches")
 
     def __post_init__(self) -> None:
         ranges = {
@@ -47,15 +45,14 @@ class Settings:
             "validation": (0.0, 0.9),
             "seed": (0, 2**62),
         }
+        check_choices(self)
         for option in fields(self):
-            value, choices = getattr(self, option.name), option.metadata["choices"]
-            if choices and value not in choices:
-                raise ValueError(f"{option.name}: expected one of {', '.join(choices)}, got {value!r}")
             if option.name in ranges:
-                (low, high), whole = ranges[option.name], isinstance(option.default, int)
-                if not isinstance(value, int if whole else int | float) or not low <= value <= high:
-                    kind = "a whole number" if whole else "a number"
-                    raise ValueError(f"{option.name}: expected {kind} from {low} to {high}, got {value!r}")
+                value, (low, high) = getattr(self, option.name), ranges[option.name]
+                whole = isinstance(option.default, int)
+                kind = "a whole number" if whole else "a number"
+                good = isinstance(value, int if whole else int | float) and low <= value <= high
+                check(option.name, value, good, f"{kind} from {low} to {high}")
 
 
 def best(trajectories: int, model: str = "", group: str = "") -> Settings:
@@ -99,9 +96,5 @@ def settings(preset: str, trajectories: int, model: str = "", group: str = "", *
     Raises:
         ValueError: for an unknown preset, an unknown setting or a value outside its range.
     """
-    if preset not in PRESETS:
-        raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {preset!r}")
-    known = [option.name for option in fields(Settings)]
-    if unknown := [name for name in changes if name not in known]:
-        raise ValueError(f"fit has no setting {', '.join(unknown)}: its settings are {', '.join(known)}")
-    return replace(PRESETS[preset](trajectories, model, group), **changes)
+    check_preset(preset, PRESETS)
+    return changed(PRESETS[preset](trajectories, model, group), changes, "fit")
