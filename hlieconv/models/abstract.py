@@ -97,6 +97,14 @@ class AbstractModel(nn.Module, ABC):
             ValueError: if a feature is missing or has the wrong shape.
         """
 
+    def selected(
+        self, features: Mapping[str, Tensor], mask: Tensor | None, index: slice | Tensor
+    ) -> AbstractVectorField:
+        """Conditioned on some of the trajectories of a batch; what all trajectories share stays shared."""
+        own = {name: 2 if name in self.pair_features else 1 for name in features}
+        some = {name: _of_trajectories(value, own[name], index) for name, value in features.items()}
+        return self.condition(some, None if mask is None else _of_trajectories(mask, 1, index))
+
     def calibrate(
         self,
         q: Float[Tensor, "*sample n d"],
@@ -126,3 +134,7 @@ class AbstractModel(nn.Module, ABC):
                 raise ValueError(f"{feature}: expected shape (*batch, {expected}), got {tuple(value.shape)}")
             found[feature] = value if real is None else torch.where(real, value, torch.ones_like(value))
         return found
+
+
+def _of_trajectories(value: Tensor, own: int, index: slice | Tensor) -> Tensor:
+    return value[index] if value.ndim > own and value.shape[0] > 1 else value

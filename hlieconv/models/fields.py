@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -28,6 +28,9 @@ class AbstractNetwork(AbstractModel):
         normalised: measure the units of all columns before training; the published models do not.
     """
 
+    field: ClassVar[Any]
+    """What it is once conditioned: `LearnedField`, `LearnedHamiltonian` or `LearnedPotential`."""
+
     def __init__(
         self,
         *,
@@ -44,6 +47,11 @@ class AbstractNetwork(AbstractModel):
         if not self.body_features:
             raise ValueError("body_features: expected at least one, such as mass, got none")
         self.inputs = Inputs(self.body_features, self.pair_features, centred=centred, normalised=normalised)
+
+    def condition(
+        self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None
+    ) -> AbstractVectorField:
+        return self.field(self, self.checked(features, mask), mask)
 
     def calibrate(
         self,
@@ -64,13 +72,14 @@ class AbstractNetwork(AbstractModel):
         """Values of all bodies ``(*batch, n, values)``, or one value ``(*batch,)``, from columns."""
 
 
-class Told(AbstractVectorField, ABC):
+class Conditioned(AbstractVectorField, ABC):
     """A network, and what it is told of the bodies: computed once."""
 
     def tell(self, model: AbstractNetwork, features: dict[str, Tensor]) -> None:
+        self.name = model.name  # type: ignore[misc]
         self.model, self.features = model, features
-        self.bodies = model.inputs.bodies(features, self.mask)
-        self.pairs = model.inputs.pairs(features, self.mask)
+        self.bodies = model.inputs.features.bodies(features, self.mask)
+        self.pairs = model.inputs.features.pairs(features, self.mask)
 
     def evaluate(self, *state: Float[Tensor, "*batch n d"]) -> Tensor:
         """The network of scaled positions (and momenta) beside the features."""
@@ -78,11 +87,10 @@ class Told(AbstractVectorField, ABC):
         return self.model.network(torch.cat([*state, bodies], -1), self.pairs, self.mask)
 
     def select(self, index: slice | Tensor) -> Any:
-        features = {name: value[index] for name, value in self.features.items()}
-        return self.model.condition(features, None if self.mask is None else self.mask[index])
+        return self.model.selected(self.features, self.mask, index)
 
 
-class LearnedField(Told):
+class LearnedField(Conditioned):
     """dq/dt and dp/dt are what the network says."""
 
     def __init__(self, model: AbstractNetwork, features: dict[str, Tensor], mask: Tensor | None) -> None:
@@ -97,7 +105,7 @@ class LearnedField(Told):
         return PhaseSpace(inputs.velocity * slope[..., :d], inputs.force * slope[..., d:])
 
 
-class LearnedHamiltonian(Told, AbstractHamiltonian):
+class LearnedHamiltonian(Conditioned, AbstractHamiltonian):
     """H(q, p) is what the network says."""
 
     def __init__(self, model: AbstractNetwork, features: dict[str, Tensor], mask: Tensor | None) -> None:
@@ -110,7 +118,7 @@ class LearnedHamiltonian(Told, AbstractHamiltonian):
         return inputs.energy * values
 
 
-class LearnedPotential(Told, AbstractNewtonian):
+class LearnedPotential(Conditioned, AbstractNewtonian):
     """H = sum_i |p_i|^2 / 2 m_i + V(q), and V(q) is what the network says."""
 
     def __init__(self, model: AbstractNetwork, features: dict[str, Tensor], mask: Tensor | None) -> None:

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from hlieconv.models.fields import PUBLISHED, AbstractNetwork, LearnedField, LearnedHamiltonian
 from hlieconv.nn.convolution import perceptron
-from systems import AbstractVectorField
 
 
 class AbstractFullyConnected(AbstractNetwork):
@@ -89,13 +88,9 @@ class FC(AbstractFullyConnected):
     """
 
     name = "fc"
+    field = LearnedField
     presets = PUBLISHED
     values = None
-
-    def condition(
-        self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None
-    ) -> AbstractVectorField:
-        return LearnedField(self, self.checked(features, mask), mask)
 
 
 class HFC(AbstractFullyConnected):
@@ -112,10 +107,6 @@ class HFC(AbstractFullyConnected):
     """
 
     name = "hfc"
+    field = LearnedHamiltonian
     presets = PUBLISHED
     values = 1
-
-    def condition(
-        self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None
-    ) -> AbstractVectorField:
-        return LearnedHamiltonian(self, self.checked(features, mask), mask)

@@ -1,6 +1,6 @@
 """Graph networks: messages along all pairs of bodies. They know permutations, and no symmetry of space."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from hlieconv.models.fields import PUBLISHED, AbstractNetwork, LearnedField, LearnedHamiltonian, LearnedPotential
 from hlieconv.models.inputs import existing
 from hlieconv.nn.convolution import linear
-from systems import AbstractVectorField
 
 
 class Graph(NamedTuple):
@@ -142,13 +141,9 @@ class OGN(AbstractGraphNetwork):
     """
 
     name = "ogn"
+    field = LearnedField
     presets = PUBLISHED
     of_the_whole = False
-
-    def condition(
-        self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None
-    ) -> AbstractVectorField:
-        return LearnedField(self, self.checked(features, mask), mask)
 
 
 class HOGN(AbstractGraphNetwork):
@@ -164,13 +159,9 @@ class HOGN(AbstractGraphNetwork):
     """
 
     name = "hogn"
+    field = LearnedHamiltonian
     presets = PUBLISHED
     of_the_whole = True
-
-    def condition(
-        self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None
-    ) -> AbstractVectorField:
-        return LearnedHamiltonian(self, self.checked(features, mask), mask)
 
 
 class VOGN(AbstractGraphNetwork):
@@ -185,11 +176,7 @@ class VOGN(AbstractGraphNetwork):
     """
 
     name = "vogn"
+    field = LearnedPotential
     presets = PUBLISHED
     of_the_whole = True
     moving = False
-
-    def condition(
-        self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None
-    ) -> AbstractVectorField:
-        return LearnedPotential(self, self.checked(features, mask), mask)

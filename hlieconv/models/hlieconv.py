@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hlieconv.groups import group as group_of
 from hlieconv.models.abstract import AbstractModel
+from hlieconv.models.inputs import Features
 from hlieconv.models.invariants import InvariantPairs
 from hlieconv.models.logarithms import LogPairs
 from hlieconv.models.readouts import MeanReadout, PairReadout
@@ -67,10 +68,6 @@ class HLieConv(AbstractModel):
     presets = {"paper": {"pairs": "log", "width": 384, "blocks": 4, "bottleneck": 4, "normalised": False}}
     compiles = True
     energy_unit: Tensor
-    feature_mean: Tensor
-    feature_scale: Tensor
-    pair_mean: Tensor
-    pair_scale: Tensor
 
     def __init__(
         self,
@@ -114,27 +111,21 @@ class HLieConv(AbstractModel):
         else:
             self.readout = MeanReadout(width)
         self.apply(_initialise)
-        for buffer, size in {"feature": len(self.body_features), "pair": len(self.pair_features)}.items():
-            self.register_buffer(f"{buffer}_mean", torch.zeros(size))
-            self.register_buffer(f"{buffer}_scale", torch.ones(size))
+        self.columns = Features(self.body_features, self.pair_features, normalised=normalised)
         self.register_buffer("energy_unit", torch.tensor(1.0))
 
     def condition(
         self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None
-    ) -> "LearnedPotential":
-        return LearnedPotential(self, self.checked(features, mask), mask)
+    ) -> "LieConvPotential":
+        return LieConvPotential(self, self.checked(features, mask), mask)
 
     def told(self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None) -> Told:
         """What does not depend on positions."""
         samples = self.geometry.samples
-        bodies = _columns(features, self.body_features)
-        values = self.embed((bodies - self.feature_mean) / self.feature_scale).repeat_interleave(samples, -2)
-        pairs = None
+        values = self.embed(self.columns.bodies(features, mask)).repeat_interleave(samples, -2)
+        pairs = self.columns.pairs(features, mask)
         if self.tell is not None:
-            columns = _columns(features, self.pair_features)
-            itself = torch.eye(columns.shape[-2], dtype=torch.bool, device=columns.device)[..., None]
-            pairs = self.tell(torch.where(itself, 0, (columns - self.pair_mean) / self.pair_scale))
-            pairs = pairs.repeat_interleave(samples, -2).repeat_interleave(samples, -3)
+            pairs = self.tell(pairs).repeat_interleave(samples, -2).repeat_interleave(samples, -3)
         weighted = self.layers[0].weighted(values) if self.blocks else None  # type: ignore[operator]
         return Told(values, weighted, pairs, mask)
 
@@ -170,17 +161,7 @@ class HLieConv(AbstractModel):
             return
         found = self.checked(features, mask)
         self.geometry.calibrate(q, mask)
-        bodies = _columns(found, self.body_features)
-        bodies = bodies.flatten(0, -2) if mask is None else bodies[mask]
-        self.feature_mean.copy_(bodies.mean(0))
-        self.feature_scale.copy_(_spread(bodies))
-        if self.pair_features:
-            pairs = _columns(found, self.pair_features)
-            other = ~torch.eye(pairs.shape[-2], dtype=torch.bool, device=q.device)
-            present = other if mask is None else other & mask[..., :, None] & mask[..., None, :]
-            pairs = pairs[present.expand(pairs.shape[:-1])]
-            self.pair_mean.copy_(pairs.mean(0))
-            self.pair_scale.copy_(_spread(pairs))
+        self.columns.calibrate(found, mask)
         energy = p.square().sum(-1) / (2 * found["mass"])
         real = torch.ones_like(energy, dtype=torch.bool) if mask is None else mask.expand(energy.shape)
         mean = energy[real].mean()
@@ -188,7 +169,7 @@ class HLieConv(AbstractModel):
 
 
 def force(model: HLieConv, q: Float[Tensor, "*batch n d"], told: Told) -> Float[Tensor, "*batch n d"]:
-    """-dV/dq: one function for all bodies, so that it is compiled once and not for each `LearnedPotential`."""
+    """-dV/dq: one function for all bodies, so that it is compiled once and not for each `LieConvPotential`."""
     return -torch.func.grad(lambda x: model(x, told).sum())(q)
 
 
@@ -198,7 +179,7 @@ def compiled_force() -> Callable[[HLieConv, Tensor, Told], Tensor]:
     return torch.compile(force, dynamic=False)
 
 
-class LearnedPotential(AbstractNewtonian):
+class LieConvPotential(AbstractNewtonian):
     """The Hamiltonian of given bodies."""
 
     def __init__(self, model: HLieConv, features: dict[str, Tensor], mask: Tensor | None) -> None:
@@ -207,32 +188,14 @@ class LearnedPotential(AbstractNewtonian):
         self.model, self.features = model, features
         self.told = model.told(features, mask)
 
-    def select(self, index: slice | Tensor) -> "LearnedPotential":
-        own = {name: 2 if name in self.model.pair_features else 1 for name in self.features}
-        features = {name: _select(value, own[name], index) for name, value in self.features.items()}
-        return LearnedPotential(self.model, features, None if self.mask is None else _select(self.mask, 1, index))
+    def select(self, index: slice | Tensor) -> Any:
+        return self.model.selected(self.features, self.mask, index)
 
     def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
         return self.model(q, self.told)
 
     def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
         return (compiled_force() if self.model.compiled else force)(self.model, q, self.told)
-
-
-def _columns(features: Mapping[str, Tensor], names: Sequence[str]) -> Tensor:
-    """Features beside each other; some may be shared by all trajectories."""
-    return torch.stack(torch.broadcast_tensors(*(features[name] for name in names)), -1)
-
-
-def _select(value: Tensor, own: int, index: slice | Tensor) -> Tensor:
-    """Some trajectories, of a value that has them."""
-    return value[index] if value.ndim > own and value.shape[0] > 1 else value
-
-
-def _spread(values: Tensor) -> Tensor:
-    """The standard deviation of each column, 1 where nothing varies."""
-    spread = values.std(0, correction=0)
-    return torch.where(spread > 0, spread, 1)
 
 
 def _initialise(part: nn.Module) -> None:

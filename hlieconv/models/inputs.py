@@ -7,11 +7,67 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 
+class Features(nn.Module):
+    """What a network is told of bodies and pairs of them: columns of mean 0 and variance 1, zero where there are none.
+
+    Args:
+        body_features: names of the features of a body.
+        pair_features: names of the features of a pair of bodies.
+        normalised: measure means and variances in `calibrate`; otherwise the columns are the features themselves.
+    """
+
+    body_mean: Tensor
+    body_scale: Tensor
+    pair_mean: Tensor
+    pair_scale: Tensor
+
+    def __init__(self, body_features: Sequence[str], pair_features: Sequence[str], *, normalised: bool) -> None:
+        super().__init__()
+        self.body_features, self.pair_features = tuple(body_features), tuple(pair_features)
+        self.normalised = normalised
+        for kind, names in {"body": self.body_features, "pair": self.pair_features}.items():
+            self.register_buffer(f"{kind}_mean", torch.zeros(len(names)))
+            self.register_buffer(f"{kind}_scale", torch.ones(len(names)))
+
+    def bodies(
+        self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None
+    ) -> Float[Tensor, "*batch n columns"]:
+        """The features of the bodies."""
+        columns = _columns(features, self.body_features)
+        return existing((columns - self.body_mean) / self.body_scale, mask)
+
+    def pairs(
+        self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None
+    ) -> Float[Tensor, "*batch n n columns"] | None:
+        """The features of the pairs, None if there are none."""
+        if not self.pair_features:
+            return None
+        columns = _columns(features, self.pair_features)
+        columns = (columns - self.pair_mean) / self.pair_scale
+        return torch.where(_of_two_bodies(columns, mask)[..., None], columns, 0)
+
+    @torch.no_grad()
+    def calibrate(self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None) -> None:
+        """Measure the means and variances over all bodies, and all pairs of two, that exist."""
+        if not self.normalised:
+            return
+        bodies = _columns(features, self.body_features)
+        self._standardise("body", bodies if mask is None else bodies[mask])
+        if self.pair_features:
+            pairs = _columns(features, self.pair_features)
+            self._standardise("pair", pairs[_of_two_bodies(pairs, mask)])
+
+    def _standardise(self, kind: str, columns: Tensor) -> None:
+        spread = columns.flatten(0, -2).std(0, correction=0)
+        getattr(self, f"{kind}_mean").copy_(columns.flatten(0, -2).mean(0))
+        getattr(self, f"{kind}_scale").copy_(torch.where(spread > 0, spread, 1))
+
+
 class Inputs(nn.Module):
     """The columns of a network: scaled positions, momenta and features, zero where there is no body.
 
-    Positions and momenta are divided by their root mean squares, features get mean 0 and variance 1; what the network
-    gives back is multiplied by `velocity`, `force` or `energy`, the units that follow from these and the mean mass.
+    Positions and momenta are divided by their root mean squares; what the network gives back is multiplied by
+    `velocity`, `force` or `energy`, the units that follow from these and the mean mass.
 
     Args:
         body_features: names of the features of a body.
@@ -23,22 +79,15 @@ class Inputs(nn.Module):
     position: Tensor
     momentum: Tensor
     mass: Tensor
-    body_mean: Tensor
-    body_scale: Tensor
-    pair_mean: Tensor
-    pair_scale: Tensor
 
     def __init__(
         self, body_features: Sequence[str], pair_features: Sequence[str], *, centred: bool, normalised: bool
     ) -> None:
         super().__init__()
-        self.body_features, self.pair_features = tuple(body_features), tuple(pair_features)
-        self.centred, self.normalised = centred, normalised
+        self.features = Features(body_features, pair_features, normalised=normalised)
+        self.centred = centred
         for unit in ("position", "momentum", "mass"):
             self.register_buffer(unit, torch.ones(()))
-        for kind, names in {"body": self.body_features, "pair": self.pair_features}.items():
-            self.register_buffer(f"{kind}_mean", torch.zeros(len(names)))
-            self.register_buffer(f"{kind}_scale", torch.ones(len(names)))
 
     @property
     def velocity(self) -> Float[Tensor, ""]:
@@ -54,23 +103,6 @@ class Inputs(nn.Module):
     def energy(self) -> Float[Tensor, ""]:
         """The unit of the energy."""
         return self.momentum.square() / self.mass
-
-    def bodies(
-        self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None
-    ) -> Float[Tensor, "*batch n columns"]:
-        """The features of the bodies."""
-        columns = torch.stack([features[name] for name in self.body_features], -1)
-        return existing((columns - self.body_mean) / self.body_scale, mask)
-
-    def pairs(
-        self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None
-    ) -> Float[Tensor, "*batch n n columns"] | None:
-        """The features of the pairs, None if there are none."""
-        if not self.pair_features:
-            return None
-        columns = torch.stack([features[name] for name in self.pair_features], -1)
-        columns = (columns - self.pair_mean) / self.pair_scale
-        return torch.where(_of_two_bodies(columns, mask)[..., None], columns, 0)
 
     def positions(
         self, q: Float[Tensor, "*batch n d"], mask: Bool[Tensor, "*some n"] | None
@@ -93,23 +125,20 @@ class Inputs(nn.Module):
         self, q: Tensor, p: Tensor, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None
     ) -> None:
         """Measure all units on some states ``(*sample, n, d)``."""
-        if not self.normalised:
+        if not self.features.normalised:
             return
-        real = torch.ones(q.shape[:-1], dtype=torch.bool, device=q.device) if mask is None else mask
-        bodies = torch.stack([features[name] for name in self.body_features], -1)
-        self.position.copy_(_root_mean_square(self.positions(q, mask)[real.expand(q.shape[:-1])] * self.position))
-        self.momentum.copy_(_root_mean_square(p[real.expand(q.shape[:-1])]))
-        self._standardise("body", bodies if mask is None else bodies[mask])
-        if "mass" in self.body_features:
-            self.mass.copy_(self.body_mean[self.body_features.index("mass")])
-        if self.pair_features:
-            pairs = torch.stack([features[name] for name in self.pair_features], -1)
-            self._standardise("pair", pairs[_of_two_bodies(pairs, mask)])
+        real = torch.ones((), dtype=torch.bool, device=q.device) if mask is None else mask
+        real = real.expand(q.shape[:-1])
+        self.position.copy_(_root_mean_square(self.positions(q, mask)[real] * self.position))
+        self.momentum.copy_(_root_mean_square(p[real]))
+        self.features.calibrate(features, mask)
+        if "mass" in self.features.body_features:
+            self.mass.copy_(self.features.body_mean[self.features.body_features.index("mass")])
 
-    def _standardise(self, kind: str, columns: Tensor) -> None:
-        spread = columns.flatten(0, -2).std(0, correction=0)
-        getattr(self, f"{kind}_mean").copy_(columns.flatten(0, -2).mean(0))
-        getattr(self, f"{kind}_scale").copy_(torch.where(spread > 0, spread, 1))
+
+def _columns(features: Mapping[str, Tensor], names: Sequence[str]) -> Tensor:
+    """Features beside each other; some may be shared by all trajectories."""
+    return torch.stack(torch.broadcast_tensors(*(features[name] for name in names)), -1)
 
 
 def existing(x: Float[Tensor, "*batch n c"], mask: Bool[Tensor, "*some n"] | None) -> Float[Tensor, "*batch n c"]:

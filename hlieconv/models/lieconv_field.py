@@ -1,6 +1,6 @@
 """LieConv as a vector field: no Hamiltonian, so that nothing is conserved but what the field happens to keep."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import xarray as xr
@@ -11,7 +11,6 @@ from hlieconv.groups import T, Trivial
 from hlieconv.groups import group as group_of
 from hlieconv.models.fields import PUBLISHED, AbstractNetwork, LearnedField
 from hlieconv.nn import LieResNet
-from systems import AbstractVectorField
 
 Model = TypeVar("Model", bound="LieConvField")
 
@@ -47,6 +46,7 @@ class LieConvField(AbstractNetwork):
     """
 
     name = "lieconv"
+    field = LearnedField
     presets = {"paper": PUBLISHED["paper"] | {"width": 384, "blocks": 4}}
 
     def __init__(
@@ -86,11 +86,6 @@ class LieConvField(AbstractNetwork):
     @classmethod
     def of(cls: type[Model], dataset: xr.Dataset, **options: Any) -> Model:
         return super().of(dataset, **({"group": f"T{dataset.sizes['space']}"} | options))
-
-    def condition(
-        self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None
-    ) -> AbstractVectorField:
-        return LearnedField(self, self.checked(features, mask), mask)
 
     def network(
         self,
