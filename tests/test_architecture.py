@@ -26,6 +26,7 @@ ROOMS = [
     "hlieconv.groups",
     "hlieconv.options",
     "hlieconv.signature",
+    "hlieconv.lazy",
     "systems",
 ]
 FORBIDDEN = {

@@ -6,6 +6,8 @@ Names are imported on first use, so that no command imports torch before it must
 import pkgutil
 from typing import Any
 
+from hlieconv.lazy import lazy
+
 #: Every group by its name on the command line: the class and its arguments. A new group is one file and one line here.
 GROUPS: dict[str, tuple[Any, ...]] = {
     "Trivial1": ("hlieconv.groups.trivial:Trivial", 1),
@@ -33,8 +35,6 @@ _EXPORTS = (
     "hlieconv.groups.generated:from_generators",
     "hlieconv.groups.product:Product",
 )
-
-_TARGETS = {target.partition(":")[2]: target for target in (*_EXPORTS, *(entry[0] for entry in GROUPS.values()))}
 
 
 def group(name: str, dimension: int = 2) -> Any:
@@ -67,11 +67,4 @@ def group(name: str, dimension: int = 2) -> Any:
     return pkgutil.resolve_name(entry[0])(*entry[1:])
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _TARGETS:
-        raise AttributeError(f"module 'hlieconv.groups' has no attribute {name!r}")
-    return pkgutil.resolve_name(_TARGETS[name])
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_TARGETS])
+__getattr__, __dir__ = lazy(__name__, (*_EXPORTS, *(entry[0] for entry in GROUPS.values())))

@@ -10,12 +10,11 @@ commands.py   fit-images, evaluate-images
 Names are imported on first use, so that no command imports torch before it must.
 """
 
-import pkgutil
-from typing import Any
+from hlieconv.lazy import lazy
 
-_TARGETS = {
-    target.partition(":")[2]: target
-    for target in (
+__getattr__, __dir__ = lazy(
+    __name__,
+    (
         "hlieconv.images.data:ImageData",
         "hlieconv.images.data:digits",
         "hlieconv.images.data:rot_mnist",
@@ -26,15 +25,5 @@ _TARGETS = {
         "hlieconv.images.task:evaluate_images",
         "hlieconv.images.task:fit_images",
         "hlieconv.images.task:rotation_errors",
-    )
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _TARGETS:
-        raise AttributeError(f"module 'hlieconv.images' has no attribute {name!r}")
-    return pkgutil.resolve_name(_TARGETS[name])
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_TARGETS])
+    ),
+)

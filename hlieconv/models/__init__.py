@@ -3,8 +3,7 @@
 Names are imported on first use, so that no command imports torch before it must.
 """
 
-import pkgutil
-from typing import Any
+from hlieconv.lazy import lazy
 
 #: Every model by its name on the command line. A new model is one file and one line here.
 MODELS: dict[str, str] = {
@@ -17,14 +16,4 @@ MODELS: dict[str, str] = {
     "vogn": "hlieconv.models.graph_networks:VOGN",
 }
 
-_TARGETS = {target.partition(":")[2]: target for target in ("hlieconv.models.abstract:AbstractModel", *MODELS.values())}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _TARGETS:
-        raise AttributeError(f"module 'hlieconv.models' has no attribute {name!r}")
-    return pkgutil.resolve_name(_TARGETS[name])
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_TARGETS])
+__getattr__, __dir__ = lazy(__name__, ("hlieconv.models.abstract:AbstractModel", *MODELS.values()))

@@ -11,12 +11,11 @@ commands.py   fit-molecules, evaluate-molecules, predict-molecules
 Names are imported on first use, so that no command imports torch before it must.
 """
 
-import pkgutil
-from typing import Any
+from hlieconv.lazy import lazy
 
-_TARGETS = {
-    target.partition(":")[2]: target
-    for target in (
+__getattr__, __dir__ = lazy(
+    __name__,
+    (
         "hlieconv.molecules.data:Molecules",
         "hlieconv.molecules.data:TARGETS",
         "hlieconv.molecules.data:qm9",
@@ -29,15 +28,5 @@ _TARGETS = {
         "hlieconv.molecules.task:fit_molecules",
         "hlieconv.molecules.task:motion_errors",
         "hlieconv.molecules.task:predict",
-    )
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _TARGETS:
-        raise AttributeError(f"module 'hlieconv.molecules' has no attribute {name!r}")
-    return pkgutil.resolve_name(_TARGETS[name])
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_TARGETS])
+    ),
+)

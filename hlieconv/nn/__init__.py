@@ -3,12 +3,11 @@
 Names are imported on first use, so that no command imports torch before it must.
 """
 
-import pkgutil
-from typing import Any
+from hlieconv.lazy import lazy
 
-_TARGETS = {
-    target.partition(":")[2]: target
-    for target in (
+__getattr__, __dir__ = lazy(
+    __name__,
+    (
         "hlieconv.nn.convolution:LieConv",
         "hlieconv.nn.convolution:Pairs",
         "hlieconv.nn.equivariance:assert_equivariant",
@@ -20,15 +19,5 @@ _TARGETS = {
         "hlieconv.nn.normalisation:MaskedBatchNorm",
         "hlieconv.nn.resnet:BottleneckBlock",
         "hlieconv.nn.resnet:LieResNet",
-    )
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _TARGETS:
-        raise AttributeError(f"module 'hlieconv.nn' has no attribute {name!r}")
-    return pkgutil.resolve_name(_TARGETS[name])
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_TARGETS])
+    ),
+)

@@ -13,12 +13,11 @@ evaluation.py   chunk_error(model, dataset): the test error of the paper
 fitting.py      fit(model, dataset, ...)
 """
 
-import pkgutil
-from typing import Any
+from hlieconv.lazy import lazy
 
-_TARGETS = {
-    target.partition(":")[2]: target
-    for target in (
+__getattr__, __dir__ = lazy(
+    __name__,
+    (
         "hlieconv.training.evaluation:chunk_error",
         "hlieconv.training.fitting:Fit",
         "hlieconv.training.fitting:fit",
@@ -27,15 +26,5 @@ _TARGETS = {
         "hlieconv.training.run:Run",
         "hlieconv.training.run:load",
         "hlieconv.training.settings:Settings",
-    )
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _TARGETS:
-        raise AttributeError(f"module 'hlieconv.training' has no attribute {name!r}")
-    return pkgutil.resolve_name(_TARGETS[name])
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_TARGETS])
+    ),
+)
