@@ -16,6 +16,7 @@ from torch import Tensor
 from hlieconv.images.data import ImageData, rotate
 from hlieconv.images.model import ImageClassifier
 from hlieconv.images.settings import image_settings
+from hlieconv.nn.equivariance import lifted_with
 from hlieconv.training.loop import Shuffle
 from hlieconv.training.supervised import device_named, fit_samples
 
@@ -176,14 +177,9 @@ def rotation_errors(
         fraction of images whose class changed).
     """
     exact = copy.deepcopy(model).double().eval()
-    network, trained_with = exact.network, model.network.samples
-    trained_neighbours = [neighbourhood.neighbours for neighbourhood in network.neighbourhoods]
     turns = 2 * math.pi * torch.rand(angles, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     rows = []
-    for count in samples if network.group.stabiliser_dimension else (1,):
-        network.samples = count
-        for neighbourhood, trained in zip(network.neighbourhoods, trained_neighbours, strict=True):
-            neighbourhood.neighbours = trained and max(1, round(trained * count / trained_with))
+    for count in lifted_with(exact.network, samples):
         points, _ = exact.points(images.shape[-2] // model.pool, images.shape[-1] // model.pool)
         scores = exact.at(points, images)
         error, changed = 0.0, 0.0

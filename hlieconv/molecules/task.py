@@ -16,6 +16,7 @@ from hlieconv.molecules.batches import POOL, Buckets, padded
 from hlieconv.molecules.data import TARGETS, Molecules, checked, split
 from hlieconv.molecules.model import LENGTH, MoleculeRegressor
 from hlieconv.molecules.settings import molecule_settings
+from hlieconv.nn.equivariance import lifted_with
 from hlieconv.training.supervised import device_named, fit_samples
 
 #: Molecules evaluated at a time, and how many of those held out are looked at at every record.
@@ -210,17 +211,12 @@ def motion_errors(
         A row for each: samples, rotation, translation, motion (changes).
     """
     exact = copy.deepcopy(model).double().eval()
-    network, trained_with = exact.network, model.network.samples
-    trained_neighbours = [neighbourhood.neighbours for neighbourhood in network.neighbourhoods]
     charge, position, mask = padded(Molecules(*(tensor.to(model.median.device) for tensor in molecules)), index)
     generator = torch.Generator().manual_seed(seed)
     turns = random_rotations([motions], generator, torch.float64)
     shifts = torch.randn(motions, 3, generator=generator, dtype=torch.float64)
     rows = []
-    for count in samples if network.group.stabiliser_dimension else (1,):
-        network.samples = count
-        for neighbourhood, trained in zip(network.neighbourhoods, trained_neighbours, strict=True):
-            neighbourhood.neighbours = trained and max(1, round(trained * count / trained_with))
+    for count in lifted_with(exact.network, samples):
         still = exact.standardised(charge, position.double(), mask)
         changes = {"rotation": 0.0, "translation": 0.0, "motion": 0.0}
         for turn, shift in zip(turns.to(position.device), shifts.to(position.device), strict=True):

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hlieconv.groups import AbstractGroup
 from hlieconv.nn.lifting import LiftedPoints
+from hlieconv.nn.resnet import LieResNet
 
 
 def equivariance_error(
@@ -55,6 +56,28 @@ def equivariance_error(
         True
     """
     return _measured(module, group, points, inputs, output, samples_along, elements, scale, seed).error
+
+
+def lifted_with(network: LieResNet, samples: Iterable[int]) -> Iterator[int]:
+    """Lift each point to so many elements in turn, and let it see as many more neighbours.
+
+    Args:
+        network: changed in place; as it was, afterwards.
+        samples: numbers of elements; a group without a stabiliser has one.
+
+    Yields:
+        The number that the network lifts with now.
+    """
+    parts: list[Any] = [*network.neighbourhoods]
+    lifted, seen = network.samples, [part.neighbours for part in parts]
+    for count in samples if network.group.stabiliser_dimension else (1,):
+        network.samples = count
+        for part, neighbours in zip(parts, seen, strict=True):
+            part.neighbours = neighbours and max(1, round(neighbours * count / lifted))
+        yield count
+    network.samples = lifted
+    for part, neighbours in zip(parts, seen, strict=True):
+        part.neighbours = neighbours
 
 
 def assert_equivariant(
