@@ -19,7 +19,7 @@ import torch
 
 from hlieconv.plots import style
 from systems import Gravity, PhaseSpace
-from systems.integrators import INTEGRATORS, AdaptiveGauss, Leapfrog
+from systems.integrators import INTEGRATORS, AdaptiveGauss, Leapfrog, Torchdiffeq
 from systems.provenance import write_result
 from systems.simulation import BLOCK_PAIRS
 
@@ -32,14 +32,13 @@ STEP, SPACING = 2e-3, 0.12
 OUTPUTS = 1667
 #: Evaluations a step. Implicit methods take about twice these; with steps as long as that, sweeps would be many.
 EVALUATIONS = {"rk4": 4, "implicit_midpoint": 5, "gauss4": 10, "gauss6": 15}
-NAMES = [name for name in INTEGRATORS if name != "torchdiffeq"]
 QUANTITIES = ("momentum", "angular_momentum", "energy")
 
 
 def integrator_for(name, **options):
-    """The same work for all: steps as long as they are dear. The adaptive method chooses for itself."""
+    """The same work for all: steps as long as they are dear. Adaptive methods choose for themselves."""
     method = METHODS[name]
-    if method is AdaptiveGauss:
+    if method in (AdaptiveGauss, Torchdiffeq):
         return method(**options)
     evaluations = EVALUATIONS.get(name) or len(method.drifts)
     return method(step=STEP * evaluations, **options)
@@ -52,7 +51,7 @@ def long_run(sample, name, outputs=OUTPUTS, **options):
     dataset = run(sample, integrator, outputs * SPACING, outputs)
     seconds = time.process_time() - start
     curves = {quantity: drift(dataset, quantity) for quantity in QUANTITIES}
-    row = {"integrator": name, "compensated": integrator.compensated, "states": sample.__name__}
+    row = {"integrator": name, "compensated": getattr(integrator, "compensated", False), "states": sample.__name__}
     row |= {"step": integrator.step, "seconds": round(seconds, 1)}
     row |= {f"{quantity}_drift": float(curve[-1]) for quantity, curve in curves.items()}
     row |= {f"{quantity}_growth": growth(curve) for quantity, curve in curves.items()}
@@ -170,7 +169,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     wanted = sys.argv[1:] or ["long_runs", "rebound"]
     if "long_runs" in wanted:
-        found = {name: long_run(chain, name) for name in NAMES}
+        found = {name: long_run(chain, name) for name in INTEGRATORS}
         result = {
             "seed": 0,
             "trajectories": 64,
