@@ -17,8 +17,8 @@ from hlieconv.images.data import ImageData, rotate
 from hlieconv.images.model import ImageClassifier
 from hlieconv.images.settings import image_settings
 from hlieconv.nn.equivariance import lifted_with
-from hlieconv.training.loop import Shuffle
-from hlieconv.training.supervised import device_named, fit_samples
+from hlieconv.training.loop import Shuffle, device_named
+from hlieconv.training.supervised import fit_samples
 
 #: Images evaluated at a time, and how many of those held out are looked at at every record.
 BLOCK, VALIDATED = 250, 1000

@@ -17,7 +17,8 @@ from hlieconv.molecules.data import TARGETS, Molecules, checked, split
 from hlieconv.molecules.model import LENGTH, MoleculeRegressor
 from hlieconv.molecules.settings import molecule_settings
 from hlieconv.nn.equivariance import lifted_with
-from hlieconv.training.supervised import device_named, fit_samples
+from hlieconv.training.loop import device_named
+from hlieconv.training.supervised import fit_samples
 
 #: Molecules evaluated at a time, and how many of those held out are looked at at every record.
 BLOCK, VALIDATED = 250, 1000

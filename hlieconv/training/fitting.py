@@ -1,7 +1,6 @@
 """fit(model, dataset): train a model of dynamics, or the parameters of a known system, on trajectories."""
 
 import hashlib
-import importlib.metadata
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,11 +15,12 @@ from hlieconv.rollout import spacing_of
 from hlieconv.training.bodies import Conditioned, Unknowns
 from hlieconv.training.chunks import Chunks, chunks_of
 from hlieconv.training.compilation import check_mode, compiled
-from hlieconv.training.loop import Shuffle, train
+from hlieconv.training.loop import Shuffle, device_named, train
 from hlieconv.training.losses import AbstractLoss, ForceMatching, make_loss, trained_on
 from hlieconv.training.run import Run, describe, load
 from hlieconv.training.settings import Settings, settings
 from systems import AbstractVectorField
+from systems.provenance import versions
 from systems.schema import parameters_of, validate, variables_of
 
 #: Enough to judge by, few enough to evaluate at every record.
@@ -77,7 +77,7 @@ def fit(
     group = str(description["config"].get("group", ""))
     chosen = settings(preset, dataset.sizes["trajectory"], description["name"], group, **changes)
     loss = make_loss(chosen)
-    target = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    target = device_named(device)
     model.to(target)
     bodies = (Conditioned if isinstance(model, AbstractModel) else Unknowns)(model, dataset)
     if (
@@ -157,5 +157,4 @@ def _configuration(
     for tensor in known:
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     data = {"trajectories": dataset.sizes["trajectory"], "spacing": spacing, "sha256": digest.hexdigest()}
-    versions = {name: importlib.metadata.version(name) for name in ("hlieconv", "torch")}
-    return {"model": description, "settings": asdict(chosen), "data": data, "versions": versions}
+    return {"model": description, "settings": asdict(chosen), "data": data, "versions": versions(("hlieconv", "torch"))}

@@ -1,6 +1,5 @@
 """Train a model on samples with labels, in the folder of a run. Images and molecules are its clients."""
 
-import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from hlieconv.nn import MaskedBatchNorm
 from hlieconv.training.loop import train
 from hlieconv.training.run import Run, describe, load
+from systems.provenance import versions
 
 #: Batches by which the statistics of the norms are measured.
 SETTLED = 10
@@ -49,8 +49,8 @@ def fit_samples(
     """
     run = None
     if path is not None:
-        versions = {name: importlib.metadata.version(name) for name in ("hlieconv", "torch")}
-        config = {"model": describe(model), "settings": settings, "data": data, "versions": versions}
+        installed = versions(("hlieconv", "torch"))
+        config = {"model": describe(model), "settings": settings, "data": data, "versions": installed}
         run = Run(path, config, overwrite=overwrite)
         if run.done:
             model.load_state_dict(load(path).state_dict())
@@ -85,8 +85,3 @@ def settle(model: nn.Module, loss: Callable[[Any, Any], Tensor], batches: Callab
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     model.eval()
-
-
-def device_named(name: str) -> torch.device:
-    """The device called so; of "auto", a GPU where there is one."""
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
