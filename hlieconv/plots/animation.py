@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from matplotlib import animation
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from hlieconv.plots.style import COLOURS, label, style, times_of
 
@@ -24,6 +25,7 @@ def animate_trajectories(
     frames: int = 100,
     tail: float = 0.2,
     overwrite: bool = False,
+    ax: Axes | None = None,
 ) -> Axes:
     """The bodies of one trajectory moving in the plane or in space, each with a tail, written as GIF or MP4.
 
@@ -36,6 +38,7 @@ def animate_trajectories(
         frames: how many pictures there are, spread evenly over the times.
         tail: the part of the time span that stays visible behind a body.
         overwrite: whether to replace a file that is there.
+        ax: where to draw, in a figure that is saved as a whole; of projection "3d" in space. None: a new one.
 
     Returns:
         The Axes of the last picture.
@@ -57,9 +60,12 @@ def animate_trajectories(
     shown = np.unique(np.linspace(0, len(runs[0]) - 1, frames).round().astype(int))
     length = max(1, round(tail * len(runs[0])))
     times = times_of(dataset["q"]) if "time" in dataset.coords else dataset["trajectory_time"][trajectory].values
+    new = ax is None
     with style():
-        figure = plt.figure(figsize=(4.0, 4.0), dpi=100)
-        ax = figure.add_subplot(projection="3d" if dataset.sizes["space"] == 3 else None)
+        figure = plt.figure(figsize=(4.0, 4.0), dpi=100) if new else ax.get_figure(root=True)
+        assert isinstance(figure, Figure)
+        if ax is None:
+            ax = figure.add_subplot(projection="3d" if dataset.sizes["space"] == 3 else None)
         _frame(ax, np.concatenate(runs), label(dataset["q"]))
         lines = [[_line(ax, body, hollow=k > 0) for body in range(run.shape[1])] for k, run in enumerate(runs)]
 
@@ -75,7 +81,8 @@ def animate_trajectories(
         temporary = path.with_name(f".{path.stem}.part{path.suffix}")
         moving.save(temporary, writer=writer, fps=max(1, round(len(shown) / seconds)))
         temporary.replace(path)
-    plt.close(figure)
+    if new:
+        plt.close(figure)
     return ax
 
 

@@ -8,7 +8,8 @@ from systems_at_hand import Softened, henon_heiles, springs, trajectories, with_
 from hlieconv.diagnostics import charges
 from hlieconv.models import HLieConv
 from hlieconv.noether import discover
-from systems import Pendulum, PhaseSpace, Springs
+from hlieconv.training import fit
+from systems import Pendulum, PhaseSpace, Springs, simulate
 
 
 def names(found):
@@ -102,14 +103,38 @@ def test_henon_heiles_has_nothing():
     assert found.singular_values[0] > 1e-2
 
 
-def test_a_learned_model_shows_the_symmetry_it_was_built_with():
+@pytest.fixture(scope="module")
+def learned():
+    """By group: a model fitted to springs, conditioned on one set of parameters, and states of these."""
+    data = simulate(*Springs.sample(100, seed=5, bodies=3), torch.linspace(0, 5, 101, dtype=torch.float64))
     system, states = springs(3)
-    features = {"mass": system.mass, "stiffness": system.stiffness}
-    for name in ("SE2", "T2"):
+    found = {}
+    for name, width, steps in (
+        ("SE2", 16, 50),
+        ("T2", 32, 400),
+    ):  # only what is not built in must be learned
         torch.manual_seed(0)
-        model = HLieConv(group=name, width=16, blocks=1).double()
-        found = discover(model.condition(features), states)
+        model = HLieConv(group=name, width=width, blocks=1).double()
+        fit(model, data, steps=steps, validation=0.0, progress=False)
+        found[name] = model.condition({"mass": system.mass, "stiffness": system.stiffness})
+    return found, states
+
+
+def test_a_fitted_model_has_its_symmetries_at_round_off(learned):
+    models, states = learned
+    for name, kept in (("SE2", ["P_x", "P_y", "L_z", "K_x", "K_y"]), ("T2", ["P_x", "P_y", "K_x", "K_y"])):
+        found = discover(models[name], states)
         assert found.group == name
+        assert names(found) == kept
+        assert max(charge.size for charge in found.charges) < 1e3 * torch.finfo(torch.float64).eps
+
+
+def test_a_model_that_learned_rotation_from_data_has_it_approximately(learned):
+    models, states = learned
+    [spin] = discover(models["T2"], states).approximate
+    assert spin.name == "L_z"
+    assert 1e-6 < spin.size < 0.1
+    assert discover(models["SE2"], states).approximate == ()
 
 
 def test_states_at_rest_do_not_hide_momentum():

@@ -80,6 +80,9 @@ def test_an_animation_moves(datasets, name, tmp_path):
     path = tmp_path / "moving.gif"
     ax = plots.animate_trajectories(datasets[name], path, 1, frames=4, reference=datasets[name])
     assert ax.get_xlabel()
+    assert not plt.fignum_exists(ax.figure.number)
+    assert plots.animate_trajectories(datasets[name], path, 1, frames=2, overwrite=True, ax=ax) is ax
+    plots.animate_trajectories(datasets[name], path, 1, frames=4, reference=datasets[name], overwrite=True)
     with Image.open(path) as picture:
         assert picture.n_frames == 4
         first = np.asarray(picture.convert("RGB"))
