@@ -70,13 +70,18 @@ def _short(argument: str) -> str:
 
 
 def _commit() -> str:
-    """The short commit of the tree that this file lies in, marked where files differ from it; empty without git."""
-    here = Path(__file__).parent
+    """The short commit of this code, "-dirty" where Python files differ from it; empty outside its own repository."""
     try:
-        run = ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude=*"]
-        return subprocess.run(run, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        _git("ls-files", "--error-unmatch", "systems/provenance.py")
+        changed = _git("diff", "HEAD", "--name-only", "--", "*.py")
+        return _git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return ""
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(Path(__file__).parent.parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
 
 def _hardware() -> str:
