@@ -143,7 +143,7 @@ class LieConv(nn.Module):
             total = _of_shared_pairs(kernel, values, pairs.neighbour, self.weight)
         elif pairs.neighbour is not None:
             total = _weight_last(kernel, gather(values, pairs.neighbour), self.weight)
-        elif m * c_in * (k + c_out) <= k * c_out * (m + c_in):
+        elif m * c_in * (k + c_out) < k * c_out * (m + c_in):
             total = _weight_last(kernel, values, self.weight)
         else:
             total = _sum_last(kernel, self.weighted(values))

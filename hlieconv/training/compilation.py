@@ -11,8 +11,8 @@ from hlieconv.models.abstract import AbstractModel
 
 MODES = ("auto", "on", "off")
 
-#: On a CPU, compiling takes as long as some thousand steps of a small model.
-LONG = 10_000
+#: Steps times weights: on a CPU, compiling takes as long as some thousand steps of a small model.
+LONG = 2e8
 
 
 def check_mode(mode: str, model: nn.Module) -> None:
@@ -36,7 +36,8 @@ def compiled(model: nn.Module, mode: str, *, steps: int, device: torch.device) -
     Warns:
         UserWarning: if compiling is wanted and no compiler is found: the training is eager.
     """
-    wanted = mode == "on" or (mode == "auto" and (device.type == "cuda" or steps >= LONG))
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    wanted = mode == "on" or (mode == "auto" and (device.type == "cuda" or steps * weights >= LONG))
     if not (wanted and isinstance(model, AbstractModel) and model.compiles):
         yield
         return
