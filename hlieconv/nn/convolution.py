@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -217,9 +217,40 @@ def _of_shared_pairs(kernel: Tensor, values: Tensor, neighbour: Tensor | None, w
     if neighbour is None:
         summed = kernel.mT.reshape(m * mid, k) @ columns
     else:
-        summed = kernel.mT @ columns.index_select(0, neighbour.flatten()).unflatten(0, (m, k))
+        summed = _OfNeighbours.apply(kernel, columns, neighbour)
     summed = summed.reshape(m, mid, -1, c_in).permute(2, 0, 1, 3)
     return (summed.reshape(-1, m, mid * c_in) @ weight.flatten(0, 1)).reshape(*batch, m, -1)
+
+
+class _OfNeighbours(torch.autograd.Function):
+    """sum_j s_ijc f_j over the neighbours j of each query i. The values of the pairs are gathered again, not kept."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(kernel: Tensor, columns: Tensor, neighbour: Tensor) -> Tensor:
+        return kernel.mT @ _gathered(columns, neighbour)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None]:
+        kernel, columns, neighbour = ctx.saved_tensors
+        of_pairs = (kernel @ slope).flatten(0, 1)
+        of_columns = torch.zeros_like(columns).index_add(0, neighbour.flatten(), of_pairs)
+        return _gathered(columns, neighbour) @ slope.mT, of_columns, None
+
+    @staticmethod
+    def jvp(ctx: Any, kernel_tangent: Tensor, columns_tangent: Tensor, _: None) -> Tensor:
+        kernel, columns, neighbour = ctx.saved_tensors
+        return kernel_tangent.mT @ _gathered(columns, neighbour) + kernel.mT @ _gathered(columns_tangent, neighbour)
+
+
+def _gathered(columns: Tensor, neighbour: Tensor) -> Tensor:
+    return columns.index_select(0, neighbour.flatten()).unflatten(0, neighbour.shape)
 
 
 def _sum_last(kernel: Tensor, weighted: Tensor) -> Tensor:

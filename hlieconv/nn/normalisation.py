@@ -1,6 +1,7 @@
 """Batch normalisation of ragged batches."""
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -42,20 +43,26 @@ class MaskedBatchNorm(nn.Module):
         self, values: Float[Tensor, "*batch n c"], mask: Bool[Tensor, "*batch n"] | None = None
     ) -> Float[Tensor, "*batch n c"]:
         """The normalised values; where the mask is False they are finite, and nobody's business."""
-        mean, variance = self.mean, self.variance
-        if self.training:
-            mean, variance = self._measure(values, mask)
-        scale = self.weight * (variance + self.epsilon).rsqrt()
-        return (values - mean) * scale + self.bias
-
-    def _measure(self, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Mean and variance of this batch; the running ones take a step towards them."""
         flat = values.flatten(0, -2)
-        here = flat.new_ones(len(flat), 1) if mask is None else mask.expand(values.shape[:-1]).reshape(-1, 1).to(flat)
+        if mask is None or not self.training:
+            flat = F.batch_norm(
+                flat, self.mean, self.variance, self.weight, self.bias, self.training, self.momentum, self.epsilon
+            )
+        else:
+            flat = self._of_batch(flat, mask.expand(values.shape[:-1]).flatten())
+        return flat.reshape(values.shape)
+
+    def _of_batch(self, flat: Float[Tensor, "points c"], mask: Bool[Tensor, " points"]) -> Float[Tensor, "points c"]:
+        """By the statistics of the points that exist; the running ones take a step towards them.
+
+        Written for few passes over the values, forward and backward: sums are products with a vector.
+        """
+        here = mask.to(flat)
         count = here.sum().clamp(min=1)
-        mean = (flat * here).sum(0) / count
-        variance = ((flat - mean).square() * here).sum(0) / count
+        mean = (here / count) @ flat
+        centred = flat + -mean  # not flat - mean, whose derivative negates all of the gradient
+        variance = (here / count) @ centred.square()
         with torch.no_grad():
-            self.mean.lerp_(mean.detach(), self.momentum)
-            self.variance.lerp_(variance.detach() * count / (count - 1).clamp(min=1), self.momentum)
-        return mean, variance
+            self.mean.lerp_(mean, self.momentum)
+            self.variance.lerp_(variance * count / (count - 1).clamp(min=1), self.momentum)
+        return torch.addcmul(self.bias, centred, self.weight * (variance + self.epsilon).rsqrt())

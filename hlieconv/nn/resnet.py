@@ -103,7 +103,7 @@ class BottleneckBlock(nn.Module):
         else:
             hidden = self.convolution.sum(weighted, pairs)
         hidden = self.widen(self.activation(self.norms[2](hidden, query_mask)))
-        return F.pad(residual, (0, self.widening)) + hidden
+        return hidden + (F.pad(residual, (0, self.widening)) if self.widening else residual)
 
     def weighted(
         self, values: Float[Tensor, "*batch n c_in"], mask: Bool[Tensor, "*batch n"] | None = None

@@ -69,6 +69,26 @@ def test_first_and_second_derivatives():
     assert torch.autograd.gradgradcheck(convolve, arguments)
 
 
+@pytest.mark.parametrize("gathered", [False, True])
+def test_one_geometry_for_a_batch_and_its_derivatives(gathered):
+    layer = LieConv(4, 2, 3, widths=(5,), mid_channels=3).double()
+    (features,), values, (weight,) = (x[:n] for x, n in zip(geometry(torch.float64, m=3), (1, 2, 1), strict=True))
+    neighbour = torch.tensor([[1, 0], [6, 1], [1, 1]]) if gathered else None
+    count = 7 if neighbour is None else 2
+    arguments = tuple(x.requires_grad_() for x in (features[:, :count], values, weight[:, :count]))
+
+    def convolve(features, values, weight):
+        return layer(values, Pairs(features, 0.1 + weight, neighbour))
+
+    def one_by_one(features, values, weight):
+        pairs = Pairs(features[None], 0.1 + weight[None], None if neighbour is None else neighbour[None])
+        return torch.cat([layer(entry[None], pairs) for entry in values])
+
+    torch.testing.assert_close(convolve(*arguments), one_by_one(*arguments), rtol=1e-12, atol=1e-14)
+    assert torch.autograd.gradcheck(convolve, arguments, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(convolve, arguments)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("gathered", [False, True])
 def test_tiles_change_nothing_up_to_the_training_of_forces(weighted, gathered):
