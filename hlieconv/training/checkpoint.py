@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-_TENSOR, _ITEMS = "tensor", "items"
+_TENSOR, _LAYOUT, _ITEMS = "tensor", "layout", "items"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -61,8 +61,9 @@ def restore(path: Path) -> Any:
 def _flatten(tree: Any, tensors: dict[str, Tensor]) -> Any:
     if isinstance(tree, Tensor):
         name = str(len(tensors))
-        tensors[name] = tree.detach().cpu().contiguous().clone()
-        return {_TENSOR: name}
+        layout = sorted(range(tree.ndim), key=tree.stride, reverse=True)  # products of other layouts round differently
+        tensors[name] = tree.detach().cpu().permute(layout).contiguous().clone()
+        return {_TENSOR: name, _LAYOUT: layout}
     if isinstance(tree, dict):  # as pairs: JSON has no integer keys, which optimisers use
         return {_ITEMS: [[key, _flatten(value, tensors)] for key, value in tree.items()]}
     if isinstance(tree, list | tuple):
@@ -75,7 +76,8 @@ def _unflatten(skeleton: Any, tensors: dict[str, Tensor]) -> Any:
         return [_unflatten(value, tensors) for value in skeleton]
     if isinstance(skeleton, dict):
         if _TENSOR in skeleton:
-            return tensors[skeleton[_TENSOR]]
+            tensor = tensors[skeleton[_TENSOR]].clone()  # in memory as aligned as any: rounding may depend on that
+            return tensor.permute([skeleton[_LAYOUT].index(axis) for axis in range(tensor.ndim)])
         return {key: _unflatten(value, tensors) for key, value in skeleton[_ITEMS]}
     return skeleton
 

@@ -1,7 +1,11 @@
 """fit: the recipe end to end, on networks of a few weights."""
 
 import json
+import signal
+import subprocess
+import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 import torch
@@ -67,6 +71,19 @@ def test_a_stopped_fit_goes_on_with_the_same_bits(tmp_path, monkeypatch):
             quick(small(), path=tmp_path, checkpoint_steps=10)
     resumed = quick(small(seed=1), path=tmp_path, checkpoint_steps=10)
     assert_same_bits(whole.model, resumed.model)
+
+
+def test_a_killed_compiled_fit_goes_on_with_the_same_bits(tmp_path):
+    """In processes of their own: the compiler does not understand the tests' type checks."""
+    script = Path(__file__).with_name("compiled_fit.py")
+
+    def weights(path, last=1000):
+        command = [sys.executable, script, path, str(last)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=script.parents[2])
+        return done.returncode, done.stdout
+
+    assert weights(tmp_path / "killed", 10) == (-signal.SIGKILL, "")
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole") != (0, "")
 
 
 def test_another_run_is_not_overwritten_by_accident(tmp_path):
