@@ -12,7 +12,7 @@ import torch
 from hlieconv.models import MODELS, AbstractModel
 from hlieconv.study.catalogue import ENTRIES, Entry, Size, Trial
 from hlieconv.study.evaluation import evaluate, sample
-from hlieconv.training import fit
+from hlieconv.training import Fit, fit
 from hlieconv.training.settings import PRESETS
 from systems.provenance import write_result
 
@@ -29,21 +29,10 @@ def run_trial(trial: Trial, size: Size, path: Path, device: str = "auto") -> dic
     Returns:
         The result.
     """
-    entry = ENTRIES[trial.entry]
-    dataset = sample(trial.system, trial.n_train, trial.seed)
-    torch.manual_seed(trial.seed)
-    kind: type[AbstractModel] = pkgutil.resolve_name(MODELS[entry.model])
-    own = getattr(kind, "presets", {}).get(entry.preset, {})
-    model = kind.of(dataset, **(own | entry.options)).to(getattr(torch, entry.dtype))
-    run = path / ".runs" / trial.name
+    entry, run = ENTRIES[trial.entry], path / ".runs" / trial.name
     resumed = run.exists()
-    changes = _changes(entry, trial.n_train, size)
-    importlib.import_module("pytorch_optimizer")  # takes seconds, which are no part of a training
-    started, cpu = time.perf_counter(), time.process_time()
-    trained = fit(
-        model, dataset, preset=entry.preset, path=run, device=device, seed=trial.seed, validation=0.0, **changes
-    )
-    cpu, seconds = time.process_time() - cpu, time.perf_counter() - started
+    trained, cpu, seconds = train_trial(trial, steps=size.steps, run=run, device=device)
+    model: Any = trained.model
     steps = trained.history[-1]["step"] if trained.history else 0
     result = {
         "trial": trial._asdict(),
@@ -60,6 +49,35 @@ def run_trial(trial: Trial, size: Size, path: Path, device: str = "auto") -> dic
     return result
 
 
+def train_trial(
+    trial: Trial, *, steps: int | None = None, run: Path | None = None, device: str = "auto"
+) -> tuple[Fit, float, float]:
+    """Train the model of a trial.
+
+    Args:
+        trial: what to train on what.
+        steps: of the training, if not those of its entry.
+        run: a folder that keeps checkpoints; None: nothing is kept.
+        device: where to train.
+
+    Returns:
+        The fit, and what it took: CPU seconds, and seconds.
+    """
+    entry = ENTRIES[trial.entry]
+    dataset = sample(trial.system, trial.n_train, trial.seed)
+    torch.manual_seed(trial.seed)
+    kind: type[AbstractModel] = pkgutil.resolve_name(MODELS[entry.model])
+    own = getattr(kind, "presets", {}).get(entry.preset, {})
+    model = kind.of(dataset, **(own | entry.options)).to(getattr(torch, entry.dtype))
+    changes = _changes(entry, trial.n_train, steps)
+    importlib.import_module("pytorch_optimizer")  # takes seconds, which are no part of a training
+    started, cpu = time.perf_counter(), time.process_time()
+    trained = fit(
+        model, dataset, preset=entry.preset, path=run, device=device, seed=trial.seed, validation=0.0, **changes
+    )
+    return trained, time.process_time() - cpu, time.perf_counter() - started
+
+
 def result_file(path: Path, trial: Trial) -> Path:
     """The file that says that a trial is done."""
     return path / f"{trial.name}.json"
@@ -73,13 +91,13 @@ def command_of(trial: Trial) -> str:
     )
 
 
-def _changes(entry: Entry, n_train: int, size: Size) -> dict[str, Any]:
+def _changes(entry: Entry, n_train: int, steps: int | None) -> dict[str, Any]:
     """The settings that are not the preset's."""
     changes = dict(entry.settings)
     if epochs := changes.pop("epochs", 0):
         batch = PRESETS[entry.preset](n_train, entry.model).batch
         changes["steps"] = epochs * max(1, n_train // batch)
-    return changes if size.steps is None else changes | {"steps": size.steps}
+    return changes if steps is None else changes | {"steps": steps}
 
 
 def _finite(tree: Any) -> Any:
