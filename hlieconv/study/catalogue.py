@@ -73,7 +73,16 @@ ENTRIES: dict[str, Entry] = {
     "short-wide": _short("size: twice the width", width=128),
     "short-pairs": _short("size: no message blocks", blocks=0),
     "short-float32": _short("precision: float32", dtype="float32"),
-    "short-T2-log": _short("published features and readout of T(2)", group="T2", pairs="log"),
+    "short-T2-log": _short("symmetry T(2), its features and readout as published", group="T2", pairs="log"),
+    "short-T2-full": _short(
+        "the whole published network of T(2), in float32",
+        group="T2",
+        pairs="log",
+        width=384,
+        blocks=4,
+        dtype="float32",
+    ),
+    "short-T3-log": _short("HLieConv-T(3), features and readout as published", group="T3", pairs="log"),
     # What shorter trainings reach: the cost of an accuracy.
     **{f"{steps}-steps": _short("shorter", settings={"steps": steps}) for steps in (30, 60, 100, 200)},
     **{
@@ -131,15 +140,29 @@ def _grid(system: str, entries: Iterable[str], sizes: Iterable[int], seeds: Iter
 
 
 ABLATION = ("short", "short-T2", "short-SO2", "short-Trivial", "short-log", "short-one-step", "short-rollout")
-ABLATION += ("short-adam", "short-last", "short-narrow", "short-wide", "short-pairs", "short-float32", "short-T2-log")
+ABLATION += (
+    "short-adam",
+    "short-last",
+    "short-narrow",
+    "short-wide",
+    "short-pairs",
+    "short-float32",
+    "short-T2-log",
+    "short-T2-full",
+)
 BASELINES = ("FC", "HFC", "OGN", "HOGN", "VOGN")
 COST = ("30-steps", "60-steps", "100-steps", "100-steps-float32", "120-steps-float32", "quick", "200-steps", "short")
-ELSEWHERE = ("short-FC", "short-HFC", "short-HOGN")
 
 
 def best_of(system: str) -> str:
-    """The model that the baselines of a system are compared with, at as many steps."""
+    """The model that its rivals on a system are compared with, at as many steps."""
     return "short-SE3" if SYSTEMS[system][1].get("dimension") == 3 else "short"
+
+
+def rivals_of(system: str) -> tuple[str, ...]:
+    """Baselines, and LieConv with the published features: all with our recipe."""
+    published = "short-T3-log" if SYSTEMS[system][1].get("dimension") == 3 else "short-T2-log"
+    return "short-FC", "short-HFC", "short-HOGN", published
 
 
 def _cpu() -> list[Trial]:
@@ -148,7 +171,7 @@ def _cpu() -> list[Trial]:
     trials += _grid("springs", ["FC", "HFC"], (3000,), (0,))
     trials += _grid("springs", [*ABLATION, "short-FC", "short-HFC", "short-HOGN", "short-VOGN"], (400,), (0,))
     for system in SYSTEMS:
-        trials += _grid(system, [best_of(system), *ELSEWHERE], (400,), (0,))
+        trials += _grid(system, [best_of(system), *rivals_of(system)], (400,), (0,))
     trials += _grid("springs", ["SE2"], (10, 25, 50, 1000), (0, 1, 2))
     return list(dict.fromkeys(trials))
 

@@ -44,6 +44,8 @@ def work(
     """
     path.mkdir(parents=True, exist_ok=True)
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
     share = trials[rank::world]
     until = time.monotonic() + 60 * minutes if minutes else None
     if workers > 1:
