@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from hlieconv.nn.recomputation import recomputed
 
+#: Moving a value costs as much as so many multiplications.
+MOVE = 8
+
 
 class Pairs(NamedTuple):
     """What a convolution needs to know of the geometry: computed once, shared by layers.
@@ -138,12 +141,11 @@ class LieConv(nn.Module):
             return self._tiled(values, pairs)
         kernel = self._kernel(pairs)
         m, k, _ = kernel.shape[-3:]
-        c_in, c_out = self.weight.shape[1:]
         if kernel.ndim == 3 < values.ndim + 1:
             total = _of_shared_pairs(kernel, values, pairs.neighbour, self.weight)
         elif pairs.neighbour is not None:
             total = _weight_last(kernel, gather(values, pairs.neighbour), self.weight)
-        elif m * c_in * (k + c_out) < k * c_out * (m + c_in):
+        elif self._weight_last_is_cheaper(math.prod(values.shape[:-2]), m, k):
             total = _weight_last(kernel, values, self.weight)
         else:
             total = _sum_last(kernel, self.weighted(values))
@@ -160,6 +162,12 @@ class LieConv(nn.Module):
     def sum(self, weighted: Float[Tensor, "*some n c"], pairs: Pairs) -> Float[Tensor, "*batch m c_out"]:
         """The values at the query points, where all input points are neighbours (``pairs.neighbour`` is None)."""
         return self._finished(_sum_last(self._kernel(pairs), weighted), pairs)
+
+    def _weight_last_is_cheaper(self, entries: int, m: int, k: int) -> bool:
+        """Products k columns wide, as in its backward pass, count double; `weighted` moves the weights once."""
+        c_in, c_out = self.weight.shape[1:]
+        weight_last = entries * m * c_in * (2 * k + c_out)
+        return weight_last <= entries * k * c_out * (m + c_in) + MOVE * c_in * c_out
 
     def _kernel(self, pairs: Pairs) -> Tensor:
         kernel = self.kernel(pairs.features)
