@@ -225,19 +225,26 @@ def _of_shared_pairs(kernel: Tensor, values: Tensor, neighbour: Tensor | None, w
     if neighbour is None:
         summed = kernel.mT.reshape(m * mid, k) @ columns
     else:
-        summed = _OfNeighbours.apply(kernel, columns, neighbour)
+        # Of a Function, compiled code loses the second derivatives.
+        sums = _of_neighbours if torch.compiler.is_compiling() else _OfNeighbours.apply
+        summed = sums(kernel, columns, neighbour)
     summed = summed.reshape(m, mid, -1, c_in).permute(2, 0, 1, 3)
     return (summed.reshape(-1, m, mid * c_in) @ weight.flatten(0, 1)).reshape(*batch, m, -1)
 
 
+def _of_neighbours(kernel: Tensor, columns: Tensor, neighbour: Tensor) -> Tensor:
+    """sum_j s_ijc f_j over the neighbours j of each query i."""
+    return kernel.mT @ _gathered(columns, neighbour)
+
+
 class _OfNeighbours(torch.autograd.Function):
-    """sum_j s_ijc f_j over the neighbours j of each query i. The values of the pairs are gathered again, not kept."""
+    """The same, but the values of the pairs are gathered again for the derivatives, not kept."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(kernel: Tensor, columns: Tensor, neighbour: Tensor) -> Tensor:
-        return kernel.mT @ _gathered(columns, neighbour)
+        return _of_neighbours(kernel, columns, neighbour)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
@@ -245,7 +252,7 @@ class _OfNeighbours(torch.autograd.Function):
         ctx.save_for_forward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
         kernel, columns, neighbour = ctx.saved_tensors
         of_pairs = (kernel @ slope).flatten(0, 1)
         of_columns = torch.zeros_like(columns).index_add(0, neighbour.flatten(), of_pairs)

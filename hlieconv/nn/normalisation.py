@@ -61,7 +61,7 @@ class MaskedBatchNorm(nn.Module):
         count = here.sum().clamp(min=1)
         mean = (here / count) @ flat
         centred = flat + -mean  # not flat - mean, whose derivative negates all of the gradient
-        variance = (here / count) @ centred.square()
+        variance = (here / count) @ (centred * centred)
         with torch.no_grad():
             self.mean.lerp_(mean, self.momentum)
             self.variance.lerp_(variance * count / (count - 1).clamp(min=1), self.momentum)

@@ -18,7 +18,7 @@ import torch
 from beside_plain import compare
 
 from hlieconv.molecules import MoleculeRegressor
-from hlieconv.molecules.batches import Batch, Buckets, padded
+from hlieconv.molecules.batches import POOL, Batch, Buckets, padded
 from hlieconv.molecules.data import Molecules
 from hlieconv.molecules.model import LENGTH
 from systems.provenance import write_result
@@ -43,6 +43,14 @@ def regressor(channels=1536, layers=6):
     return MoleculeRegressor("T3", channels=channels, layers=layers, normalise=True)
 
 
+def plain_norm(norm, values, mask):
+    """`MaskedBatchNorm` in training, from its formula."""
+    here = mask[..., None].to(values)
+    mean = (values * here).sum((0, 1)) / here.sum()
+    variance = ((values - mean).square() * here).sum((0, 1)) / here.sum()
+    return (values - mean) / (variance + norm.epsilon).sqrt() * norm.weight + norm.bias
+
+
 def plain_forward(model, batch):
     """The outputs of `model`, with everything done in each block."""
     network, (charge, position, mask) = model.network, batch
@@ -54,13 +62,13 @@ def plain_forward(model, batch):
     for block in network.blocks:
         features = points[:, :, None] - points[:, None]
         there = mask[:, None].expand(-1, n, -1)
-        hidden = block.narrow(block.activation(block.norms[0](values, mask)))
-        hidden = block.activation(block.norms[1](hidden, mask))[entry, everyone]
+        hidden = block.narrow(block.activation(plain_norm(block.norms[0], values, mask)))
+        hidden = block.activation(plain_norm(block.norms[1], hidden, mask))[entry, everyone]
         kernel = block.convolution.kernel(features) * there[..., None]
         summed = torch.einsum("bmkc,bmki->bmci", kernel, hidden).flatten(-2) @ block.convolution.weight.flatten(0, 1)
         hidden = summed / there.sum(-1, keepdim=True) + block.convolution.bias
-        values = values + block.widen(block.activation(block.norms[2](hidden, mask)))
-    values = network.readout(network.activation(network.norm(values, mask)))
+        values = values + block.widen(block.activation(plain_norm(block.norms[2], hidden, mask)))
+    values = network.readout(network.activation(plain_norm(network.norm, values, mask)))
     return torch.where(mask[..., None], values, 0).sum(1) / mask.sum(1, keepdim=True)
 
 
@@ -74,8 +82,8 @@ def to_largest(batch):
     )
 
 
-def measure(way, steps=2):
-    """CPU seconds of a step, mean over a few batches, and the MB that they add to the process."""
+def measure(way, steps=POOL):
+    """CPU seconds of a step, mean over batches of all sizes, and the MB that they add to the process."""
     torch.set_num_threads(1)
     some, model = molecules(), regressor()
     buckets = Buckets(some.n_atoms, BATCH, seed=SEED)
