@@ -6,9 +6,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+#: A positive feature whose mean is so many times its median spans orders of magnitude.
+HEAVY_TAILED = 10
+
 
 class Features(nn.Module):
     """What a network is told of bodies and pairs of them: columns of mean 0 and variance 1, zero where there are none.
+
+    Of a positive feature that spans orders of magnitude, as the masses of a star and its planets, it is told the
+    logarithm: standardised by themselves, all planets would weigh the same.
 
     Args:
         body_features: names of the features of a body.
@@ -18,8 +24,10 @@ class Features(nn.Module):
 
     body_mean: Tensor
     body_scale: Tensor
+    body_log: Tensor
     pair_mean: Tensor
     pair_scale: Tensor
+    pair_log: Tensor
 
     def __init__(self, body_features: Sequence[str], pair_features: Sequence[str], *, normalised: bool) -> None:
         super().__init__()
@@ -28,12 +36,13 @@ class Features(nn.Module):
         for kind, names in {"body": self.body_features, "pair": self.pair_features}.items():
             self.register_buffer(f"{kind}_mean", torch.zeros(len(names)))
             self.register_buffer(f"{kind}_scale", torch.ones(len(names)))
+            self.register_buffer(f"{kind}_log", torch.zeros(len(names), dtype=torch.bool))
 
     def bodies(
         self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None
     ) -> Float[Tensor, "*batch n columns"]:
         """The features of the bodies."""
-        columns = _columns(features, self.body_features)
+        columns = _logarithms(_columns(features, self.body_features), self.body_log)
         return existing((columns - self.body_mean) / self.body_scale, mask)
 
     def pairs(
@@ -42,7 +51,7 @@ class Features(nn.Module):
         """The features of the pairs, None if there are none."""
         if not self.pair_features:
             return None
-        columns = _columns(features, self.pair_features)
+        columns = _logarithms(_columns(features, self.pair_features), self.pair_log)
         columns = (columns - self.pair_mean) / self.pair_scale
         return torch.where(_of_two_bodies(columns, mask)[..., None], columns, 0)
 
@@ -58,8 +67,12 @@ class Features(nn.Module):
             self._standardise("pair", pairs[_of_two_bodies(pairs, mask)])
 
     def _standardise(self, kind: str, columns: Tensor) -> None:
-        spread = columns.flatten(0, -2).std(0, correction=0)
-        getattr(self, f"{kind}_mean").copy_(columns.flatten(0, -2).mean(0))
+        columns = columns.flatten(0, -2)
+        heavy = (columns > 0).all(0) & (columns.mean(0) > HEAVY_TAILED * columns.median(0).values)
+        getattr(self, f"{kind}_log").copy_(heavy)
+        columns = _logarithms(columns, heavy)
+        spread = columns.std(0, correction=0)
+        getattr(self, f"{kind}_mean").copy_(columns.mean(0))
         getattr(self, f"{kind}_scale").copy_(torch.where(spread > 0, spread, 1))
 
 
@@ -139,6 +152,11 @@ class Inputs(nn.Module):
 def _columns(features: Mapping[str, Tensor], names: Sequence[str]) -> Tensor:
     """Features beside each other; some may be shared by all trajectories."""
     return torch.stack(torch.broadcast_tensors(*(features[name] for name in names)), -1)
+
+
+def _logarithms(columns: Float[Tensor, "*batch c"], where: Bool[Tensor, " c"]) -> Float[Tensor, "*batch c"]:
+    """The logarithms of some columns."""
+    return torch.where(where, torch.where(where, columns, 1).clamp(min=torch.finfo(columns.dtype).tiny).log(), columns)
 
 
 def existing(x: Float[Tensor, "*batch n c"], mask: Bool[Tensor, "*some n"] | None) -> Float[Tensor, "*batch n c"]:

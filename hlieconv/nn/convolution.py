@@ -259,7 +259,7 @@ class _OfNeighbours(torch.autograd.Function):
         return _gathered(columns, neighbour) @ slope.mT, of_columns, None
 
     @staticmethod
-    def jvp(ctx: Any, kernel_tangent: Tensor, columns_tangent: Tensor, _: None) -> Tensor:
+    def jvp(ctx: Any, kernel_tangent: Tensor, columns_tangent: Tensor, _: None) -> Tensor:  # type: ignore[override]
         kernel, columns, neighbour = ctx.saved_tensors
         return kernel_tangent.mT @ _gathered(columns, neighbour) + kernel.mT @ _gathered(columns_tangent, neighbour)
 

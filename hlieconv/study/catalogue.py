@@ -159,10 +159,14 @@ def best_of(system: str) -> str:
     return "short-SE3" if SYSTEMS[system][1].get("dimension") == 3 else "short"
 
 
-def rivals_of(system: str) -> tuple[str, ...]:
-    """Baselines, and LieConv with the published features: all with our recipe."""
+#: Other work's models with our recipe.
+RIVALS = ("short-FC", "short-HFC", "short-HOGN")
+
+
+def elsewhere(system: str) -> tuple[str, ...]:
+    """What is trained on a system: the best, its rivals, and LieConv with the published features."""
     published = "short-T3-log" if SYSTEMS[system][1].get("dimension") == 3 else "short-T2-log"
-    return "short-FC", "short-HFC", "short-HOGN", published
+    return best_of(system), *RIVALS, published
 
 
 def _cpu() -> list[Trial]:
@@ -171,7 +175,7 @@ def _cpu() -> list[Trial]:
     trials += _grid("springs", ["FC", "HFC"], (3000,), (0,))
     trials += _grid("springs", [*ABLATION, "short-FC", "short-HFC", "short-HOGN", "short-VOGN"], (400,), (0,))
     for system in SYSTEMS:
-        trials += _grid(system, [best_of(system), *rivals_of(system)], (400,), (0,))
+        trials += _grid(system, elsewhere(system), (400,), (0,))
     trials += _grid("springs", ["SE2"], (10, 25, 50, 1000), (0, 1, 2))
     return list(dict.fromkeys(trials))
 

@@ -33,7 +33,7 @@ class Fit:
 
     model: nn.Module
     history: list[dict[str, float | int]]
-    """One record a row: step, loss, validation, learning_rate, seconds."""
+    """One record a row: step, loss, validation (both as a fraction of the data's size), learning_rate, seconds."""
     settings: Settings
 
 
@@ -92,7 +92,7 @@ def fit(
     seen, unseen = (loss.samples(part, mass).to(dtype, target) for part in chunks)
     count = len(unseen.trajectory)
     unseen = unseen.take(torch.arange(0, count, max(1, count // VALIDATION_SAMPLES), device=target))
-    spacing = spacing_of(chunks[0].times)
+    unit, spacing = loss.unit(seen), spacing_of(chunks[0].times)
     run = None
     if path is not None:
         run = Run(path, _configuration(model, description, chosen, dataset, spacing), overwrite=overwrite)
@@ -104,14 +104,14 @@ def fit(
     with compiled(model, compile, steps=chosen.steps, device=target):
         history = train(
             bodies,
-            lambda bodies, index: _evaluate(loss, bodies, seen.take(index)),
+            lambda bodies, index: _evaluate(loss, bodies, seen.take(index)) / unit,
             Shuffle(len(seen.trajectory), chosen.batch, seed=chosen.seed, device=target),
             steps=chosen.steps,
             optimiser=chosen.optimiser,
             learning_rate=chosen.learning_rate,
             weight_average=chosen.weight_average,
             seed=chosen.seed,
-            validate=(lambda bodies: _evaluate(loss, bodies, unseen)) if len(unseen.trajectory) else None,
+            validate=(lambda bodies: _evaluate(loss, bodies, unseen) / unit) if len(unseen.trajectory) else None,
             run=run,
             records=max(1, min(100, chosen.steps // 10)),
             checkpoint_seconds=checkpoint_seconds,

@@ -55,6 +55,10 @@ class AbstractLoss(ABC, Generic[Samples]):
         """
 
     @abstractmethod
+    def unit(self, samples: Samples) -> Float[Tensor, ""]:
+        """About the loss of a field in which nothing changes. In units of that the forces of planets are not small."""
+
+    @abstractmethod
     def __call__(self, field: AbstractVectorField, samples: Samples) -> Float[Tensor, ""]:
         """The loss of a field that moves the bodies of these samples."""
 
@@ -80,6 +84,9 @@ class Shooting(AbstractLoss[Chunks]):
         if steps % self.segment:
             raise ValueError(f"segment: expected a divisor of the chunk's {steps} steps, got {self.segment}")
         return chunks
+
+    def unit(self, samples: Chunks) -> Float[Tensor, ""]:
+        return (_size(samples.q - samples.q[0]) + _size(samples.p - samples.p[0])) / 2
 
     def __call__(self, field: AbstractVectorField, samples: Chunks) -> Float[Tensor, ""]:
         # (point of a segment, segment, sample, ...): a restart belongs to the segment that it begins
@@ -110,12 +117,21 @@ class ForceMatching(AbstractLoss[Derivatives]):
         columns = (q, m * velocity, velocity, m * acceleration)
         return Derivatives(chunks.trajectory.repeat(len(at)), *(x.flatten(0, 1) for x in columns))
 
+    def unit(self, samples: Derivatives) -> Float[Tensor, ""]:
+        return _size(samples.force)
+
     def __call__(self, field: AbstractVectorField, samples: Derivatives) -> Float[Tensor, ""]:
         if isinstance(field, AbstractNewtonian):
             return mean_square(field.force(samples.q) - samples.force, field.mask)
         slope = field(samples.q.new_zeros(()), PhaseSpace(samples.q, samples.p))
         velocity = mean_square(slope.q - samples.velocity, field.mask)
         return (velocity + mean_square(slope.p - samples.force, field.mask)) / 2
+
+
+def _size(values: Float[Tensor, "..."]) -> Float[Tensor, ""]:
+    """The mean square of what exists, 1 if all of it is 0."""
+    square = values.square().nanmean()
+    return torch.where(square > 0, square, 1)
 
 
 def mean_square(error: Float[Tensor, "*batch n d"], mask: Tensor | None) -> Float[Tensor, ""]:

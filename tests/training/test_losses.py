@@ -145,3 +145,11 @@ def test_trajectories_may_have_their_own_times():
     assert (
         ForceMatching()(system.select(torch.arange(3).repeat(8)), ForceMatching().samples(chunks, system.mass)) < 1e-15
     )
+
+
+def test_the_unit_is_the_loss_without_forces():
+    system, data = springs(spacing=SPACING)
+    samples = ForceMatching().samples(chunks_of(data, 5), masses(data))
+    free = Springs(mass=system.mass, stiffness=torch.zeros_like(system.mass)).select(samples.trajectory)
+    torch.testing.assert_close(ForceMatching()(free, samples), ForceMatching().unit(samples))
+    assert ForceMatching().unit(samples._replace(force=0 * samples.force)) == 1
