@@ -27,10 +27,11 @@ def assert_same_bits(model, other):
         assert torch.equal(a, b), name
 
 
-@pytest.mark.parametrize(("optimiser", "learning_rate"), [("adam", 3e-2), ("soap", 3e-2)])
-def test_the_loss_falls(optimiser, learning_rate, dtype):
+@pytest.mark.parametrize("optimiser", ["adam", "soap"])
+def test_the_loss_falls(optimiser, dtype):
     model = small(dtype=str(dtype).removeprefix("torch."))
-    history = quick(model, optimiser=optimiser, steps=300, learning_rate=learning_rate, validation=0.25).history
+    data = springs(count=40)[1]
+    history = quick(model, data, optimiser=optimiser, steps=300, learning_rate=3e-2, validation=0.25).history
     assert history[-1]["loss"] < 0.5 * history[0]["loss"]
     assert history[-1]["validation"] < 0.5 * history[0]["validation"]
     assert history[-1]["step"] == 300
