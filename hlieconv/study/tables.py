@@ -83,10 +83,6 @@ def figures_to_reach(results: list[Result]) -> Iterator[Figure]:
             yield Figure(
                 "its mean square error at step 99 of a rollout", median(last) if last else None, ROLLOUT_TARGET
             )
-    for n in TARGETS:
-        found = select(results, "springs", "T2-published", n)
-        name = f"median test error of HLieConv-T2 as published after {n} systems"
-        yield Figure(name, error(found, "median"), LIECONV[n])
     for name, (reached, seconds, factor) in REACH.items():
         cost = cost_of(results, reached)
         yield Figure(f"CPU s to test error {reached:.1e}, 1/{factor:.0f} of {name}'s", cost, seconds / factor)
