@@ -65,7 +65,7 @@ history = pd.DataFrame(result.history)
 figure, ax = plt.subplots(figsize=(5.6, 3.0))
 ax.semilogy(history.step, history.loss, linewidth=0.9, label="on the batch")
 ax.semilogy(history.step, history.validation, linewidth=1.8, label="on systems kept aside")
-ax.set(xlabel="step", ylabel="mean square error of the force", title="training")
+ax.set(xlabel="step", ylabel="mean square error, of the mean square force", title="training")
 ax.legend()
 plt.show()
 
