@@ -146,7 +146,7 @@ class Inputs(nn.Module):
         self.momentum.copy_(_root_mean_square(p[real]))
         self.features.calibrate(features, mask)
         if "mass" in self.features.body_features:
-            self.mass.copy_(self.features.body_mean[self.features.body_features.index("mass")])
+            self.mass.copy_(features["mass"].expand(real.shape)[real].mean())
 
 
 def _columns(features: Mapping[str, Tensor], names: Sequence[str]) -> Tensor:

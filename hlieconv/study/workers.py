@@ -44,8 +44,6 @@ def work(
     """
     path.mkdir(parents=True, exist_ok=True)
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
     share = trials[rank::world]
     until = time.monotonic() + 60 * minutes if minutes else None
     if workers > 1:
@@ -66,6 +64,8 @@ def _work(
     trials: list[Trial], size: Size, path: Path, until: float | None, device: str, report: Callable[[str], None]
 ) -> None:
     torch.set_num_threads(1)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
     for trial in trials:
         if until is not None and time.monotonic() > until:
             return

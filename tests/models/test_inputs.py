@@ -2,7 +2,7 @@
 
 import torch
 
-from hlieconv.models.inputs import Features
+from hlieconv.models.inputs import Features, Inputs
 from systems import Gravity
 
 
@@ -26,3 +26,11 @@ def test_planets_of_other_masses_look_different(dtype):
     mask = torch.ones(50, 4, dtype=torch.bool).index_fill(1, torch.tensor([3]), False)
     existing = torch.where(mask, system.mass, 0)
     assert told.bodies({"mass": existing}, mask).isfinite().all()
+
+
+def test_units_are_of_the_masses_not_of_their_logarithms(dtype):
+    system, state = Gravity.sample(50, seed=0, dtype=dtype)
+    inputs = Inputs(("mass",), (), centred=False, normalised=True).to(dtype)
+    inputs.calibrate(state.q, state.p, {"mass": system.mass}, None)
+    assert inputs.features.body_log.all()
+    torch.testing.assert_close(inputs.mass, system.mass.mean())
