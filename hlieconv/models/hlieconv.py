@@ -47,14 +47,16 @@ class HLieConv(AbstractModel):
         width: channels of the network (published: 384).
         blocks: bottleneck blocks (published: 4); 0 suffices where only pairs interact.
         bottleneck: by how much channels shrink for a convolution.
+        readout: of the energy: "pairs", a sum over bodies and pairs of them, or "mean", the published network's mean
+            over bodies; by default that of `pairs`: "pairs" with "invariant", "mean" with "log".
         samples: with "log", lifts of a body to a group with a stabiliser; 0 takes 8 of a circle and 12 of SO(3).
         normalised: measure the units of the data before training; the published network does not.
 
     Raises:
         ValueError: for an unknown group, a group without known invariants, or features without mass.
 
-    Source: Finzi et al. 2020 (arXiv:2002.12880), section 6. "invariant" sums over pairs of bodies the product of a
-    kernel and functions of both bodies, "log" takes the mean over bodies as published.
+    Source: Finzi et al. 2020 (arXiv:2002.12880), section 6. The readout "pairs" sums over pairs of bodies the product
+    of a kernel and functions of both bodies.
 
     Example:
         >>> import torch
@@ -66,7 +68,9 @@ class HLieConv(AbstractModel):
     """
 
     name = "hlieconv"
-    presets = {"paper": {"pairs": "log", "width": 384, "blocks": 4, "bottleneck": 4, "normalised": False}}
+    presets = {
+        "paper": {"pairs": "log", "readout": "mean", "width": 384, "blocks": 4, "bottleneck": 4, "normalised": False}
+    }
     compiles = True
     energy_unit: Tensor
 
@@ -78,6 +82,7 @@ class HLieConv(AbstractModel):
         body_features: Sequence[str] = ("mass", "stiffness"),
         pair_features: Sequence[str] = (),
         pairs: str = "invariant",
+        readout: str = "",
         width: int = 64,
         blocks: int = 2,
         bottleneck: int = 4,
@@ -92,6 +97,9 @@ class HLieConv(AbstractModel):
             raise ValueError(f"body_features: expected mass among them, got {', '.join(self.body_features) or 'none'}")
         if pairs not in ("invariant", "log"):
             raise ValueError(f"pairs: expected invariant or log, got {pairs!r}")
+        self.readout = readout or {"invariant": "pairs", "log": "mean"}[pairs]
+        if self.readout not in ("pairs", "mean"):
+            raise ValueError(f"readout: expected pairs or mean, got {readout!r}")
         for name, value, least in (("width", width, bottleneck), ("blocks", blocks, 0), ("samples", samples, 0)):
             if value < least:
                 raise ValueError(f"{name}: expected at least {least}, got {value}")
@@ -106,11 +114,11 @@ class HLieConv(AbstractModel):
         self.layers = nn.ModuleList(
             BottleneckBlock(width, width, channels, bottleneck=bottleneck) for _ in range(blocks)
         )
-        if pairs == "invariant":
+        if self.readout == "pairs":
             linear = (self.geometry.channels + self.geometry.growing_channels) * (1 + told)
-            self.readout = PairReadout(width, width // bottleneck, channels, linear)
+            self.energy = PairReadout(width, width // bottleneck, channels, linear)
         else:
-            self.readout = MeanReadout(width)
+            self.energy = MeanReadout(width)
         self.apply(_initialise)
         self.columns = Features(self.body_features, self.pair_features, normalised=normalised)
         self.register_buffer("energy_unit", torch.tensor(1.0))
@@ -143,12 +151,12 @@ class HLieConv(AbstractModel):
         near, values = Pairs(bounded, weight), told.values.expand(*bounded.shape[:-2], -1)
         for index, block in enumerate(self.layers):
             values = block(values, near, weighted=None if index else told.weighted)
-        if growing is None:
-            return self.energy_unit * self.readout(values, mask)
+        if self.readout == "mean":
+            return self.energy_unit * self.energy(values, mask)
         linear = torch.cat([growing, bounded[..., : self.geometry.channels]], -1)
         if told.pairs is not None:
             linear = torch.cat([linear, (linear[..., :, None] * told.pairs[..., None, :]).flatten(-2)], -1)
-        return self.energy_unit * self.readout(values, mask, near, Pairs(linear, weight))
+        return self.energy_unit * self.energy(values, mask, near, Pairs(linear, weight))
 
     @torch.no_grad()
     def calibrate(

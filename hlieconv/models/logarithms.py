@@ -38,11 +38,12 @@ class LogPairs(nn.Module):
 
     def forward(
         self, q: Float[Tensor, "*batch n d"], mask: Bool[Tensor, "*some n"] | None = None
-    ) -> tuple[Float[Tensor, "*batch m m channels"], None]:
+    ) -> tuple[Float[Tensor, "*batch m m channels"], Float[Tensor, "*batch m m 0"]]:
         lifted = lift(self.group, q, self.samples, mask=None if mask is None else mask.expand(q.shape[:-1]))
         u = LiftedPoints(lifted.elements[..., :, None, :, :], lifted.orbit[..., :, None, :])
         v = LiftedPoints(lifted.elements[..., None, :, :, :], lifted.orbit[..., None, :, :])
-        return pair_features(self.group, "log", u, v), None
+        features = pair_features(self.group, "log", u, v)
+        return features, features[..., :0]
 
     def calibrate(self, q: Float[Tensor, "*batch n d"], mask: Bool[Tensor, "*batch n"] | None) -> None:
         """The published network measures nothing."""

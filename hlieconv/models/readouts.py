@@ -42,12 +42,12 @@ class MeanReadout(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.energy = nn.Linear(width, 1)
+        self.linear = nn.Linear(width, 1)
 
     def forward(
         self, values: Float[Tensor, "*batch n c"], mask: Bool[Tensor, "*batch n"] | None
     ) -> Float[Tensor, "*batch"]:
-        energy = self.energy(silu(values))[..., 0]
+        energy = self.linear(silu(values))[..., 0]
         if mask is None:
             return energy.mean(-1)
         return energy.where(mask, 0).sum(-1) / mask.sum(-1)

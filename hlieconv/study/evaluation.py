@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from torch import Tensor
 
 import systems
 from hlieconv.diagnostics import drift, geometric_mean, momentum, state_error, valid_time
@@ -14,6 +15,7 @@ from hlieconv.models import AbstractModel
 from hlieconv.rollout import rollout
 from hlieconv.study.catalogue import JUDGED, SYSTEMS, Size, Trial
 from hlieconv.training import chunk_error
+from hlieconv.training.chunks import chunks_of
 from systems.schema import trajectory_of
 
 #: The paper's data: 500 points over 5 s.
@@ -44,6 +46,7 @@ def evaluate(model: AbstractModel, trial: Trial, size: Size) -> dict[str, Any]:
     chunks = size.chunks if trial.system.startswith("springs") else size.chunks // 4  # no closed form makes them
     data = tests(trial.system, max(1, chunks), size.tests if judged else 1)
     found: dict[str, Any] = {"test": [_errors(model, dataset, seed) for seed, dataset in enumerate(data)]}
+    found["free_motion"] = _statistics(free_motion(data[0], seed=0))
     truth = sample(trial.system, size.rollouts, TEST_SEED - 1, size.points)
     predicted = rollout(model, truth, dtype=torch.float64, workers=1)
     found["rollout"] = _curves(predicted, truth) | {"drift": _drifts(predicted)}
@@ -68,7 +71,19 @@ def _further(model: AbstractModel, system: str, size: Size) -> dict[str, Any]:
 
 def _errors(model: AbstractModel, dataset: xr.Dataset, seed: int) -> dict[str, float]:
     """The test error, the mean over chunks, and what hides behind the mean."""
-    error = chunk_error(model, dataset, seed=seed)
+    return _statistics(chunk_error(model, dataset, seed=seed))
+
+
+def free_motion(dataset: xr.Dataset, seed: int) -> Tensor:
+    """What `chunk_error` is where every body moves straight on: how much there is to be learnt of the forces."""
+    chunks = chunks_of(dataset, 5, 1, seed=seed)
+    mass = dataset.mass.broadcast_like(dataset.q.isel(time=0, space=0)).transpose("trajectory", "body")
+    velocity = chunks.p[0] / torch.as_tensor(mass.values)[chunks.trajectory, :, None]
+    straight = chunks.q[0] + (chunks.times - chunks.times[0])[..., None, None] * velocity
+    return ((straight - chunks.q).square() + (chunks.p[0] - chunks.p).square()).mean((0, 2, 3)) / 2
+
+
+def _statistics(error: Tensor) -> dict[str, float]:
     return {"mean": float(error.mean()), "median": float(error.median()), "p99": float(error.quantile(0.99))}
 
 

@@ -95,10 +95,8 @@ def errors(results: list[Result]) -> Figure:
         for trained, line in ((entry, "o-"), (SHORT[entry], "^:")):
             if known := sizes(results, "springs", trained):
                 _plot_errors(ax, results, trained, known, color=COLOUR[entry], fmt=line)
-    for marker, (name, curve) in zip(
-        "ox", {"LieConv-T(2)": published.LIECONV, "LieTransformer": published.LIETRANSFORMER}.items(), strict=True
-    ):
-        ax.plot([*curve], [*curve.values()], f"{marker}--", color="0.4", markersize=4, label=f"{name}, published")
+    for marker, (name, curve) in zip("so^", published.CURVES.items(), strict=True):
+        ax.plot([*curve], [*curve.values()], f"{marker}--", color="0.4", markersize=4, label=name)
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlabel("training systems")

@@ -6,8 +6,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from hlieconv.study.catalogue import ABLATION, COST, ENTRIES, RIVALS, SYSTEMS, best_of, elsewhere
-from hlieconv.study.published import EARLIER, EARLIER_JOB, LIECONV, LIETRANSFORMER, LIETRANSFORMER_ROLLOUT
+from hlieconv.study.catalogue import ABLATION, COST, ENTRIES, RIVALS, SYSTEMS, Trial, best_of, budgets, elsewhere
+from hlieconv.study.published import CURVES, EARLIER, EARLIER_JOB, LIETRANSFORMER, LIETRANSFORMER_ROLLOUT
 
 Result = dict[str, Any]
 STATISTICS = ("mean", "median", "p99")
@@ -134,6 +134,7 @@ def tables(results: list[Result]) -> Iterator[tuple[str, list[str], list[list[st
     yield _elsewhere(results)
     yield _bodies(results)
     yield _cost(results)
+    yield _budget(results)
 
 
 def _springs(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
@@ -155,7 +156,7 @@ def _springs(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
                     _seconds(found),
                 ]
             )
-    for name, curve in {"LieConv-T(2), published": LIECONV, "LieTransformer, published": LIETRANSFORMER}.items():
+    for name, curve in CURVES.items():
         for n in (100, 400, 3000):
             last = _number(LIETRANSFORMER_ROLLOUT[99]) if n == 3000 and curve is LIETRANSFORMER else ""
             rows.append([name, str(n), "", _number(curve[n]), "", "", last, "", ""])
@@ -179,6 +180,10 @@ def _elsewhere(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
             if found := select(results, system, entry, 400):
                 numbers = [_number(error(found, statistic)) for statistic in STATISTICS]
                 rows.append([system, ENTRIES[entry].text, *numbers, _seconds(found)])
+        known = [result for result in results if result["trial"]["system"] == system and "free_motion" in result]
+        if known:
+            straight = (_number(known[0]["free_motion"][name]) for name in STATISTICS)
+            rows.append([system, "free motion: no forces", *straight, ""])
     return "The same recipe everywhere: 400 systems, 400 steps", ["system", "model", *STATISTICS, "CPU s"], rows
 
 
@@ -214,6 +219,15 @@ def _cost(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
         cells = [f"{earlier.cpu_seconds:.0f}", _number(earlier.test_error), ""]
         rows.append([f"{name}, existing implementation, {earlier.epochs} epochs of 3,000", *cells])
     return "Cost of an accuracy", ["training", "CPU s", "test error", "CPU ms a step"], rows
+
+
+def _budget(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
+    trials = budgets()["cpu"].trials
+    costs = [result["cost"] for result in results if Trial(**result["trial"]) in trials]
+    sums = (sum(cost.get(name) or 0 for cost in costs) for name in ("cpu_seconds", "measuring_cpu_seconds"))
+    hours = [f"{seconds / 3600:.2f}" for seconds in sums]
+    header = ["trials", "with a result", "CPU hours of training", "CPU hours of measuring"]
+    return "What `--budget cpu` costs", header, [[str(len(trials)), str(len(costs)), *hours]] if costs else []
 
 
 def _seconds(results: list[Result]) -> str:

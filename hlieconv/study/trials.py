@@ -34,6 +34,8 @@ def run_trial(trial: Trial, size: Size, path: Path, device: str = "auto") -> dic
     trained, cpu, seconds = train_trial(trial, steps=size.steps, run=run, device=device)
     model: Any = trained.model
     steps = trained.history[-1]["step"] if trained.history else 0
+    started = time.process_time()
+    measured = _finite(evaluate(model.cpu(), trial, size))
     result = {
         "trial": trial._asdict(),
         "seed": trial.seed,
@@ -41,9 +43,14 @@ def run_trial(trial: Trial, size: Size, path: Path, device: str = "auto") -> dic
         "dtype": entry.dtype,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "settings": asdict(trained.settings),
-        "cost": {"cpu_seconds": None if resumed else cpu, "seconds": None if resumed else seconds, "steps": steps},
+        "cost": {
+            "cpu_seconds": None if resumed else cpu,
+            "seconds": None if resumed else seconds,
+            "steps": steps,
+            "measuring_cpu_seconds": time.process_time() - started,
+        },
         "size": size._asdict(),
-        **_finite(evaluate(model.cpu(), trial, size)),
+        **measured,
     }
     write_result(result_file(path, trial), result, command=command_of(trial))
     return result

@@ -57,7 +57,7 @@ class Plain(nn.Module):
 
     def __init__(self, model, features, n):
         super().__init__()
-        self.embed, self.energy = model.embed, model.readout.energy
+        self.embed, self.energy = model.embed, model.energy.linear
         self.blocks = nn.ModuleList(PlainBlock(block, n) for block in model.layers)
         self.mass = features["mass"]
         self.bodies = torch.stack([features["mass"], features["stiffness"]], -1)

@@ -26,6 +26,7 @@ KEPT = {
 }
 UNIQUE_LIFT = [case for case in GROUPS if case[0] not in ("SO3", "SE2", "SE3")]
 CASES = [(*case, "invariant") for case in GROUPS] + [(*case, "log") for case in UNIQUE_LIFT]
+CASES += [("SE2", 2, "invariant/mean"), ("T", 3, "invariant/mean"), ("SO2", 2, "log/pairs"), ("T", 3, "log/pairs")]
 
 # A few hundred rounded numbers are added up, of invariants that lose a digit or two to differences.
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-12}
@@ -39,13 +40,16 @@ def bodies(dimension, batch=4, n=5, dtype=torch.float64, seed=0):
 
 
 def network(group="SE2", dimension=2, pairs="invariant", dtype=torch.float64, **options):
+    """`pairs` may name the readout too: invariant/mean."""
+    pairs, _, readout = pairs.partition("/")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = HLieConv(group, dimension=dimension, pairs=pairs, **{"width": 16} | options).to(dtype)
+        options = {"width": 16, "readout": readout} | options
+        model = HLieConv(group, dimension=dimension, pairs=pairs, **options).to(dtype)
     features, q = bodies(dimension, dtype=dtype, seed=1)
     told = features | {name: told_of_pairs(q) for name in model.pair_features}
     model.calibrate(q, torch.ones_like(q), told)
-    if pairs == "log":  # a mean over layers of means: fresh weights would hide where the bodies are
+    if model.readout == "mean":  # a mean over layers of means: fresh weights would hide where the bodies are
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter *= 3
@@ -222,6 +226,7 @@ def test_one_batch_of_bodies_serves_many_times():
     [
         ({"body_features": ["stiffness"]}, "body_features: expected mass among them, got stiffness"),
         ({"pairs": "angles"}, "pairs: expected invariant or log, got 'angles'"),
+        ({"readout": "max"}, "readout: expected pairs or mean, got 'max'"),
         ({"group": "SE9"}, "group: expected one of"),
         ({"group": "SE3"}, "group: expected one that acts on 2 dimensions, got SE3"),
         ({"group": "RxSO2"}, "group: expected Trivial, T, SO or SE for invariant pairs"),
