@@ -60,6 +60,8 @@ class AbstractVectorField(nn.Module, ABC):
     """The name in a Dataset and on the command line."""
     coordinates: ClassVar[str] = "cartesian"
     """"cartesian", or "generalised" where q are not positions in space: then there is no P and no L."""
+    checked_on_gpu: ClassVar[bool] = True
+    """Whether values are looked at on a GPU too, for which the host waits; not if one is made at each training step."""
     variables: tuple[Variable, ...] = ()
     mask: Tensor | None
 
@@ -74,11 +76,13 @@ class AbstractVectorField(nn.Module, ABC):
         given = {name: _with_own_dims(declared[name], value) for name, value in _same_dtype(values).items()}
         _check_shapes(declared, given, mask)
         for name, tensor in given.items():
-            checked = _validated(declared[name], tensor, mask)
+            value = _without_masked(declared[name], tensor, mask)
+            if self.checked_on_gpu or value.device.type == "cpu":
+                _check_values(declared[name], value)
             if name in trainable:
-                self.register_parameter(name, nn.Parameter(checked.clone()))
+                self.register_parameter(name, nn.Parameter(value.clone()))
             else:
-                self.register_buffer(name, checked)
+                self.register_buffer(name, value)
         for name in declared.keys() - values.keys():
             self.register_buffer(name, None)
         self.variables = tuple(variable for variable in self.variables if variable.name in values)
@@ -259,19 +263,23 @@ def _check_shapes(declared: dict[str, Variable], values: dict[str, Tensor], mask
             raise ValueError(f"{name}: expected batch {tuple(batch)} like its neighbours, got {tuple(shape)}") from None
 
 
-def _validated(variable: Variable, value: Tensor, mask: Tensor | None) -> Tensor:
-    """The value, harmless where masked; a ValueError if it cannot be used."""
+def _without_masked(variable: Variable, value: Tensor, mask: Tensor | None) -> Tensor:
+    """The value, harmless where masked."""
     own = len(variable.dims)
-    if mask is not None and own:
-        real = mask if own == 1 else _pairs(mask)
-        value = torch.where(real, value, torch.ones_like(value) if variable.positive else torch.zeros_like(value))
+    if mask is None or not own:
+        return value
+    real = mask if own == 1 else _pairs(mask)
+    return torch.where(real, value, torch.ones_like(value) if variable.positive else torch.zeros_like(value))
+
+
+def _check_values(variable: Variable, value: Tensor) -> None:
+    """A ValueError if a value cannot be used."""
     if not torch.isfinite(value).all():
         raise ValueError(f"{variable.name}: expected finite values, got NaN or infinity")
     if variable.positive and not (value > 0).all():
         raise ValueError(f"{variable.name}: expected positive values, got {value.min().item():g}")
-    if own == 2 and not torch.equal(value, value.mT):
+    if len(variable.dims) == 2 and not torch.equal(value, value.mT):
         raise ValueError(f"{variable.name}: expected a symmetric matrix (k_ij = k_ji)")
-    return value
 
 
 def _pairs(mask: Tensor) -> Tensor:

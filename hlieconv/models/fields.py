@@ -121,6 +121,8 @@ class LearnedHamiltonian(Conditioned, AbstractHamiltonian):
 class LearnedPotential(Conditioned, AbstractNewtonian):
     """H = sum_i |p_i|^2 / 2 m_i + V(q), and V(q) is what the network says."""
 
+    checked_on_gpu = False
+
     def __init__(self, model: AbstractNetwork, features: dict[str, Tensor], mask: Tensor | None) -> None:
         super().__init__(mass=features["mass"], mask=mask)
         self.tell(model, features)

@@ -197,6 +197,8 @@ def _keeping_little(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callab
 class LieConvPotential(AbstractNewtonian):
     """The Hamiltonian of given bodies."""
 
+    checked_on_gpu = False
+
     def __init__(self, model: HLieConv, features: dict[str, Tensor], mask: Tensor | None) -> None:
         super().__init__(mass=features["mass"], mask=mask)
         self.name = model.name  # type: ignore[misc]

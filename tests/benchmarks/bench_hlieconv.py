@@ -44,7 +44,7 @@ class PlainBlock(nn.Module):
 
     def forward(self, pairs, values):
         index = pairs.norm(dim=-1).topk(self.neighbours, dim=-1, largest=False).indices
-        entry = torch.arange(len(values))[:, None, None]
+        entry = torch.arange(len(values), device=values.device)[:, None, None]
         pairs = pairs.gather(2, index[..., None].expand(*index.shape, pairs.shape[-1]))
         hidden = nn.functional.silu(self.narrow(nn.functional.silu(values)))[entry, index]
         kernel = self.kernel(pairs)

@@ -1,0 +1,48 @@
+"""No step of a training looks at a value that is on the device: a GPU would make the host wait.
+
+On the device "meta", tensors have shapes and no values: whatever looks at one is an error.
+"""
+
+import pkgutil
+
+import pytest
+import torch
+
+from hlieconv.models import MODELS
+from hlieconv.training.bodies import Conditioned
+from hlieconv.training.chunks import chunks_of
+from hlieconv.training.loop import _State
+from hlieconv.training.losses import make_loss
+from hlieconv.training.optimisers import OPTIMISERS, Average
+from hlieconv.training.settings import LOSSES, Settings
+from systems import Springs, simulate
+
+DATA = simulate(*Springs.sample(4, seed=0, bodies=3), torch.linspace(0, 0.1, 5, dtype=torch.float64))
+
+
+def step(name, loss="force_matching", optimiser="adam"):
+    model = pkgutil.resolve_name(MODELS[name]).of(DATA).to("meta")
+    bodies, loss = Conditioned(model, DATA), make_loss(Settings(loss=loss))
+    samples = loss.samples(chunks_of(DATA, 5), torch.as_tensor(DATA.mass.values)).to(
+        torch.float32, torch.device("meta")
+    )
+    state = _State(bodies, OPTIMISERS[optimiser](bodies.parameters(), 1e-3), Average(bodies, 0.9))
+    index = torch.zeros(4, dtype=torch.long, device="meta")
+
+    def evaluate(bodies, index):
+        some = samples.take(index)
+        return loss(bodies(some.trajectory), some)
+
+    for _ in range(3):
+        state.update(evaluate, index, 1e-3)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("name", MODELS)
+def test_models_and_losses(name, loss):
+    step(name, loss)
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "soap"])
+def test_optimisers(optimiser):
+    step("hlieconv", optimiser=optimiser)
