@@ -220,6 +220,6 @@ def budgets() -> dict[str, Budget]:
 
 
 #: The models that have to reach a figure; also measured over long times and with other numbers of bodies.
-JUDGED = ("SE2",)
+JUDGED = ("SE2", "T2-published", "T2-longer", "T2-full")
 
 BUDGETS = ("smoke", "cpu", "full")

@@ -7,7 +7,15 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from hlieconv.study.catalogue import ABLATION, COST, ENTRIES, RIVALS, SYSTEMS, Trial, best_of, budgets, elsewhere
-from hlieconv.study.published import CURVES, EARLIER, EARLIER_JOB, LIETRANSFORMER, LIETRANSFORMER_ROLLOUT
+from hlieconv.study.published import (
+    CURVES,
+    EARLIER,
+    EARLIER_JOB,
+    LIECONV,
+    LIECONV_PAPER,
+    LIETRANSFORMER,
+    LIETRANSFORMER_ROLLOUT,
+)
 
 Result = dict[str, Any]
 STATISTICS = ("mean", "median", "p99")
@@ -83,6 +91,10 @@ def figures_to_reach(results: list[Result]) -> Iterator[Figure]:
             yield Figure(
                 "its mean square error at step 99 of a rollout", median(last) if last else None, ROLLOUT_TARGET
             )
+    for entry, curve in {"T2-published": LIECONV_PAPER, "T2-full": LIECONV}.items():
+        for n in TARGETS:
+            found = select(results, "springs", entry, n)
+            yield Figure(f"test error of {entry} after {n} systems ({len(found)} seeds)", error(found), curve[n])
     for name, (reached, seconds, factor) in REACH.items():
         cost = cost_of(results, reached)
         yield Figure(f"CPU s to test error {reached:.1e}, 1/{factor:.0f} of {name}'s", cost, seconds / factor)
@@ -194,10 +206,10 @@ def _bodies(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
             trial, long = result["trial"], result["long"]
             errors = [_number(value["median"]) for value in result.get("bodies", {}).values()] or ["", "", ""]
             drifts = [_number(long["drift"].get(name)) for name in ("momentum", "angular_momentum", "energy")]
-            start = [trial["system"], str(trial["n_train"])]
+            start = [ENTRIES[trial["entry"]].text, str(trial["n_train"])]
             rows.append([*start, *errors, _number(long["state_error"][-1]), f"{long['valid_time']:.3g}", *drifts])
-    header = ["system", "systems", "4 bodies", "8 bodies", "20 bodies", "state error", "valid time (s)"]
-    title = "Trained on 6 bodies: median test error of other numbers; and at the end of 10 s"
+    header = ["model", "systems", "4 bodies", "8 bodies", "20 bodies", "state error", "valid time (s)"]
+    title = "Trained on springs of 6 bodies: median test error of other numbers; and at the end of 10 s"
     return title, [*header, "drift of P", "of L", "of the learned energy"], rows
 
 

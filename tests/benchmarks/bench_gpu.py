@@ -1,7 +1,7 @@
 """The README job of the paper's code on a GPU: a training step of `fit` beside an eager plain-torch one.
 
 3,000 systems, batches of 200 rollouts of 5 points through RK4, T(2), 384 channels, 4 blocks: 1,500 such steps are the
-job. Both on the same GPU, in float32 without TF32; the fraction reached is that of the rate of a large matrix product, by the products that a step cannot do without.
+job. Both on the same GPU, in float32 without TF32. The floor is the products of a step, at the rate of a large one.
 
     python tests/benchmarks/bench_gpu.py, which writes results/gpu.json; DEVICE=cpu tries it without a GPU
 """
