@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hlieconv.groups import group as group_of
 from hlieconv.models.abstract import AbstractModel
-from hlieconv.models.inputs import Features
+from hlieconv.models.inputs import Features, existing, from_mean
 from hlieconv.models.invariants import InvariantPairs
 from hlieconv.models.logarithms import LogPairs
 from hlieconv.models.readouts import MeanReadout, PairReadout
@@ -51,6 +51,7 @@ class HLieConv(AbstractModel):
             over bodies; by default that of `pairs`: "pairs" with "invariant", "mean" with "log".
         samples: with "log", lifts of a body to a group with a stabiliser; 0 takes 8 of a circle and 12 of SO(3).
         normalised: measure the units of the data before training; the published network does not.
+        centred: subtract the mean of the positions, as published: any potential is then translation invariant.
 
     Raises:
         ValueError: for an unknown group, a group without known invariants, or features without mass.
@@ -88,11 +89,13 @@ class HLieConv(AbstractModel):
         bottleneck: int = 4,
         samples: int = 0,
         normalised: bool = True,
+        centred: bool = False,
     ) -> None:
         super().__init__()
         self.group, self.dimension, self.pairs, self.samples = group, dimension, pairs, samples
         self.body_features, self.pair_features = tuple(body_features), tuple(pair_features)
-        self.width, self.blocks, self.bottleneck, self.normalised = width, blocks, bottleneck, normalised
+        self.width, self.blocks, self.bottleneck = width, blocks, bottleneck
+        self.normalised, self.centred = normalised, centred
         if "mass" not in self.body_features:
             raise ValueError(f"body_features: expected mass among them, got {', '.join(self.body_features) or 'none'}")
         if pairs not in ("invariant", "log"):
@@ -140,9 +143,10 @@ class HLieConv(AbstractModel):
 
     def forward(self, q: Float[Tensor, "*batch n d"], told: Told) -> Float[Tensor, "*batch"]:
         """The potential of bodies that `told` describes."""
-        mask = told.mask
+        mask, q = told.mask, existing(q, told.mask)
+        if self.centred:
+            q = from_mean(q, mask)
         if mask is not None:
-            q = torch.where(mask[..., None], q, 0)
             mask = mask.repeat_interleave(self.geometry.samples, -1).expand(*q.shape[:-2], told.values.shape[-2])
         bounded, growing = self.geometry(q, told.mask)
         if told.pairs is not None:
@@ -169,7 +173,7 @@ class HLieConv(AbstractModel):
         if not self.normalised:
             return
         found = self.checked(features, mask)
-        self.geometry.calibrate(q, mask)
+        self.geometry.calibrate(from_mean(existing(q, mask), mask) if self.centred else q, mask)
         self.columns.calibrate(found, mask)
         energy = p.square().sum(-1) / (2 * found["mass"])
         real = torch.ones_like(energy, dtype=torch.bool) if mask is None else mask.expand(energy.shape)

@@ -122,10 +122,7 @@ class Inputs(nn.Module):
     ) -> Float[Tensor, "*batch n d"]:
         """The positions, from their mean if `centred`."""
         q = existing(q, mask)
-        if self.centred:
-            count = q.shape[-2] if mask is None else mask.sum(-1)[..., None, None]
-            q = existing(q - q.sum(-2, keepdim=True) / count, mask)
-        return q / self.position
+        return (from_mean(q, mask) if self.centred else q) / self.position
 
     def momenta(
         self, p: Float[Tensor, "*batch n d"], mask: Bool[Tensor, "*some n"] | None
@@ -162,6 +159,12 @@ def _logarithms(columns: Float[Tensor, "*batch c"], where: Bool[Tensor, " c"]) -
 def existing(x: Float[Tensor, "*batch n c"], mask: Bool[Tensor, "*some n"] | None) -> Float[Tensor, "*batch n c"]:
     """x with zeros where there is no body."""
     return x if mask is None else torch.where(mask[..., None], x, 0)
+
+
+def from_mean(q: Float[Tensor, "*batch n d"], mask: Bool[Tensor, "*some n"] | None) -> Float[Tensor, "*batch n d"]:
+    """Positions, zero where there is no body, from the mean of those that exist."""
+    count = q.shape[-2] if mask is None else mask.sum(-1)[..., None, None]
+    return existing(q - q.sum(-2, keepdim=True) / count, mask)
 
 
 def _of_two_bodies(pairs: Tensor, mask: Tensor | None) -> Tensor:

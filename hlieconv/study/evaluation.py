@@ -69,7 +69,7 @@ def _further(model: AbstractModel, system: str, size: Size) -> dict[str, Any]:
     return {"long": long, "bodies": {str(n): _errors(model, dataset, 0) for n, dataset in others.items()}}
 
 
-def _errors(model: AbstractModel, dataset: xr.Dataset, seed: int) -> dict[str, float]:
+def _errors(model: AbstractModel, dataset: xr.Dataset, seed: int) -> dict[str, float | int]:
     """The test error, the mean over chunks, and what hides behind the mean."""
     return _statistics(chunk_error(model, dataset, seed=seed))
 
@@ -83,8 +83,13 @@ def free_motion(dataset: xr.Dataset, seed: int) -> Tensor:
     return ((straight - chunks.q).square() + (chunks.p[0] - chunks.p).square()).mean((0, 2, 3)) / 2
 
 
-def _statistics(error: Tensor) -> dict[str, float]:
-    return {"mean": float(error.mean()), "median": float(error.median()), "p99": float(error.quantile(0.99))}
+def _statistics(error: Tensor) -> dict[str, float | int]:
+    return {
+        "chunks": len(error),
+        "mean": float(error.mean()),
+        "median": float(error.median()),
+        "p99": float(error.quantile(0.99)),
+    }
 
 
 def _curves(predicted: xr.Dataset, truth: xr.Dataset) -> dict[str, list[float]]:

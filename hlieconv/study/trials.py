@@ -10,10 +10,9 @@ from typing import Any
 import torch
 
 from hlieconv.models import MODELS, AbstractModel
-from hlieconv.study.catalogue import ENTRIES, Entry, Size, Trial
+from hlieconv.study.catalogue import ENTRIES, Size, Trial
 from hlieconv.study.evaluation import evaluate, sample
 from hlieconv.training import Fit, fit
-from hlieconv.training.settings import PRESETS
 from systems.provenance import write_result
 
 
@@ -76,7 +75,7 @@ def train_trial(
     kind: type[AbstractModel] = pkgutil.resolve_name(MODELS[entry.model])
     own = getattr(kind, "presets", {}).get(entry.preset, {})
     model = kind.of(dataset, **(own | entry.options)).to(getattr(torch, entry.dtype))
-    changes = _changes(entry, trial.n_train, steps)
+    changes = entry.settings | ({} if steps is None else {"steps": steps})
     importlib.import_module("pytorch_optimizer")  # takes seconds, which are no part of a training
     started, cpu = time.perf_counter(), time.process_time()
     trained = fit(
@@ -96,15 +95,6 @@ def command_of(trial: Trial) -> str:
         f"hlieconv reproduce springs --systems {trial.system} --models {trial.entry} "
         f"--n-train {trial.n_train} --seeds {trial.seed}"
     )
-
-
-def _changes(entry: Entry, n_train: int, steps: int | None) -> dict[str, Any]:
-    """The settings that are not the preset's."""
-    changes = dict(entry.settings)
-    if epochs := changes.pop("epochs", 0):
-        batch = PRESETS[entry.preset](n_train, entry.model).batch
-        changes["steps"] = epochs * max(1, n_train // batch)
-    return changes if steps is None else changes | {"steps": steps}
 
 
 def _finite(tree: Any) -> Any:

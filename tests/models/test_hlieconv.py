@@ -171,6 +171,16 @@ def test_energies_do_not_jump(group, dimension):
     assert largest_step(2001) < 0.6 * largest_step(1001) < 0.36 * largest_step(501)
 
 
+@pytest.mark.parametrize("group", ["Trivial", "SO2", "T"])
+def test_centred_positions_make_any_potential_translation_invariant(group):
+    features, q = bodies(2)
+    mask = torch.arange(5) < torch.tensor([5, 3, 2, 4])[:, None]
+    for centred, some in ((False, None), (True, None), (True, mask)):
+        potential = network(group, centred=centred).condition(features, some).potential
+        change = (potential(q + torch.tensor([0.8, -0.3])) - potential(q)).abs().max() / potential(q).std()
+        assert (change < 1e-12) == (centred or group == "T")
+
+
 def test_the_paper_network_has_its_size():
     model = HLieConv("T2", **HLieConv.presets["paper"])
     assert sum(parameter.numel() for parameter in model.parameters()) == 895_297

@@ -93,9 +93,9 @@ def test_tables_and_figures_come_from_the_files(folder, tmp_path, capsys):
     arguments = ["--no-run", "--path", str(folder), "--document", str(document_file), "--figures", str(figures)]
     assert cli.main(["reproduce", "springs", *arguments]) == 0
     printed = capsys.readouterr().out
-    assert "HLieConv-SE(2), the defaults" in printed
+    assert "HLieConv-SE2, our recipe" in printed
     assert "LieTransformer, published" in printed
-    assert "| HLieConv-SE(2), the defaults | 20 | 1 |" in document_file.read_text()
+    assert "| HLieConv-SE2, our recipe | 20 | 1 |" in document_file.read_text()
     assert len([*figures.glob("study_*.png")]) == 3
     assert document_file.read_text() == document(load_results(folder))
 
@@ -140,7 +140,7 @@ def test_the_catalogue_is_sound():
             assert trial.entry in ENTRIES
     for entry in ENTRIES.values():
         assert entry.model in MODELS
-        settings(entry.preset, 400, entry.model, **{k: v for k, v in entry.settings.items() if k != "epochs"})
+        settings(entry.preset, 400, entry.model, **entry.settings)
 
 
 @pytest.mark.parametrize(
