@@ -1,6 +1,7 @@
 """The command reproduce: run the dynamics study, print its table, draw its figures, check its results."""
 
 import argparse
+import os
 from pathlib import Path
 
 from hlieconv.study.catalogue import BUDGETS, ENTRIES, SYSTEMS, Trial, budgets
@@ -24,27 +25,31 @@ def reproduce_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_reproduce(arguments: argparse.Namespace) -> int:
-    from hlieconv.study.tables import check, document, lines, load_results
+    from hlieconv.study.stated import check
+    from hlieconv.study.tables import document, lines, load_results
 
     budget = budgets()[arguments.budget]
     path = Path(arguments.path or budget.path)
     if arguments.workers < 1:
         raise ValueError(f"workers: expected at least 1, got {arguments.workers}")
     trials = chosen(budget.trials, arguments)
-    if arguments.check:
-        missed = list(check(load_results(path)))
-        print("\n".join(missed) or f"{path}: every stated figure is reached")
-        return 1 if any(line.startswith("FAIL") for line in missed) else 0
-    left = 0
-    if not arguments.no_run:
+    failed = left = 0
+    if not (arguments.no_run or arguments.check):
         from hlieconv.study.workers import work
 
         options = {name: getattr(arguments, name) for name in ("workers", "minutes", "device")}
-        left = work(trials, budget.size, path, **options)
+        left, failed = work(trials, budget.size, path, **options)
+        if int(os.environ.get("RANK", 0)):  # one of many processes: the first one tells
+            return 1 if failed else 0
     results = load_results(path)
-    print("\n".join(lines(results)))
+    if not results:
+        raise ValueError(f"path: no results in {path}")
+    stated = list(check(results))
+    if not arguments.check:
+        print("\n".join([*lines(results), "Stated figures"]))
+    print("\n".join(f"  {line}" for line in stated))
     if arguments.document:
-        Path(arguments.document).write_text(document(results))
+        Path(arguments.document).write_text(document(results, stated))
     if arguments.figures:
         from hlieconv.study.figures import draw
 
@@ -52,14 +57,15 @@ def run_reproduce(arguments: argparse.Namespace) -> int:
             print(f"figure: {file}")
     if left:
         print(f"{left} of {len(trials)} trials are left: the same command goes on with them")
-    return 0
+    missed = arguments.check and any(line.startswith("FAIL") for line in stated)
+    return 1 if failed or missed else 0
 
 
 def chosen(trials: list[Trial], arguments: argparse.Namespace) -> list[Trial]:
-    """The trials of a budget that were asked for; what it does not hold is made up.
+    """The trials of a budget that were asked for; of models that it does not hold so, all that were asked for.
 
     Raises:
-        ValueError: for an unknown model or system.
+        ValueError: for an unknown model or system, or if there is nothing to do.
     """
     for name, known in (("models", ENTRIES), ("systems", SYSTEMS)):
         if unknown := [word for word in getattr(arguments, name) or () if word not in known]:
@@ -70,17 +76,20 @@ def chosen(trials: list[Trial], arguments: argparse.Namespace) -> list[Trial]:
         "n_train": arguments.n_train,
         "seed": arguments.seeds,
     }
-    if all(asked.values()) or (arguments.models and arguments.n_train):
+    if arguments.models and (arguments.n_train or not any(trial.entry in arguments.models for trial in trials)):
         return [
             Trial(system, entry, n, seed)
-            for n in arguments.n_train
+            for n in arguments.n_train or (400,)
             for seed in arguments.seeds or (0,)
             for system in arguments.systems or ("springs",)
             for entry in arguments.models
         ]
-    return [
+    found = [
         trial for trial in trials if all(not values or getattr(trial, name) in values for name, values in asked.items())
     ]
+    if not found:
+        raise ValueError(f"budget: {arguments.budget} holds no such trial; name --models and --n-train for any other")
+    return found
 
 
 def _words(text: str) -> list[str]:

@@ -1,10 +1,11 @@
 """Numbers of other work on the same task, read off published plots (about 10 %), and of an earlier implementation.
 
 LIECONV_PAPER: Finzi et al. 2020 (arXiv:2002.12880), fig. 8: HLieConv-T(2), 895K parameters, the settings of our preset
-"paper", one training each; as listed in the code of Hutchinson et al. that plots them beside their own.
-LIECONV: the same network trained again by Hutchinson et al. 2021 (arXiv:2012.10885), for longer (their example: batches
-of 100, 200 epochs of 3,000 systems, so 6,000 steps where the paper has 870), and stopped where the validation was best.
-LIETRANSFORMER: theirs, 842K parameters. Both are medians over ten trainings of the mean over test chunks.
+"paper"; as listed by Hutchinson et al. for their own figure (github.com/oxcsml/lie-transformer at ca92869,
+scripts/plotting/dynamics_data_efficiency.py).
+LIECONV: the same network trained again by Hutchinson et al. 2021 (arXiv:2012.10885). Their example of a command takes
+200 epochs in batches of 100 for 3,000 systems: 6,000 steps, where the settings of the paper give 870.
+LIETRANSFORMER: theirs, 842K parameters. Their curves are medians over trainings of the mean over test chunks.
 EARLIER: the existing public implementation of the first, run on one core in float32, one seed, 3,000 systems.
 """
 
@@ -51,9 +52,18 @@ CURVES = {
     "LieTransformer, published": LIETRANSFORMER,
 }
 
-#: Step of a rollout: mean square error (apparently after 3,000 training systems).
-LIECONV_ROLLOUT = {10: 8.1e-5, 20: 3.4e-4, 40: 1.1e-3, 60: 1.7e-3, 80: 2.7e-3, 99: 3.4e-3}
-LIETRANSFORMER_ROLLOUT = {10: 1.5e-5, 20: 5.5e-5, 40: 1.7e-4, 60: 3.0e-4, 80: 5.2e-4, 99: 7.4e-4}
+#: Step of a rollout: mean square error (apparently after 3,000 training systems), by Hutchinson et al.
+ROLLOUTS = {
+    "LieConv-T(2), trained longer by Hutchinson et al.": {
+        10: 8.1e-5,
+        20: 3.4e-4,
+        40: 1.1e-3,
+        60: 1.7e-3,
+        80: 2.7e-3,
+        99: 3.4e-3,
+    },
+    "LieTransformer, published": {10: 1.5e-5, 20: 5.5e-5, 40: 1.7e-4, 60: 3.0e-4, 80: 5.2e-4, 99: 7.4e-4},
+}
 
 
 class Earlier(NamedTuple):

@@ -24,11 +24,12 @@ def work(
     minutes: float | None = None,
     device: str = "auto",
     report: Callable[[str], None] = print,
-) -> int:
+) -> tuple[int, int]:
     """Run the trials that have no result yet and that no other process is at.
 
     A process claims a trial by a lock that the system frees when the process ends, however it ends: the next one goes
-    on from its last checkpoint. Under torchrun (RANK and WORLD_SIZE are set) each rank has its own share.
+    on from its last checkpoint. Under torchrun (RANK and WORLD_SIZE are set) each rank begins with its own share. A
+    trial that fails is reported, and the others go on.
 
     Args:
         trials: in order.
@@ -36,45 +37,65 @@ def work(
         path: the folder of the results.
         workers: processes.
         minutes: begin no trial after so many of them.
-        device: where to train.
+        device: where to train; each process on a GPU of its own, as far as there are any.
         report: receives a line for each trial.
 
     Returns:
-        How many of the trials still have no result.
+        How many of the trials still have no result, and how many failed.
     """
     path.mkdir(parents=True, exist_ok=True)
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    share = trials[rank::world]
-    until = time.monotonic() + 60 * minutes if minutes else None
+    order = sorted(range(len(trials)), key=lambda index: (index - rank) % world)
+    own = [trials[index] for index in order]
+    until = None if minutes is None else time.monotonic() + 60 * minutes
     if workers > 1:
         context = get_context("spawn")
+        failures = context.Queue()
         processes = [
-            context.Process(target=_work, args=(share, size, path, until, device, report)) for _ in range(workers)
+            context.Process(target=_work, args=(own, size, path, until, device, report, failures.put, worker))
+            for worker in range(workers)
         ]
         for process in processes:
             process.start()
         for process in processes:
             process.join()
+        names = {failures.get() for _ in range(failures.qsize())}  # one may fail in several processes
+        failed = len(names) + sum(process.exitcode != 0 for process in processes)
     else:
-        _work(share, size, path, until, device, report)
-    return sum(not result_file(path, trial).exists() for trial in trials)
+        names = set()
+        _work(own, size, path, until, device, report, names.add)
+        failed = len(names)
+    return sum(not result_file(path, trial).exists() for trial in trials), failed
 
 
 def _work(
-    trials: list[Trial], size: Size, path: Path, until: float | None, device: str, report: Callable[[str], None]
+    trials: list[Trial],
+    size: Size,
+    path: Path,
+    until: float | None,
+    device: str,
+    report: Callable[[str], None],
+    fail: Callable[[str], None],
+    worker: int = 0,
 ) -> None:
     torch.set_num_threads(1)
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+        torch.cuda.set_device((int(os.environ.get("LOCAL_RANK", 0)) + worker) % torch.cuda.device_count())
     for trial in trials:
         if until is not None and time.monotonic() > until:
             return
         with _claimed(path, trial) as mine:
-            if mine:
+            if not mine:
+                continue
+            try:
                 result = run_trial(trial, size, path, device)
-                shutil.rmtree(path / ".runs" / trial.name)
-                error, cpu = result["test"][0]["mean"], result["cost"]["cpu_seconds"]
-                report(f"{trial.name}: test error {error or float('nan'):.2e}, {cpu or float('nan'):.0f} CPU s")
+            except Exception as error:  # whatever it is, the other trials can still be run
+                fail(trial.name)
+                report(f"{trial.name} failed: {type(error).__name__}: {error}")
+                continue
+            shutil.rmtree(path / ".runs" / trial.name)
+            mean, cpu = result["test"][0]["mean"], result["cost"]["cpu_seconds"]
+            report(f"{trial.name}: test error {mean or float('nan'):.2e}, {cpu or float('nan'):.0f} CPU s")
 
 
 @contextmanager

@@ -11,7 +11,8 @@ import pytest
 from hlieconv import cli
 from hlieconv.study import workers
 from hlieconv.study.catalogue import BUDGETS, ENTRIES, SYSTEMS, Trial, budgets
-from hlieconv.study.tables import check, document, error, figures_to_reach, load_results
+from hlieconv.study.stated import TARGETS, check, figures_to_reach
+from hlieconv.study.tables import document, error, load_results
 from hlieconv.study.workers import work
 
 TRIALS, TINY, _ = budgets()["smoke"]
@@ -41,25 +42,51 @@ def test_a_trial_is_one_file_that_says_where_it_comes_from(folder):
 
 def test_what_is_done_is_not_done_again(folder, monkeypatch):
     monkeypatch.setattr(workers, "run_trial", lambda *_: pytest.fail("done already"))
-    assert work(TRIALS, TINY, folder) == 0
+    assert work(TRIALS, TINY, folder) == (0, 0)
 
 
-def test_ranks_share_the_trials(tmp_path, monkeypatch):
-    done = []
+def finished(trial, path):
+    """What `run_trial` leaves behind."""
+    (path / ".runs" / trial.name).mkdir(parents=True)
+    (path / f"{trial.name}.json").write_text("{}")
+    return {"test": [{"mean": None}], "cost": {"cpu_seconds": None}}
 
-    def run(trial, size, path, device):
-        done.append(trial.seed)
-        (path / ".runs" / trial.name).mkdir(parents=True)
-        (path / f"{trial.name}.json").write_text("{}")
-        return {"test": [{"mean": None}], "cost": {"cpu_seconds": None}}
 
-    monkeypatch.setattr(workers, "run_trial", run)
+def test_each_rank_begins_with_its_share(tmp_path, monkeypatch):
     trials = [Trial("springs", "SE2", 4, seed) for seed in range(5)]
     monkeypatch.setenv("WORLD_SIZE", "2")
-    for rank, (left, seeds) in enumerate([(2, [0, 2, 4]), (0, [0, 2, 4, 1, 3])]):
+    for rank, seeds in enumerate([[0, 2, 4, 1, 3], [1, 3, 0, 2, 4]]):
+        done, path = [], tmp_path / str(rank)
+
+        def run(trial, size, path, device, done=done):
+            done.append(trial.seed)
+            return finished(trial, path)
+
+        monkeypatch.setattr(workers, "run_trial", run)
         monkeypatch.setenv("RANK", str(rank))
-        assert work(trials, TINY, tmp_path, report=lambda line: None) == left
+        assert work(trials, TINY, path, report=lambda line: None) == (0, 0)
         assert done == seeds
+
+
+def test_a_trial_that_fails_stops_no_other(tmp_path, monkeypatch):
+    def run(trial, size, path, device):
+        if trial.seed == 1:
+            raise ValueError("no such data")
+        return finished(trial, path)
+
+    monkeypatch.setattr(workers, "run_trial", run)
+    lines = []
+    trials = [Trial("springs", "SE2", 4, seed) for seed in range(3)]
+    assert work(trials, TINY, tmp_path, report=lines.append) == (1, 1)
+    assert "springs_SE2_4_1 failed: ValueError: no such data" in lines
+    assert len(lines) == 3
+
+
+def test_two_workers_share_the_trials(tmp_path):
+    """Each of the processes imports the library anew; a trial that cannot be run is one of a system with no name."""
+    trials = [*TRIALS, Trial("nowhere", "SE2", 20, 0)]
+    assert work(trials, TINY, tmp_path, workers=2) == (1, 1)
+    assert sorted(file.stem for file in tmp_path.glob("*.json")) == sorted(trial.name for trial in TRIALS)
 
 
 def test_a_killed_process_frees_its_trial(tmp_path, monkeypatch):
@@ -97,11 +124,12 @@ def test_tables_and_figures_come_from_the_files(folder, tmp_path, capsys):
     assert "LieTransformer, published" in printed
     assert "| HLieConv-SE2, our recipe | 20 | 1 |" in document_file.read_text()
     assert len([*figures.glob("study_*.png")]) == 3
-    assert document_file.read_text() == document(load_results(folder))
+    results = load_results(folder)
+    assert document_file.read_text() == document(results, check(results))
 
 
 def test_the_check_fails_exactly_where_a_figure_is_missed(folder, tmp_path, capsys):
-    """The committed results of SE2, with 100 systems, just reach 1e-8; then one of three seeds, then two miss it."""
+    """Results of SE2, with 100 systems, just reach the bound; then one of three seeds, then two miss it."""
     result = json.loads((folder / f"{TRIALS[0].name}.json").read_text())
     result["rollout"]["drift"] = result["long"]["drift"] = {"momentum": 1e-15, "angular_momentum": 1e-15}
 
@@ -112,15 +140,34 @@ def test_the_check_fails_exactly_where_a_figure_is_missed(folder, tmp_path, caps
             (tmp_path / f"{seed}.json").write_text(json.dumps(result))
         return cli.main(["reproduce", "springs", "--check", "--path", str(tmp_path)])
 
-    assert write([1e-8, 1e-9, 1e-8]) == 0
-    assert write([1e-8, 1e-7, 1e-8]) == 0
-    assert error(load_results(tmp_path)) == 1e-8
-    assert write([1.1e-8, None, 1e-8]) == 1
-    line = "FAIL  test error of SE2 after 100 systems (3 of 3 seeds): at most 1.0e-08, got 1.1e-08"
+    bound = TARGETS[100]
+    assert write([bound, bound / 10, bound]) == 0
+    assert write([bound, 10 * bound, bound]) == 0
+    assert error(load_results(tmp_path)) == bound
+    assert write([1.1 * bound, None, bound]) == 1
+    line = f"FAIL  test error of SE2 after 100 systems (3 seeds): at most {bound:.1e}, got {1.1 * bound:.1e}"
     assert line in capsys.readouterr().out
-    assert write([1e-8, 1e-8, 1e-8]) == 0
+    assert write([bound, bound, bound]) == 0
     result["rollout"]["drift"]["momentum"] = 1e-9
-    assert write([1e-8, 1e-8, 1e-8]) == 1
+    assert write([bound, bound, bound]) == 1
+
+
+def test_the_committed_tables_are_those_of_the_committed_results():
+    root = Path(__file__).parents[2]
+    results = load_results(root / "results/springs")
+    assert (root / "docs/study_tables.md").read_text() == document(results, check(results))
+
+
+def test_what_is_not_finite_reaches_no_figure(folder, tmp_path, capsys):
+    """JSON has no infinity: it is null."""
+    result = json.loads((folder / f"{TRIALS[0].name}.json").read_text())
+    result["trial"]["n_train"] = 3000
+    result["rollout"]["mse"][-1] = result["rollout"]["drift"]["momentum"] = None
+    result["test"][0] = {"mean": None, "median": None, "p99": None}
+    (tmp_path / "one.json").write_text(json.dumps(result))
+    assert cli.main(["reproduce", "springs", "--check", "--path", str(tmp_path)]) == 1
+    assert cli.main(["reproduce", "springs", "--no-run", "--path", str(tmp_path), "--figures", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("got inf") == 2 * 3
 
 
 def test_without_results_everything_waits():
@@ -149,6 +196,8 @@ def test_the_catalogue_is_sound():
         (["--models", "SE7"], "models: expected some of SE2"),
         (["--systems", "pendulum"], "systems: expected some of springs"),
         (["--n-train", "many"], "n-train"),
+        (["--models", "SE2", "--seeds", "7"], "budget: cpu holds no such trial"),
+        (["--check", "--path", "nowhere"], "path: no results in nowhere"),
         (["--workers", "0"], "workers: expected at least 1"),
     ],
 )
