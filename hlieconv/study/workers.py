@@ -101,9 +101,6 @@ def _work(
 @contextmanager
 def _claimed(path: Path, trial: Trial) -> Iterator[bool]:
     """Whether the trial has no result and no other process is at it; nobody else gets it until the end."""
-    if result_file(path, trial).exists():
-        yield False
-        return
     folder = path / ".locks"
     folder.mkdir(exist_ok=True)
     with open(folder / trial.name, "w") as file:
@@ -112,4 +109,7 @@ def _claimed(path: Path, trial: Trial) -> Iterator[bool]:
         except OSError:
             yield False
             return
-        yield not result_file(path, trial).exists()
+        done = result_file(path, trial).exists()
+        if done:  # another process has just finished, or was killed before it tidied up
+            shutil.rmtree(path / ".runs" / trial.name, ignore_errors=True)
+        yield not done

@@ -26,7 +26,7 @@ class Settings:
     chunks: int = setting(0, "random chunks taken from each trajectory; 0 takes all of them, end to end")
     optimiser: str = setting("soap", "soap, adam, or lbfgs for few unknowns and whole batches", OPTIMISERS)
     learning_rate: float = setting(3e-3, "the first learning rate; it falls to zero by a cosine")
-    batch: int = setting(64, "chunks in a batch")
+    batch: int = setting(64, "samples in a batch: chunks, or with force_matching states")
     steps: int = setting(3000, "updates of the weights")
     weight_average: float = setting(0.99, "decay of the average of the weights, a step; 0 keeps the last ones")
     validation: float = setting(0.1, "fraction of the trajectories kept for validation")

@@ -6,15 +6,17 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hlieconv import cli
-from hlieconv.study import workers
+from hlieconv.study import figures, published, workers
 from hlieconv.study.catalogue import BUDGETS, ENTRIES, SYSTEMS, Trial, budgets
 from hlieconv.study.stated import TARGETS, check, figures_to_reach
-from hlieconv.study.tables import document, error, load_results
+from hlieconv.study.tables import document, error, load_results, select, sizes
 from hlieconv.study.workers import work
 
+RESULTS = Path(__file__).parents[2] / "results/springs"
 TRIALS, TINY, _ = budgets()["smoke"]
 
 
@@ -116,14 +118,14 @@ def test_a_killed_process_frees_its_trial(tmp_path, monkeypatch):
 
 
 def test_tables_and_figures_come_from_the_files(folder, tmp_path, capsys):
-    document_file, figures = tmp_path / "tables.md", tmp_path / "figures"
-    arguments = ["--no-run", "--path", str(folder), "--document", str(document_file), "--figures", str(figures)]
+    document_file, drawn = tmp_path / "tables.md", tmp_path / "figures"
+    arguments = ["--no-run", "--path", str(folder), "--document", str(document_file), "--figures", str(drawn)]
     assert cli.main(["reproduce", "springs", *arguments]) == 0
     printed = capsys.readouterr().out
     assert "HLieConv-SE2, our recipe" in printed
     assert "LieTransformer, published" in printed
     assert "| HLieConv-SE2, our recipe | 20 | 1 |" in document_file.read_text()
-    assert len([*figures.glob("study_*.png")]) == 3
+    assert len([*drawn.glob("study_*.png")]) == 3
     results = load_results(folder)
     assert document_file.read_text() == document(results, check(results))
 
@@ -152,10 +154,25 @@ def test_the_check_fails_exactly_where_a_figure_is_missed(folder, tmp_path, caps
     assert write([bound, bound, bound]) == 1
 
 
+def test_the_figures_show_published_curves_and_intervals():
+    results = load_results(RESULTS)
+    rollout = figures.conservation(results).axes[2]
+    assert {*published.ROLLOUTS} < {line.get_label() for line in rollout.lines}
+    (axes,) = figures.errors(results).axes
+    curves = [*published.CURVES, *(ENTRIES[entry].text for entry in ("T2-published", "SE2"))]
+    assert {*curves} < {line.get_label() for line in axes.lines}
+    ((lower, upper),) = (
+        np.log10(area.get_paths()[0].get_extents().intervaly)
+        for area, line in zip(axes.collections, axes.lines, strict=False)
+        if line.get_label() == ENTRIES["SE2"].text
+    )
+    values = [error(select(results, "springs", "SE2", n)) for n in sizes(results, "springs", "SE2")]
+    assert lower < np.log10(min(values)) < np.log10(max(values)) < upper
+
+
 def test_the_committed_tables_are_those_of_the_committed_results():
-    root = Path(__file__).parents[2]
-    results = load_results(root / "results/springs")
-    assert (root / "docs/study_tables.md").read_text() == document(results, check(results))
+    results = load_results(RESULTS)
+    assert (RESULTS.parents[1] / "docs/study_tables.md").read_text() == document(results, check(results))
 
 
 def test_what_is_not_finite_reaches_no_figure(folder, tmp_path, capsys):
