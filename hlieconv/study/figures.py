@@ -18,10 +18,10 @@ GROUPS = ("Trivial", "SO2", "T2", "SE2")
 SHOWN = ("FC", "HFC", "short-HOGN", "T2-published", *GROUPS)
 SYSTEMS_SHOWN = 400
 #: Models of fig. 8, where there are results.
-CURVES = ("FC", "HFC", "OGN", "HOGN", "LieConv", "T2-published", "T2-full", "SE2-all", "SE2")
+CURVES = ("FC", "HFC", "OGN", "HOGN", "LieConv", "T2-published", "T2-full-all", "SE2-all", "SE2")
 COLOUR = dict(zip(("SE2", "HFC", "T2", "SO2", "Trivial", "FC", "T2-published"), COLOURS, strict=True))
 COLOUR |= {"short-HOGN": "0.7", "HOGN": "0.7", "OGN": "0.5", "LieConv": COLOUR["Trivial"]}
-COLOUR |= {"T2-full": COLOUR["T2"], "SE2-all": COLOUR["SO2"]}
+COLOUR |= {"T2-full-all": COLOUR["T2"], "SE2-all": COLOUR["SO2"]}
 
 
 def draw(results: list[Result], folder: Path) -> Iterator[Path]:
