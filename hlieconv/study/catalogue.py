@@ -207,7 +207,7 @@ def elsewhere(system: str) -> tuple[str, ...]:
 
 
 def _cpu() -> list[Trial]:
-    trials = _grid("springs", COST, (3000,), (0, 1, 2))
+    trials = _grid("springs", COST, (3000,), (0,))
     trials += _grid("springs", ["SE2"], (400, 3000, 100), (0, 1, 2))
     trials += _grid("springs", ["T2", "SO2", "Trivial"], (400,), (0,))
     trials += _grid("springs", ["FC", "HFC"], (3000, 400, 100), (0, 1, 2))

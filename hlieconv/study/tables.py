@@ -141,13 +141,10 @@ def _cost(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
 def _budget(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
     trials = budgets()["cpu"].trials
     costs = [result["cost"] for result in results if Trial(**result["trial"]) in trials]
-    hours = sum(cost["cpu_seconds"] or 0 for cost in costs) / 3600
-    row = [str(len(trials)), str(len(costs)), f"{hours:.2f}"]
-    return (
-        "What `--budget cpu` costs",
-        ["trials", "with a result", "their CPU hours of training"],
-        [row] if costs else [],
-    )
+    hours = (sum(cost.get(part) or 0 for cost in costs) / 3600 for part in ("cpu_seconds", "measuring_cpu_seconds"))
+    header = ["trials", "with a result", "CPU hours of training", "of measuring, where it is known"]
+    row = [str(len(trials)), str(len(costs)), *(f"{value:.2f}" for value in hours)]
+    return "What `--budget cpu` costs", header, [row] if costs else []
 
 
 def _seconds(results: list[Result]) -> str:
