@@ -245,7 +245,9 @@ def budgets() -> dict[str, Budget]:
     }
 
 
-#: The models that have to reach a figure; also measured over long times and with other numbers of bodies.
+#: The models that have to reach a figure.
 JUDGED = ("SE2", "T2-published", "T2-longer", "T2-full", "T2-full-all")
+#: The models also measured over long times and with other numbers of bodies.
+GENERAL = ("SE2",)
 
 BUDGETS = ("smoke", "cpu", "full")

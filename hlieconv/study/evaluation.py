@@ -13,7 +13,7 @@ import systems
 from hlieconv.diagnostics import drift, geometric_mean, momentum, state_error, valid_time
 from hlieconv.models import AbstractModel
 from hlieconv.rollout import rollout
-from hlieconv.study.catalogue import JUDGED, SYSTEMS, Size, Trial
+from hlieconv.study.catalogue import GENERAL, JUDGED, SYSTEMS, Size, Trial
 from hlieconv.training import chunk_error
 from hlieconv.training.chunks import chunks_of
 from systems.schema import trajectory_of
@@ -51,7 +51,7 @@ def evaluate(model: AbstractModel, trial: Trial, size: Size) -> dict[str, Any]:
     predicted = rollout(model, truth, dtype=torch.float64, workers=1)
     found["rollout"] = _curves(predicted, truth) | {"drift": _drifts(predicted)}
     found["example"] = _example(predicted, truth)
-    return found | (_further(model, trial.system, size) if judged and trial.seed == 0 else {})
+    return found | (_further(model, trial.system, size) if trial.entry in GENERAL and trial.seed == 0 else {})
 
 
 def _further(model: AbstractModel, system: str, size: Size) -> dict[str, Any]:
