@@ -17,6 +17,8 @@ from hlieconv.study.tables import Result, select, sizes
 GROUPS = ("Trivial", "SO2", "T2", "SE2")
 SHOWN = ("FC", "HFC", "short-HOGN", "T2-published", *GROUPS)
 SYSTEMS_SHOWN = 400
+#: The groups after 400 steps: their momenta drift enough to be seen.
+SHORT = {"Trivial": "short-Trivial", "SO2": "short-SO2", "T2": "short-T2", "SE2": "short"}
 #: Models of fig. 8, where there are results.
 CURVES = ("FC", "HFC", "OGN", "HOGN", "LieConv", "T2-published", "T2-full-all", "SE2-all", "SE2")
 COLOUR = dict(zip(("SE2", "HFC", "T2", "SO2", "Trivial", "FC", "T2-published"), COLOURS, strict=True))
@@ -48,7 +50,7 @@ def shown(results: list[Result]) -> dict[str, Result]:
 def trajectories(results: list[Result]) -> Figure:
     """Fig. 6: where the first 100 points of one system go, predicted (lines) and true (dots)."""
     models = shown(results)
-    figure, axes = plt.subplots(1, len(models), figsize=(2.4 * len(models), 2.8), squeeze=False)
+    figure, axes = plt.subplots(1, len(models), figsize=(2.6 * len(models), 2.9), squeeze=False)
     for ax, result in zip(axes[0], models.values(), strict=True):
         example = result["example"]
         for colour, predicted, true in zip(COLOURS, example["predicted"]["q"], example["true"]["q"], strict=False):
@@ -73,12 +75,14 @@ def conservation(results: list[Result]) -> Figure:
     drifts.set_yscale("log")
     drifts.set_ylabel("largest drift in 100 points")
     drifts.legend()
-    for group, result in groups.items():
-        example = result["example"]
-        momentum.plot(example["time"], example["predicted"]["P_x"], color=COLOUR[group], label=group)
-        momentum.plot(example["time"], example["true"]["P_x"], ":", color="black")
+    short = {group: select(results, "springs", entry, SYSTEMS_SHOWN) for group, entry in SHORT.items()}
+    for group, trained in short.items():
+        for result in trained[:1]:
+            example = result["example"]
+            momentum.plot(example["time"], example["predicted"]["P_x"], color=COLOUR[group], label=group)
+            momentum.plot(example["time"], example["true"]["P_x"], ":", color="black")
     momentum.set_xlabel("time (s)")
-    momentum.set_ylabel("$P_x$ of one system")
+    momentum.set_ylabel("$P_x$ of one system, 400 steps")
     momentum.legend()
     for entry, result in models.items():
         for ax, curve in ((rollout, "mse"), (energy, "energy_error")):
