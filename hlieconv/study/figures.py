@@ -21,7 +21,7 @@ SYSTEMS_SHOWN = 400
 SHORT = {"Trivial": "short-Trivial", "SO2": "short-SO2", "T2": "short-T2", "SE2": "short"}
 #: Models of fig. 8, where there are results.
 CURVES = ("FC", "HFC", "OGN", "HOGN", "LieConv", "T2-published", "T2-full-all", "SE2-all", "SE2")
-COLOUR = dict(zip(("SE2", "HFC", "T2", "SO2", "Trivial", "FC", "T2-published"), COLOURS, strict=True))
+COLOUR: dict[str, str] = dict(zip(("SE2", "HFC", "T2", "SO2", "Trivial", "FC", "T2-published"), COLOURS, strict=True))
 COLOUR |= {"short-HOGN": "0.7", "HOGN": "0.7", "OGN": "0.5", "LieConv": COLOUR["Trivial"]}
 COLOUR |= {"T2-full-all": COLOUR["T2"], "SE2-all": COLOUR["SO2"]}
 
