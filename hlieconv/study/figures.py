@@ -83,7 +83,8 @@ def conservation(results: list[Result]) -> Figure:
             momentum.plot(example["time"], example["true"]["P_x"], ":", color="black")
     momentum.set_xlabel("time (s)")
     momentum.set_ylabel("$P_x$ of one system, 400 steps")
-    momentum.legend()
+    if momentum.lines:
+        momentum.legend()
     for entry, result in models.items():
         for ax, curve in ((rollout, "mse"), (energy, "energy_error")):
             if curve in result["rollout"]:
