@@ -248,6 +248,6 @@ def budgets() -> dict[str, Budget]:
 #: The models that have to reach a figure.
 JUDGED = ("SE2", "T2-published", "T2-longer", "T2-full", "T2-full-all")
 #: The models also measured over long times and with other numbers of bodies.
-GENERAL = ("SE2",)
+GENERAL = ("SE2", "short", "short-SE3")
 
 BUDGETS = ("smoke", "cpu", "full")

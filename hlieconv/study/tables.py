@@ -117,10 +117,10 @@ def _bodies(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
             trial, long = result["trial"], result["long"]
             errors = [_number(value["median"]) for value in result.get("bodies", {}).values()] or ["", "", ""]
             drifts = [_number(long["drift"].get(name)) for name in ("momentum", "angular_momentum", "energy")]
-            start = [ENTRIES[trial["entry"]].text, str(trial["n_train"])]
+            start = [trial["system"], ENTRIES[trial["entry"]].text, str(trial["n_train"])]
             rows.append([*start, *errors, _number(long["state_error"][-1]), f"{long['valid_time'] or 0:.3g}", *drifts])
-    header = ["model", "systems", "4 bodies", "8 bodies", "20 bodies", "state error", "valid time (s)"]
-    title = "Trained on springs of 6 bodies: median test error of other numbers; and at the end of 10 s"
+    header = ["system", "model", "systems", "4 bodies", "8 bodies", "20 bodies", "state error", "valid time (s)"]
+    title = "Trained on 6 bodies: median test error of other numbers; and at the end of 10 s"
     return title, [*header, "drift of P", "of L", "of the learned energy"], rows
 
 
