@@ -102,7 +102,7 @@ def conservation(results: list[Result]) -> Figure:
 
 def errors(results: list[Result]) -> Figure:
     """Fig. 8: the test error against the number of training systems, with 95 % intervals over the seeds."""
-    figure, ax = plt.subplots(figsize=(6.5, 5))
+    figure, ax = plt.subplots(figsize=(7.5, 6))
     for entry in CURVES:
         if known := sizes(results, "springs", entry):
             _plot_errors(ax, results, entry, known)
@@ -111,8 +111,8 @@ def errors(results: list[Result]) -> Figure:
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlabel("training systems")
-    ax.set_ylabel("test error (mean square of 5 points), geometric mean of trainings")
-    ax.legend(fontsize=7)
+    ax.set_ylabel("test error, geometric mean of trainings")
+    figure.legend(loc="outside lower center", ncols=2, fontsize=6.5)
     return figure
 
 
