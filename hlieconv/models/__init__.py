@@ -10,6 +10,7 @@ MODELS: dict[str, str] = {
     "hlieconv": "hlieconv.models.hlieconv:HLieConv",
     "fc": "hlieconv.models.fully_connected:FC",
     "hfc": "hlieconv.models.fully_connected:HFC",
+    "hnn": "hlieconv.models.fully_connected:HNN",
     "hogn": "hlieconv.models.graph_networks:HOGN",
     "lieconv": "hlieconv.models.lieconv_field:LieConvField",
     "ogn": "hlieconv.models.graph_networks:OGN",

@@ -1,18 +1,18 @@
-"""Fully connected networks of the whole state: a Neural ODE, a Hamiltonian neural network. No symmetry."""
+"""Fully connected networks of the whole state: a Neural ODE, Hamiltonian neural networks. No symmetry."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from hlieconv.models.fields import PUBLISHED, AbstractNetwork, LearnedField, LearnedHamiltonian
+from hlieconv.models.fields import PUBLISHED, AbstractNetwork, LearnedField, LearnedHamiltonian, LearnedPotential
 from hlieconv.nn.convolution import perceptron
 
 
 class AbstractFullyConnected(AbstractNetwork):
-    """One perceptron of all positions, momenta and features.
+    """One perceptron (swish, as published) of all positions, momenta and features.
 
     Args:
         bodies: how many there are, which is fixed; those that are masked enter as zeros.
@@ -30,6 +30,8 @@ class AbstractFullyConnected(AbstractNetwork):
 
     values: ClassVar[int | None]
     """How many values the perceptron gives; None: dq/dt and dp/dt of every body."""
+    sees_momenta: ClassVar[bool] = True
+    """Whether the perceptron is a function of the momenta too."""
 
     def __init__(
         self,
@@ -51,8 +53,9 @@ class AbstractFullyConnected(AbstractNetwork):
             normalised=normalised,
         )
         self.bodies, self.width, self.depth = bodies, width, depth
-        columns = bodies * (2 * dimension + len(self.body_features)) + bodies**2 * len(self.pair_features)
-        self.perceptron = perceptron((columns, *[width] * depth, self.values or 2 * bodies * dimension), nn.Tanh)
+        state = (2 if self.sees_momenta else 1) * dimension
+        columns = bodies * (state + len(self.body_features)) + bodies**2 * len(self.pair_features)
+        self.perceptron = perceptron((columns, *[width] * depth, self.values or 2 * bodies * dimension))
 
     def checked(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> dict[str, Tensor]:
         found = super().checked(features, mask)
@@ -94,19 +97,37 @@ class FC(AbstractFullyConnected):
 
 
 class HFC(AbstractFullyConnected):
-    """A Hamiltonian neural network: the perceptron is H(q, p).
+    """H = sum_i |p_i|^2 / 2 m_i + V(q), where the perceptron is V.
 
-    Source: Greydanus et al. 2019 (arXiv:1906.01563), as a baseline in Finzi et al. 2020.
+    Source: the baseline of Finzi et al. 2020.
 
     Example:
-        >>> model = HFC(bodies=3, width=16)
+        >>> hamiltonian = HFC(bodies=3, width=16).condition({"mass": torch.ones(10, 3), "stiffness": torch.ones(10, 3)})
+        >>> hamiltonian.force(torch.randn(10, 3, 2)).shape
+        torch.Size([10, 3, 2])
+    """
+
+    name = "hfc"
+    field = LearnedPotential
+    presets = PUBLISHED
+    values = 1
+    sees_momenta = False
+
+
+class HNN(AbstractFullyConnected):
+    """A Hamiltonian neural network: the perceptron is H(q, p), nothing of it is known.
+
+    Source: Greydanus et al. 2019 (arXiv:1906.01563).
+
+    Example:
+        >>> model = HNN(bodies=3, width=16)
         >>> hamiltonian = model.condition({"mass": torch.ones(10, 3), "stiffness": torch.ones(10, 3)})
         >>> from systems import PhaseSpace
         >>> hamiltonian.energy(PhaseSpace(torch.randn(10, 3, 2), torch.randn(10, 3, 2))).shape
         torch.Size([10])
     """
 
-    name = "hfc"
+    name = "hnn"
     field = LearnedHamiltonian
     presets = PUBLISHED
     values = 1

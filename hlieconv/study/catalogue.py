@@ -47,7 +47,7 @@ ENTRIES: dict[str, Entry] = {
     # The published models, at the published settings.
     **{
         name: Entry(name.lower(), f"{name} as published", {}, "paper", dtype="float32")
-        for name in ("FC", "HFC", "OGN", "HOGN", "VOGN")
+        for name in ("FC", "HFC", "HNN", "OGN", "HOGN", "VOGN")
     },
     "LieConv": Entry("lieconv", "LieConv-T(2) as published", {}, "paper", dtype="float32"),
     **{
@@ -79,7 +79,10 @@ ENTRIES: dict[str, Entry] = {
     # Trainings of 400 steps: the defaults, the baselines with our recipe, and one change each.
     "short": _short("HLieConv-SE(2), the defaults"),
     "short-SE3": _short("HLieConv-SE(3), the defaults", group="SE3"),
-    **{f"short-{name}": _short(f"{name}, our recipe", name.lower()) for name in ("FC", "HFC", "OGN", "HOGN", "VOGN")},
+    **{
+        f"short-{name}": _short(f"{name}, our recipe", name.lower())
+        for name in ("FC", "HFC", "HNN", "OGN", "HOGN", "VOGN")
+    },
     "short-T2": _short("symmetry: T(2)", group="T2"),
     "short-SO2": _short("symmetry: SO(2)", group="SO2"),
     "short-Trivial": _short("symmetry: none", group="Trivial"),

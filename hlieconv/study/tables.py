@@ -118,7 +118,7 @@ def _bodies(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
             errors = [_number(value["median"]) for value in result.get("bodies", {}).values()] or ["", "", ""]
             drifts = [_number(long["drift"].get(name)) for name in ("momentum", "angular_momentum", "energy")]
             start = [trial["system"], ENTRIES[trial["entry"]].text, str(trial["n_train"])]
-            rows.append([*start, *errors, _number(long["state_error"][-1]), f"{long['valid_time'] or 0:.3g}", *drifts])
+            rows.append([*start, *errors, _number(long["state_error"][-1]), f"{long['valid_time']:.3g}", *drifts])
     header = ["system", "model", "systems", "4 bodies", "8 bodies", "20 bodies", "state error", "valid time (s)"]
     title = "Median test error with 4, 8 and 20 bodies after training on 6 (gravity: 4); and at the end of 10 s"
     return title, [*header, "drift of P", "of L", "of the learned energy"], rows

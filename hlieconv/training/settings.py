@@ -61,7 +61,7 @@ def best(trajectories: int, model: str = "", group: str = "") -> Settings:
 
 
 #: Learning rates of the paper where they are not 1e-3.
-PAPER_LEARNING_RATE = {("hlieconv", "SO2"): 3e-4, "fc": 1e-2, "hfc": 1e-2, "ogn": 1e-2, "hogn": 1e-2}
+PAPER_LEARNING_RATE = {("hlieconv", "SO2"): 3e-4, "fc": 1e-2, "hfc": 1e-2, "hnn": 1e-2, "ogn": 1e-2, "hogn": 1e-2}
 
 
 def paper(trajectories: int, model: str = "", group: str = "") -> Settings:

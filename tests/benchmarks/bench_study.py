@@ -29,21 +29,18 @@ GOALS = {"HFC": ("quick", 1.7e-3, 50), "HLieConv-T2": ("400-steps", 5.3e-6, 200)
 
 
 class PlainHFC(Plain):
-    """H(q, p) by a perceptron of all columns, q from its mean, as published."""
+    """H = sum_i |p_i|^2 / 2 m_i + V(q), V a perceptron of all columns, q from its mean, as published."""
 
     def __init__(self, features):
         nn.Module.__init__(self)
+        self.mass = features["mass"]
         self.bodies = torch.stack([features["mass"], features["stiffness"]], -1)
-        widths = (self.bodies.shape[-2] * 6, 256, 256, 256, 256)
-        layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.Softplus())]
+        widths = (self.bodies.shape[-2] * 4, 256, 256, 256, 256)
+        layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.SiLU())]
         self.energy = nn.Sequential(*layers, nn.Linear(256, 1))
 
-    def slope(self, q, p):
-        with torch.enable_grad():
-            q, p = (x if x.requires_grad else x.requires_grad_() for x in (q, p))
-            columns = torch.cat([q - q.mean(-2, keepdim=True), p, self.bodies], -1).flatten(-2)
-            dq, dp = torch.autograd.grad(self.energy(columns).sum(), (q, p), create_graph=True)
-        return dp, -dq
+    def potential(self, q):
+        return self.energy(torch.cat([q - q.mean(-2, keepdim=True), self.bodies], -1).flatten(-2))[..., 0]
 
 
 def baseline_step(name):

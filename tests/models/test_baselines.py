@@ -115,7 +115,7 @@ def test_gradients_are_finite_and_of_all_weights(name, dtype):
     model = network(name, dataset, dtype)
     found, _ = slope(model, dataset, dtype)
     (found.q.square().sum() + found.p.square().sum()).backward()
-    flat = {"perceptron.8.bias", "readout.bias"} if name in ("hfc", "hogn", "vogn") else set()  # H + constant
+    flat = {"perceptron.8.bias", "readout.bias"} if name in ("hfc", "hnn", "hogn", "vogn") else set()  # H + constant
     for key, parameter in model.named_parameters():
         if key in flat:
             continue
@@ -136,7 +136,7 @@ def test_units_are_those_of_the_data(name, dtype):
     assert raw.inputs.position == raw.inputs.momentum == raw.inputs.mass == 1
 
 
-@pytest.mark.parametrize("name", ["hfc", "hogn", "vogn"])
+@pytest.mark.parametrize("name", ["hfc", "hnn", "hogn", "vogn"])
 def test_hamiltonians_are(name):
     """dq/dt = dH/dp and dp/dt = -dH/dq, by differences."""
     dataset, dtype = data(), torch.float64
@@ -189,7 +189,7 @@ def test_sizes_are_the_published_ones():
         return sum((a + 1) * b for a, b in pairwise(widths))
 
     k = 256
-    expected = {FC: dense(6 * 6, k, k, k, k, 24), HFC: dense(6 * 6, k, k, k, k, 1)}
+    expected = {FC: dense(6 * 6, k, k, k, k, 24), HFC: dense(6 * 4, k, k, k, k, 1)}
     for kind, columns, values in ((OGN, 6, 4), (HOGN, 6, 1), (VOGN, 4, 1)):
         expected[kind] = dense(2 * columns, k, k) + dense(columns + k, k, k) + dense(k, values)
         expected[kind] += dense(2 * k, k, k) if kind is not OGN else 0
