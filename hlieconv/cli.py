@@ -48,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Wrong input is one line on stderr, which names the argument, and exit code 2."""
     try:
         arguments = _parser().parse_args(argv)
-        return arguments.run(arguments) or 0
+        code = arguments.run(arguments) or 0
+        sys.stdout.flush()  # what waits until the interpreter ends could not be caught any more
+        return code
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
