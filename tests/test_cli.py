@@ -178,7 +178,10 @@ def test_the_module_runs_and_a_closed_pipe_is_no_error(tmp_path):
     nobody_reads, pipe = os.pipe()
     os.close(nobody_reads)
     command = [sys.executable, "-m", "hlieconv", "info", "springs.nc"]
-    piped = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False)
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    piped = subprocess.run(
+        command, stdout=pipe, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=buffered, check=False
+    )
     os.close(pipe)
     assert (piped.returncode, piped.stderr) == (0, "")
 
