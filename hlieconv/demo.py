@@ -16,10 +16,10 @@ import torch
 import xarray as xr
 
 from hlieconv.diagnostics import summary
+from hlieconv.dynamics import chunk_error, fit
+from hlieconv.dynamics.rollouts import rollout
 from hlieconv.models import HLieConv
 from hlieconv.plots.demo import plot_demo
-from hlieconv.rollout import rollout
-from hlieconv.training import chunk_error, fit
 from systems import Springs, simulate
 from systems.integrators import BlanesMoanSRKN6
 

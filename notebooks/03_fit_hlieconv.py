@@ -23,10 +23,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from hlieconv.dynamics import chunk_error, fit, rollout
 from hlieconv.models import HLieConv
 from hlieconv.plots import COLOURS, STYLE, plot_drift, plot_error, plot_trajectories
-from hlieconv.rollout import rollout
-from hlieconv.training import chunk_error, fit
 from systems import PhaseSpace, Springs, simulate, state_of, system_of, variables_of
 from systems.integrators import BlanesMoanSRKN6
 

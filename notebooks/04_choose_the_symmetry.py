@@ -23,10 +23,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 
+from hlieconv.dynamics import chunk_error, fit, rollout
 from hlieconv.models import HLieConv
 from hlieconv.plots import COLOURS, STYLE, plot_drift, plot_error, plot_momentum
-from hlieconv.rollout import rollout
-from hlieconv.training import chunk_error, fit
 from systems import AbstractNewtonian, Springs, Variable, simulate, state_of, system_of
 from systems.integrators import BlanesMoanSRKN6
 

@@ -30,9 +30,9 @@ import numpy as np
 import torch
 
 from hlieconv import noether
+from hlieconv.dynamics import fit
 from hlieconv.models import HLieConv
 from hlieconv.plots import COLOURS, STYLE
-from hlieconv.training import fit
 from systems import AbstractNewtonian, HenonHeiles, PhaseSpace, Springs, Variable, simulate
 from systems.integrators import BlanesMoanSRKN6
 

@@ -29,8 +29,8 @@ import numpy as np
 import pandas as pd
 import torch
 
+from hlieconv.dynamics import fit
 from hlieconv.plots import COLOURS, STYLE, plot_trajectories
-from hlieconv.training import fit
 from systems import AbstractNewtonian, PhaseSpace, Variable, from_arrays, from_dataframe, simulate, state_of
 
 plt.rcParams.update(STYLE | {"figure.dpi": 140})

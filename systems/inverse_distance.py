@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from systems.kepler import two_body_flow
+from systems.closed_forms.kepler import two_body_flow
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractNewtonian
 
@@ -62,7 +62,7 @@ class AbstractInverseDistance(AbstractNewtonian):
         return self.mask is None or bool(self.mask.all())
 
     def closed_form(self, state: PhaseSpace, times: Float[Tensor, " time *batch"]) -> PhaseSpace:
-        """The orbit of two bodies (see `systems.kepler.two_body_flow`).
+        """The orbit of two bodies (see `systems.closed_forms.kepler.two_body_flow`).
 
         Args:
             state: ``(*batch, 2, d)`` at ``times[0]``.

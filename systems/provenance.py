@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from systems.files import write_atomically
+
 PACKAGES = ("hlieconv", "torch", "numpy", "xarray")
 #: A result may depend on the optimiser, too.
 OF_RESULTS = (*PACKAGES, "pytorch-optimizer")
@@ -58,9 +60,7 @@ def write_result(path: Path | str, result: dict[str, Any], *, command: str | Non
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(json.dumps(provenance(command) | result, indent=2, allow_nan=False) + "\n")
-    part.replace(path)
+    write_atomically(path, json.dumps(provenance(command) | result, indent=2, allow_nan=False) + "\n")
 
 
 def _short(argument: str) -> str:

@@ -1,7 +1,6 @@
 """From a vector field and first states to a Dataset of trajectories, in memory or in a file."""
 
 import dataclasses
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -15,11 +14,13 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from systems import integrators, storage
+from systems import integrators
+from systems.dataset import storage
+from systems.dataset.schema import described, stored_variables, to_dataset
+from systems.fingerprint import fingerprint
 from systems.integrators import INTEGRATORS, AbstractIntegrator
 from systems.phase_space import PhaseSpace
 from systems.provenance import versions
-from systems.schema import described, stored_variables, to_dataset
 from systems.vector_field import AbstractHamiltonian, AbstractVectorField
 
 BLOCK_TRAJECTORIES = 1024
@@ -45,7 +46,7 @@ def simulate(
     variables: Mapping[str, xr.DataArray] | None = None,
     true: AbstractHamiltonian | None = None,
 ) -> xr.Dataset:
-    """The trajectories of a vector field, known or learned, as a Dataset (see `systems.schema`).
+    """The trajectories of a vector field, known or learned, as a Dataset (see `systems.dataset.schema`).
 
     Without an integrator the closed form is taken where the field has one, else `default_integrator`,
     which is good to 1e-9 relative in float64. Gradients are not recorded.
@@ -65,7 +66,7 @@ def simulate(
         workers: threads, each on one core; by default as many as torch uses.
         seed: of the first states, to be stored.
         settings: whatever else led to the first states, to be stored in the configuration; JSON-serialisable.
-        variables: more variables to store, such as what a model was conditioned on (`systems.schema.parameters_of`).
+        variables: more variables to store, such as what a model was conditioned on (see `parameters_of`).
         true: the Hamiltonian that a learned field stands for, where it is known: its energy is stored too.
 
     Raises:
@@ -225,7 +226,7 @@ def _attributes(
         "sizes": list(state.q.shape),
         "times": {"first": times[0].tolist(), "last": times[-1].tolist(), "count": len(times)},
         "settings": settings,
-        "inputs": _fingerprint(field, state, times),
+        "inputs": fingerprint(field.state_dict() | {"q": state.q, "p": state.p, "times": times}),
         "versions": installed,
     }
     return attributes | {
@@ -241,17 +242,6 @@ def _registered_name(integrator: AbstractIntegrator) -> str:
 
 def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, Tensor | np.ndarray | np.generic) else repr(value)
-
-
-def _fingerprint(field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> str:
-    """Of all numbers that decide the result."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted((field.state_dict() | {"q": state.q, "p": state.p, "times": times}).items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(
-            tensor.detach().cpu().flatten().clone(memory_format=torch.contiguous_format).view(torch.uint8).numpy().data
-        )
-    return digest.hexdigest()
 
 
 @contextmanager

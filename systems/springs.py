@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from systems.normal_modes import normal_mode_flow
+from systems.closed_forms.normal_modes import normal_mode_flow
 from systems.phase_space import PhaseSpace
 from systems.sampling import Draws
 from systems.vector_field import AbstractNewtonian, Variable
@@ -223,7 +223,7 @@ class Springs(AbstractNewtonian):
         return self.rest_length is None or not (self.rest_length.requires_grad or bool(self.rest_length.any()))
 
     def closed_form(self, state: PhaseSpace, times: Float[Tensor, " time *batch"]) -> PhaseSpace:
-        """The exact solution for springs of zero rest length, by normal modes (see `systems.normal_modes`).
+        """The exact solution for springs of zero rest length, by normal modes (see `closed_forms`).
 
         Args:
             state: ``(*batch, n, d)`` at ``times[0]``.

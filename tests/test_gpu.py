@@ -9,11 +9,10 @@ import pkgutil
 import pytest
 import torch
 
+from hlieconv.dynamics import fit, rollout
 from hlieconv.groups import GROUPS, group
 from hlieconv.models import MODELS
 from hlieconv.nn import LieResNet, nearest
-from hlieconv.rollout import rollout
-from hlieconv.training import fit
 from systems import SYSTEMS, PhaseSpace, simulate
 from systems.integrators import INTEGRATORS
 

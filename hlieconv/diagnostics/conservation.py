@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hlieconv.diagnostics.momentum_map import Charge, along, charges, require_cartesian, units_of
 from hlieconv.groups import T
-from systems.schema import system_of, trajectory_of, variables_of
+from systems.dataset.schema import system_of, trajectory_of, variables_of
 from systems.vector_field import AbstractHamiltonian, AbstractVectorField
 
 

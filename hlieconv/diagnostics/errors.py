@@ -6,7 +6,7 @@ import xarray as xr
 
 from hlieconv.diagnostics.conservation import angular_momentum, drift, momentum
 from hlieconv.diagnostics.momentum_map import along
-from systems.schema import times_of, trajectory_of
+from systems.dataset.schema import times_of, trajectory_of
 
 
 def state_error(dataset: xr.Dataset, reference: xr.Dataset) -> xr.DataArray:

@@ -18,8 +18,8 @@ from torch import Tensor
 from hlieconv.groups import group
 from hlieconv.groups.abstract import AbstractGroup
 from hlieconv.groups.algebra import axis_name
+from systems.dataset.schema import trajectory_of, variables_of
 from systems.phase_space import PhaseSpace
-from systems.schema import trajectory_of, variables_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,6 @@
 import gzip
 import io
 import math
-import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -16,6 +15,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from hlieconv.images.download import check_md5, download
+from systems.files import appearing
 
 #: The published RotMNIST (Larochelle et al. 2007): where, and its checksum.
 OFFICIAL_URL = "http://www.iro.umontreal.ca/~lisa/icml2007data/mnist_rotation_new.zip"
@@ -168,13 +168,8 @@ def _kept(path: Path, name: str, make) -> ImageData:
     """From the compact file, which is made if it is missing."""
     if not path.exists():
         arrays = make()
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            with open(part, "wb") as file:
-                np.savez_compressed(file, **arrays)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with appearing(path) as part, open(part, "wb") as file:
+            np.savez_compressed(file, **arrays)
     try:
         with np.load(path, allow_pickle=False) as file:
             tensors = {field: torch.from_numpy(file[field]) for field in ImageData._fields[1:]}

@@ -1,7 +1,6 @@
 """Train a classifier of images, and measure it: error, confusion, robustness, equivariance."""
 
 import copy
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,6 +18,7 @@ from hlieconv.images.settings import image_settings
 from hlieconv.nn.equivariance import lifted_with
 from hlieconv.training.loop import Shuffle, device_named
 from hlieconv.training.supervised import fit_samples
+from systems.fingerprint import fingerprint
 
 #: Images evaluated at a time, and how many of those held out are looked at at every record.
 BLOCK, VALIDATED = 250, 1000
@@ -89,7 +89,11 @@ def fit_images(
         loss,
         batches,
         settings=settings,
-        data={"name": data.name, "images": len(data.train_images), "sha256": fingerprint(data)},
+        data={
+            "name": data.name,
+            "images": len(data.train_images),
+            "sha256": fingerprint({"images": data.train_images, "labels": data.train_labels}),
+        },
         validate=validate if held_out else None,
         path=path,
         overwrite=overwrite,
@@ -190,10 +194,3 @@ def rotation_errors(
             changed += (moved.argmax(-1) != scores.argmax(-1)).double().mean().item() / angles
         rows.append({"samples": count, "error": error, "changed": changed})
     return rows
-
-
-def fingerprint(data: ImageData) -> str:
-    """Of the training images and their classes."""
-    digest = hashlib.sha256(data.train_images.numpy().tobytes())
-    digest.update(data.train_labels.numpy().tobytes())
-    return digest.hexdigest()

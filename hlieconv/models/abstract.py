@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from systems import AbstractVectorField
+from systems.dataset.schema import parameters_of
 from systems.integrators import AbstractIntegrator
-from systems.schema import parameters_of
 
 Model = TypeVar("Model", bound="AbstractModel")
 

@@ -2,7 +2,6 @@
 
 import csv
 import importlib.util
-import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hlieconv.molecules.settings import TARGET_NAMES
+from systems.files import appearing
 
 HARTREE = 27.211386245988  # eV (CODATA 2018)
 
@@ -169,21 +169,16 @@ def write_compact(path: str | Path, molecules: Molecules) -> None:
     """Write the compact file; it is whole or as it was."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "wb") as file:
-            np.savez_compressed(
-                file,
-                index=molecules.number.numpy().astype(np.int32),
-                n_atoms=molecules.n_atoms.numpy().astype(np.uint8),
-                charge=molecules.charge.numpy().astype(np.uint8),
-                position_angstrom=molecules.position.numpy(),
-                target=molecules.target.numpy(),
-                target_name=np.array(TARGET_NAMES),
-            )
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with appearing(path) as part, open(part, "wb") as file:
+        np.savez_compressed(
+            file,
+            index=molecules.number.numpy().astype(np.int32),
+            n_atoms=molecules.n_atoms.numpy().astype(np.uint8),
+            charge=molecules.charge.numpy().astype(np.uint8),
+            position_angstrom=molecules.position.numpy(),
+            target=molecules.target.numpy(),
+            target_name=np.array(TARGET_NAMES),
+        )
 
 
 def read_molecules(path: str | Path, *, count: int | None = None) -> Molecules:

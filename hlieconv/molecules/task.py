@@ -1,7 +1,6 @@
 """Train a regressor of molecules, and measure it: errors in units, equivariance."""
 
 import copy
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ from hlieconv.molecules.settings import molecule_settings
 from hlieconv.nn.equivariance import lifted_with
 from hlieconv.training.loop import device_named
 from hlieconv.training.supervised import fit_samples
+from systems.fingerprint import fingerprint
 
 #: Molecules evaluated at a time, and how many of those held out are looked at at every record.
 BLOCK, VALIDATED = 250, 1000
@@ -99,7 +99,7 @@ def fit_molecules(
         loss,
         batches,
         settings=settings,
-        data={"molecules": len(molecules.n_atoms), "sha256": fingerprint(molecules)},
+        data={"molecules": len(molecules.n_atoms), "sha256": fingerprint(molecules._asdict())},
         validate=validate if len(unseen) else None,
         path=path,
         overwrite=overwrite,
@@ -231,11 +231,3 @@ def motion_errors(
                 changes[name] = max(changes[name], change)
         rows.append({"samples": count, **changes})
     return rows
-
-
-def fingerprint(molecules: Molecules) -> str:
-    """Of charges, positions and targets."""
-    digest = hashlib.sha256()
-    for tensor in (molecules.n_atoms, molecules.charge, molecules.position, molecules.target):
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()

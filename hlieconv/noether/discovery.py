@@ -14,8 +14,8 @@ from hlieconv.noether.brackets import Observable, require_hamiltonian, table
 from hlieconv.noether.library import Library, library_of
 from hlieconv.noether.null_space import ORDER, Changes, of_hamiltonian, of_trajectories
 from hlieconv.noether.reading import Combinations, Found, Reader, group_of
+from systems.dataset.schema import parameters_of, trajectory_of
 from systems.phase_space import PhaseSpace
-from systems.schema import parameters_of, trajectory_of
 from systems.vector_field import AbstractHamiltonian
 
 #: The part of a variance that third differences may take for noise.

@@ -11,12 +11,12 @@ from torch import Tensor
 
 import systems
 from hlieconv.diagnostics import drift, geometric_mean, momentum, state_error, valid_time
+from hlieconv.dynamics import chunk_error
+from hlieconv.dynamics.chunks import chunks_of
+from hlieconv.dynamics.rollouts import rollout
 from hlieconv.models import AbstractModel
-from hlieconv.rollout import rollout
 from hlieconv.study.catalogue import GENERAL, JUDGED, SYSTEMS, Size, Trial
-from hlieconv.training import chunk_error
-from hlieconv.training.chunks import chunks_of
-from systems.schema import trajectory_of
+from systems.dataset.schema import trajectory_of
 
 #: The paper's data: 500 points over 5 s.
 POINTS, SECONDS = 500, 5.0

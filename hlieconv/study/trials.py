@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
+from hlieconv.dynamics import Fit, fit
 from hlieconv.models import MODELS, AbstractModel
 from hlieconv.study.catalogue import ENTRIES, Size, Trial
 from hlieconv.study.evaluation import evaluate, sample
-from hlieconv.training import Fit, fit
 from systems.provenance import write_result
 
 

@@ -1,16 +1,11 @@
-"""Training: a generic loop, checkpoints, and `fit`, which trains models of dynamics on trajectories.
+"""What dynamics, images and molecules share when they train; no physics.
 
-loop.py         train(model, loss, batches, ...): knows no physics; images and molecules use it too
-optimisers.py   Adam, SOAP, the cosine schedule, the average of the weights
+loop.py         train(model, loss, batches, ...)
+optimisers.py   Adam, SOAP, L-BFGS, the cosine schedule, the average of the weights
 checkpoint.py   one atomic file that holds everything a killed training needs
-run.py          the folder of a run: configuration, metrics, checkpoint, model; load(folder)
-settings.py     how `fit` trains: every choice, its default, the presets
-chunks.py       trajectories become pieces of consecutive points
-interpolant.py  the exact derivatives of a trajectory between and at its points
-losses.py       rollout, one-step, multiple shooting, force matching
-bodies.py       what moves the bodies of these trajectories: a conditioned model, or a system with unknowns
-evaluation.py   chunk_error(model, dataset): the test error of the paper
-fitting.py      fit(model, dataset, ...)
+run.py          the folder of a run: configuration, metrics, checkpoint, model
+choices.py      settings as dataclasses, from which the command line is made
+supervised.py   training on samples with labels
 """
 
 from hlieconv.lazy import lazy
@@ -18,13 +13,8 @@ from hlieconv.lazy import lazy
 __getattr__, __dir__ = lazy(
     __name__,
     (
-        "hlieconv.training.evaluation:chunk_error",
-        "hlieconv.training.fitting:Fit",
-        "hlieconv.training.fitting:fit",
         "hlieconv.training.loop:Shuffle",
         "hlieconv.training.loop:train",
         "hlieconv.training.run:Run",
-        "hlieconv.training.run:load",
-        "hlieconv.training.settings:Settings",
     ),
 )

@@ -1,7 +1,6 @@
 """Checkpoints: any tree of tensors and plain values in one safetensors file, written atomically, never pickled."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +9,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from systems.files import write_atomically
+
 _TENSOR, _LAYOUT, _ITEMS = "tensor", "layout", "items"
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """The file is either the old one or the new one, even after a power cut."""
-    temporary = path.with_name(path.name + ".partial")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def save(path: Path, tree: Any) -> None:

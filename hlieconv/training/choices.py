@@ -43,7 +43,7 @@ def changed(settings: Choices, changes: dict[str, Any], owner: str) -> Choices:
         ValueError: for a setting that ``owner`` does not have, or a value out of range.
 
     Example:
-        >>> from hlieconv.training.settings import Settings
+        >>> from hlieconv.dynamics.settings import Settings
         >>> changed(Settings(), {"steps": 5}, "fit").steps
         5
         >>> changed(Settings(), {"depth": 5}, "fit")

@@ -17,10 +17,10 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import nn
 
+from hlieconv.dynamics.losses import trained_on
+from hlieconv.dynamics.settings import Settings
 from hlieconv.models import MODELS, AbstractModel
 from hlieconv.training.checkpoint import restore, save, write_atomically
-from hlieconv.training.losses import trained_on
-from hlieconv.training.settings import Settings
 from systems import SYSTEMS, AbstractVectorField
 
 CONFIG, METRICS, CHECKPOINT, MODEL = "config.json", "metrics.jsonl", "checkpoint.safetensors", "model.safetensors"

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from systems.integrators.abstract import AbstractIntegrator, check_choice, check_step
-from systems.integrators.rebuilding import Rebuilding
+from systems.integrators.recomputation import Rebuilding
 from systems.integrators.steps import Carried, Interval, Step
 from systems.integrators.sums import Total
 from systems.phase_space import PhaseSpace

@@ -13,9 +13,9 @@ import pytest
 import torch
 from bench_hlieconv import BATCH, POINTS, SPACING, Plain, Products, problem, work
 
+from hlieconv.dynamics import fit
 from hlieconv.models import HLieConv
 from hlieconv.study.evaluation import sample
-from hlieconv.training import fit
 from systems.provenance import write_result
 
 DEVICE = os.environ.get("DEVICE", "cuda")

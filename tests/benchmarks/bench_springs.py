@@ -16,7 +16,7 @@ import torch
 import torchdiffeq
 
 from systems import PhaseSpace, Springs
-from systems.normal_modes import normal_mode_flow
+from systems.closed_forms.normal_modes import normal_mode_flow
 
 COUNT, BASELINE_COUNT = 10_000, 1_000
 TIMES = torch.linspace(0, 5, 500, dtype=torch.float64)

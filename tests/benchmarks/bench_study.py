@@ -16,10 +16,10 @@ import torch
 from bench_hlieconv import BATCH, POINTS, SPACING, Plain, problem
 from torch import nn
 
+from hlieconv.dynamics import chunk_error
 from hlieconv.study.catalogue import Trial
 from hlieconv.study.evaluation import tests
 from hlieconv.study.trials import train_trial
-from hlieconv.training import chunk_error
 from systems.provenance import write_result
 
 STEPS, TIMED, SEED, SYSTEMS = 1500, 3, 0, 3000

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from hlieconv import cli
+from hlieconv.dynamics import load
 from hlieconv.models import FC, HFC, HOGN, MODELS, OGN, VOGN, AbstractModel, LieConvField
-from hlieconv.training import load
 from systems import PhaseSpace, Springs, mask_of, simulate, trajectory_of, variables_of
 
 BASELINES = [name for name in MODELS if name != "hlieconv"]

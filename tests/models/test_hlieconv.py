@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from hlieconv.dynamics.compilation import LONG, compiled
 from hlieconv.groups import SO2, SO3
 from hlieconv.models import HLieConv
-from hlieconv.training.compilation import LONG, compiled
 from systems import PhaseSpace
 
 GROUPS = [("Trivial", 2), ("T", 2), ("Tx", 2), ("SO2", 2), ("SE2", 2), ("Trivial", 3), ("T", 3), ("SO3", 3), ("SE3", 3)]

@@ -6,9 +6,9 @@ import torch
 from systems_at_hand import Softened, henon_heiles, springs, trajectories, with_noise
 
 from hlieconv.diagnostics import charges
+from hlieconv.dynamics import fit
 from hlieconv.models import HLieConv
 from hlieconv.noether import discover
-from hlieconv.training import fit
 from systems import Pendulum, PhaseSpace, Springs, simulate
 
 

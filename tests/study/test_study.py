@@ -193,8 +193,8 @@ def test_without_results_everything_waits():
 
 
 def test_the_catalogue_is_sound():
+    from hlieconv.dynamics.settings import settings
     from hlieconv.models import MODELS
-    from hlieconv.training.settings import settings
 
     assert tuple(budgets()) == BUDGETS
     for budget in budgets().values():

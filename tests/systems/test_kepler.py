@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 
 from systems import Charges, Gravity, PhaseSpace
-from systems.kepler import kepler_step, stumpff
+from systems.closed_forms.kepler import kepler_step, stumpff
 
 EPS = torch.finfo(torch.float64).eps
 

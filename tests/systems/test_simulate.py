@@ -14,8 +14,8 @@ from scipy.integrate import solve_ivp
 
 import systems
 from systems import AbstractVectorField, PhaseSpace, Springs, simulate, simulation
+from systems.dataset.schema import state_of, system_of, trajectory_of
 from systems.integrators import Leapfrog
-from systems.schema import state_of, system_of, trajectory_of
 
 
 class Learned(AbstractVectorField):
@@ -234,7 +234,7 @@ def test_variables_and_settings_of_the_caller_are_stored(tmp_path):
         state,
         times,
         systems.integrators.RK4(),
-        variables=systems.schema.parameters_of(known),
+        variables=systems.dataset.schema.parameters_of(known),
         settings={"model": "a network"},
         path=tmp_path / "rollout.nc",
     )

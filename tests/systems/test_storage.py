@@ -13,7 +13,8 @@ import torch
 import xarray as xr
 
 import systems
-from systems import PhaseSpace, Springs, storage, to_dataset
+from systems import PhaseSpace, Springs, to_dataset
+from systems.dataset import storage
 
 SUFFIXES = [".nc", ".zarr"]
 

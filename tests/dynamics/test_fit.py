@@ -11,8 +11,8 @@ import pytest
 import torch
 from small import Small, small, springs
 
-from hlieconv.training import fit, load
-from hlieconv.training.settings import Settings, settings
+from hlieconv.dynamics import fit, load
+from hlieconv.dynamics.settings import Settings, settings
 
 DATA = springs()[1]
 

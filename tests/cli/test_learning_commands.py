@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hlieconv import cli
-from hlieconv.training import load
+from hlieconv.dynamics import load
 from hlieconv.training.run import read_config
 
 SMALL = ["--width", "8", "--blocks", "1", "--steps", "20", "--batch", "4"]
@@ -30,7 +30,7 @@ def run(data, tmp_path_factory):
 
 def _options():
     """Those of the model as far as it has them on the command line."""
-    from hlieconv.learning_commands import model_options
+    from hlieconv.cli.dynamics import model_options
 
     known = model_options()
     pairs = zip(SMALL[::2], SMALL[1::2], strict=True)

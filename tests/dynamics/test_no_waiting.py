@@ -8,13 +8,13 @@ import pkgutil
 import pytest
 import torch
 
+from hlieconv.dynamics.bodies import Conditioned
+from hlieconv.dynamics.chunks import chunks_of
+from hlieconv.dynamics.losses import make_loss
+from hlieconv.dynamics.settings import LOSSES, Settings
 from hlieconv.models import MODELS
-from hlieconv.training.bodies import Conditioned
-from hlieconv.training.chunks import chunks_of
 from hlieconv.training.loop import _State
-from hlieconv.training.losses import make_loss
 from hlieconv.training.optimisers import OPTIMISERS, Average
-from hlieconv.training.settings import LOSSES, Settings
 from systems import Springs, simulate
 
 DATA = simulate(*Springs.sample(4, seed=0, bodies=3), torch.linspace(0, 0.1, 5, dtype=torch.float64))

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from hlieconv.dynamics.chunks import Chunks
+from hlieconv.dynamics.interpolant import hermite, nodes
+from hlieconv.dynamics.settings import Settings
 from hlieconv.models.abstract import Trained
-from hlieconv.training.chunks import Chunks
-from hlieconv.training.interpolant import hermite, nodes
-from hlieconv.training.settings import Settings
 from systems import AbstractNewtonian, AbstractVectorField, PhaseSpace, integrators
 from systems.integrators import INTEGRATORS, AbstractIntegrator
 

@@ -11,8 +11,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from systems import SYSTEMS
+from systems.dataset.schema import data_array, to_dataset, validate
 from systems.phase_space import PhaseSpace
-from systems.schema import data_array, to_dataset, validate
 from systems.vector_field import AbstractNewtonian, Variable
 
 
@@ -28,7 +28,7 @@ def from_arrays(
     degree: int = 4,
     **values: Any,
 ) -> xr.Dataset:
-    """Positions, and momenta or masses, as a Dataset (see `systems.schema`).
+    """Positions, and momenta or masses, as a Dataset (see `systems.dataset.schema`).
 
     Without momenta, p = m dq/dt is estimated by `derivative`, and ``p`` is marked by its attribute ``estimated``.
 

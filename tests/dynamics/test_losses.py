@@ -4,14 +4,14 @@ import pytest
 import torch
 from small import small, springs
 
-from hlieconv.training import fit
-from hlieconv.training.chunks import chunks_of
-from hlieconv.training.fitting import Conditioned
-from hlieconv.training.losses import ForceMatching, Shooting, make_loss
-from hlieconv.training.settings import LOSSES, Settings
+from hlieconv.dynamics import fit
+from hlieconv.dynamics.chunks import chunks_of
+from hlieconv.dynamics.fitting import Conditioned
+from hlieconv.dynamics.losses import ForceMatching, Shooting, make_loss
+from hlieconv.dynamics.settings import LOSSES, Settings
 from systems import AbstractHamiltonian, PhaseSpace, Springs
+from systems.dataset.schema import to_dataset, variables_of
 from systems.integrators import RK4, Leapfrog
-from systems.schema import to_dataset, variables_of
 
 SPACING = 5 / 499  # the paper's
 

@@ -5,7 +5,7 @@ from torch import nn
 
 from hlieconv.models import AbstractModel
 from systems import AbstractNewtonian, Springs, Variable
-from systems.schema import to_dataset
+from systems.dataset.schema import to_dataset
 
 
 def springs(count=8, points=9, spacing=0.01, **settings):

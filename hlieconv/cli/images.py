@@ -2,8 +2,8 @@
 
 import argparse
 
+from hlieconv.cli.options import add_run, add_settings, last_record, run_of, settings_of
 from hlieconv.images.settings import PRESETS, ImageSettings
-from hlieconv.options import add_run, add_settings, last_record, run_of, settings_of
 
 DATA = ("digits", "rotmnist")
 
@@ -37,9 +37,9 @@ def evaluate_images_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_evaluate_images(arguments: argparse.Namespace) -> None:
+    from hlieconv.cli.results import load_as, new_result, write_run_result
     from hlieconv.images.model import ImageClassifier
     from hlieconv.images.task import evaluate_images, rotation_errors
-    from hlieconv.training.results import load_as, new_result, write_run_result
 
     path = new_result(arguments.path, arguments.overwrite)
     model = load_as(ImageClassifier, arguments, "fit-images")

@@ -11,7 +11,8 @@ import torch
 import xarray as xr
 
 import systems
-from hlieconv import cli, signature
+from hlieconv import cli
+from hlieconv.cli import signature
 
 FEW = ["--count", "2", "--points", "4"]
 

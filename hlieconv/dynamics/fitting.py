@@ -1,6 +1,5 @@
 """fit(model, dataset): train a model of dynamics, or the parameters of a known system, on trajectories."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,18 +9,19 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
+from hlieconv.dynamics.bodies import Conditioned, Unknowns
+from hlieconv.dynamics.chunks import Chunks, chunks_of
+from hlieconv.dynamics.compilation import check_mode, compiled
+from hlieconv.dynamics.losses import AbstractLoss, ForceMatching, make_loss, trained_on
+from hlieconv.dynamics.rollouts import spacing_of
+from hlieconv.dynamics.settings import Settings, settings
 from hlieconv.models import AbstractModel
-from hlieconv.rollout import spacing_of
-from hlieconv.training.bodies import Conditioned, Unknowns
-from hlieconv.training.chunks import Chunks, chunks_of
-from hlieconv.training.compilation import check_mode, compiled
 from hlieconv.training.loop import Shuffle, device_named, train
-from hlieconv.training.losses import AbstractLoss, ForceMatching, make_loss, trained_on
 from hlieconv.training.run import Run, describe, load
-from hlieconv.training.settings import Settings, settings
 from systems import AbstractVectorField
+from systems.dataset.schema import parameters_of, validate, variables_of
+from systems.fingerprint import fingerprint
 from systems.provenance import versions
-from systems.schema import parameters_of, validate, variables_of
 
 #: Enough to judge by, few enough to evaluate at every record.
 VALIDATION_SAMPLES = 256
@@ -150,11 +150,7 @@ def _split(dataset: xr.Dataset, chosen: Settings) -> tuple[Chunks, Chunks]:
 def _configuration(
     model: nn.Module, description: dict[str, Any], chosen: Settings, dataset: xr.Dataset, spacing: float
 ) -> dict[str, dict[str, Any]]:
-    digest = hashlib.sha256()
-    known = () if isinstance(model, AbstractModel) else model.state_dict().values()
-    for array in (dataset["q"], dataset["p"], *parameters_of(dataset).values()):
-        digest.update(array.values.tobytes())
-    for tensor in known:
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    data = {"trajectories": dataset.sizes["trajectory"], "spacing": spacing, "sha256": digest.hexdigest()}
+    known = {} if isinstance(model, AbstractModel) else model.state_dict()
+    inputs = known | {"q": dataset["q"], "p": dataset["p"]} | parameters_of(dataset)
+    data = {"trajectories": dataset.sizes["trajectory"], "spacing": spacing, "sha256": fingerprint(inputs)}
     return {"model": description, "settings": asdict(chosen), "data": data, "versions": versions(("hlieconv", "torch"))}

@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from hlieconv.images.commands import (
+from hlieconv.cli.dynamics import fit_arguments, info_of_run, rollout_arguments, run_fit, run_rollout
+from hlieconv.cli.images import (
     evaluate_images_arguments,
     fit_images_arguments,
     run_evaluate_images,
     run_fit_images,
 )
-from hlieconv.learning_commands import fit_arguments, info_of_run, rollout_arguments, run_fit, run_rollout
-from hlieconv.molecules.commands import (
+from hlieconv.cli.molecules import (
     evaluate_molecules_arguments,
     fit_molecules_arguments,
     predict_molecules_arguments,
@@ -28,9 +28,9 @@ from hlieconv.molecules.commands import (
     run_fit_molecules,
     run_predict_molecules,
 )
-from hlieconv.options import add_option, device_of, integrator_of, summary_of
-from hlieconv.signature import options_of
-from hlieconv.study_command import reproduce_arguments, run_reproduce
+from hlieconv.cli.options import add_option, device_of, integrator_of, summary_of
+from hlieconv.cli.signature import options_of
+from hlieconv.cli.study import reproduce_arguments, run_reproduce
 from systems import SYSTEMS
 from systems.integrators import INTEGRATORS
 
@@ -123,8 +123,8 @@ def _simulate(arguments: argparse.Namespace) -> None:
     import torch
 
     import systems
-    from systems.schema import state_of, system_of
-    from systems.storage import found
+    from systems.dataset.schema import state_of, system_of
+    from systems.dataset.storage import found
 
     dtype = getattr(torch, arguments.dtype)
     where: dict[str, Any] = {"dtype": dtype, "device": device_of(arguments.device)}

@@ -1,7 +1,6 @@
 """rollout(model, dataset, times): where a learned vector field takes the first states of a Dataset."""
 
 import copy
-import hashlib
 import os
 import warnings
 from typing import Any
@@ -19,8 +18,9 @@ from systems import (
     AbstractVectorField,
     simulate,
 )
+from systems.dataset.schema import mask_of, parameters_of, state_of, system_of, times_of, validate, variables_of
+from systems.fingerprint import fingerprint
 from systems.integrators import RK4, AbstractIntegrator, BlanesMoanS6, BlanesMoanSRKN6, Gauss4
-from systems.schema import mask_of, parameters_of, state_of, system_of, times_of, validate, variables_of
 
 
 def rollout(
@@ -87,7 +87,7 @@ def rollout(
         path=path,
         overwrite=overwrite,
         workers=workers,
-        settings={"features": _digest(features), "model": model.config},
+        settings={"features": fingerprint(features), "model": model.config},
         variables=parameters_of(dataset),
         true=_true_hamiltonian(dataset, where),
     )
@@ -146,10 +146,3 @@ def _warn_of_another(model: AbstractModel, integrator: AbstractIntegrator, spaci
             UserWarning,
             stacklevel=3,
         )
-
-
-def _digest(features: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name, value in sorted(features.items()):
-        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import hlieconv.diagnostics  # noqa: F401 (the accessor)
+from hlieconv.dynamics import chunk_error
+from hlieconv.dynamics.rollouts import default_integrator, rollout
 from hlieconv.models import AbstractModel, HLieConv
 from hlieconv.models.abstract import Trained
-from hlieconv.rollout import default_integrator, rollout
-from hlieconv.training import chunk_error
 from systems import AbstractVectorField, PhaseSpace, Springs, simulate
 from systems.integrators import RK4, BlanesMoanSRKN6, Gauss4, Leapfrog
 

@@ -3,8 +3,8 @@
 import argparse
 from typing import Any
 
+from hlieconv.cli.options import add_run, add_settings, last_record, run_of, settings_of
 from hlieconv.molecules.settings import PRESETS, TARGET_NAMES, MoleculeSettings
-from hlieconv.options import add_run, add_settings, last_record, run_of, settings_of
 
 
 def fit_molecules_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,9 +36,9 @@ def evaluate_molecules_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_evaluate_molecules(arguments: argparse.Namespace) -> None:
+    from hlieconv.cli.results import new_result, write_run_result
     from hlieconv.molecules.data import split
     from hlieconv.molecules.task import evaluate_molecules, motion_errors
-    from hlieconv.training.results import new_result, write_run_result
 
     path = new_result(arguments.path, arguments.overwrite)
     model, molecules = _model(arguments), _data(arguments)
@@ -106,7 +106,7 @@ def _data(arguments: argparse.Namespace) -> Any:
 
 
 def _model(arguments: argparse.Namespace) -> Any:
+    from hlieconv.cli.results import load_as
     from hlieconv.molecules.model import MoleculeRegressor
-    from hlieconv.training.results import load_as
 
     return load_as(MoleculeRegressor, arguments, "fit-molecules")

@@ -7,8 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hlieconv.models import MODELS
-from hlieconv.options import (
+from hlieconv.cli.options import (
     add_option,
     add_run,
     add_settings,
@@ -20,8 +19,9 @@ from hlieconv.options import (
     settings_of,
     summary_of,
 )
-from hlieconv.signature import Option, options_of
-from hlieconv.training.settings import PRESETS, Settings
+from hlieconv.cli.signature import Option, options_of
+from hlieconv.dynamics.settings import PRESETS, Settings
+from hlieconv.models import MODELS
 from systems.integrators import INTEGRATORS
 
 
@@ -61,7 +61,7 @@ def run_fit(arguments: argparse.Namespace) -> int:
     import torch
 
     import systems
-    from hlieconv.training import fit
+    from hlieconv.dynamics import fit
 
     given = {name: value for name, value in vars(arguments).items() if value is not None}
     dataset = systems.open(arguments.data)
@@ -112,9 +112,9 @@ def run_rollout(arguments: argparse.Namespace) -> None:
     import torch
 
     import systems
-    from hlieconv.rollout import rollout, spacing_of
-    from hlieconv.training import load
-    from systems.schema import times_of
+    from hlieconv.dynamics import load
+    from hlieconv.dynamics.rollouts import rollout, spacing_of
+    from systems.dataset.schema import times_of
 
     model, dataset = load(arguments.model), systems.open(arguments.data)
     if not isinstance(model, torch.nn.Module) or not hasattr(model, "condition"):

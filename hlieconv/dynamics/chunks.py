@@ -7,7 +7,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from systems.schema import trajectory_of
+from systems.dataset.schema import trajectory_of
 
 
 class Chunks(NamedTuple):

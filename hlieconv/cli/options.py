@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from hlieconv.signature import Option
+from hlieconv.cli.signature import Option
 from systems.integrators import INTEGRATORS
 
 
@@ -96,7 +96,7 @@ def integrator_of(arguments: argparse.Namespace) -> Any:
 
 
 def summary_of(dataset: Any) -> str:
-    from systems.schema import times_of
+    from systems.dataset.schema import times_of
 
     times = times_of(dataset)
     first, last = (f"{float(x):g}" for x in (times[0].min(), times[times == times].max()))

@@ -7,10 +7,10 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
+from hlieconv.dynamics.bodies import Conditioned
+from hlieconv.dynamics.chunks import chunks_of
+from hlieconv.dynamics.rollouts import default_integrator, spacing_of
 from hlieconv.models import AbstractModel
-from hlieconv.rollout import default_integrator, spacing_of
-from hlieconv.training.bodies import Conditioned
-from hlieconv.training.chunks import chunks_of
 from systems import PhaseSpace
 from systems.integrators import AbstractIntegrator
 
@@ -36,7 +36,7 @@ def chunk_error(
         dataset: trajectories that it has not seen.
         chunk: points in a chunk.
         seed: of the places.
-        integrator: by default that of `hlieconv.rollout`, on the paper's data far more accurate than any model.
+        integrator: by default that of `rollout`, on the paper's data far more accurate than any model.
 
     Raises:
         ValueError: if the Dataset lacks a feature of the model.

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from hlieconv.training import fit, load
+from hlieconv.dynamics import fit, load
 from systems import PhaseSpace, Springs
+from systems.dataset.schema import to_dataset
 from systems.integrators import RK4, Leapfrog
-from systems.schema import to_dataset
 
 N, COUNT, POINTS, SPACING = 4, 12, 17, 0.02
 OTHERS = ~torch.eye(N, dtype=torch.bool)

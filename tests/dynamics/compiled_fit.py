@@ -7,8 +7,8 @@ import sys
 import torch
 from small import springs
 
+from hlieconv.dynamics import fit
 from hlieconv.models import HLieConv
-from hlieconv.training import fit
 
 if __name__ == "__main__":
     path, last = sys.argv[1], int(sys.argv[2])

@@ -23,7 +23,8 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from systems.schema import CORE, validate
+from systems.dataset.schema import CORE, validate
+from systems.files import appearing, write_atomically
 
 SUFFIXES = (".nc", ".zarr")
 CHUNK_BYTES = 2**24
@@ -122,8 +123,7 @@ class Parts:
         try:
             if not self.header.exists():
                 self.folder.mkdir(exist_ok=True)
-                with _appearing(self.header) as temporary:
-                    temporary.write_text(json.dumps(self.begun))
+                write_atomically(self.header, json.dumps(self.begun))
             _write(self._file(rows), [dataset], rows.stop - rows.start)
         except OSError:
             if not self.nbytes:
@@ -226,7 +226,7 @@ def _read(path: Path) -> xr.Dataset:
 
 def _write(path: Path, parts: Iterable[xr.Dataset], count: int, folder: Path | None = None) -> None:
     """The parts, in the order of their trajectories, as one file of ``count`` trajectories that grows in the folder."""
-    with _appearing(path, folder) as temporary, ExitStack() as files:
+    with appearing(path, folder) as temporary, ExitStack() as files:
         stored: Mapping[str, Any] = {}
         first = 0
         for part in parts:
@@ -304,32 +304,3 @@ def _import_zarr() -> Any:
         return importlib.import_module("zarr")
     except ImportError as error:
         raise ValueError("path: .zarr needs the package zarr: pip install 'hlieconv[zarr]'") from error
-
-
-@contextmanager
-def _appearing(path: Path, folder: Path | None = None) -> Iterator[Path]:
-    """A temporary path (in the folder) that becomes ``path`` when all that was written to it has reached the disk."""
-    temporary = (folder or path.parent) / f".{path.name}.partial"
-    _remove(temporary)  # what a kill left
-    try:
-        yield temporary
-        for written in sorted(temporary.rglob("*")) if temporary.is_dir() else [temporary]:
-            _flush(written)
-        if path.is_dir():
-            _remove(path)
-        os.replace(temporary, path)
-        _flush(path.parent)
-    finally:
-        _remove(temporary)
-
-
-def _remove(path: Path) -> None:
-    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hlieconv.options import device_of, flag_of
+from hlieconv.cli.options import device_of, flag_of
 from hlieconv.training.run import load, read_config, read_metrics
 from systems.provenance import write_result
 

@@ -7,10 +7,10 @@ import xarray as xr
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from hlieconv.dynamics.chunks import Chunks
 from hlieconv.models import AbstractModel
-from hlieconv.training.chunks import Chunks
 from systems import AbstractVectorField, Variable
-from systems.schema import mask_of, variables_of
+from systems.dataset.schema import mask_of, variables_of
 
 
 class Conditioned(nn.Module):

@@ -1,0 +1,29 @@
+"""The check of a value at the door: wrong input is named before any work starts."""
+
+from collections.abc import Iterable
+
+
+def check(name: str, value: object, good: bool, expected: str) -> None:
+    """A ValueError that names the argument, what was expected and what came, unless it is good.
+
+    Example:
+        >>> check("steps", 0, good=False, expected="at least 1")
+        Traceback (most recent call last):
+        ...
+        ValueError: steps: expected at least 1, got 0
+    """
+    if not good:
+        raise ValueError(f"{name}: expected {expected}, got {value!r}")
+
+
+def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
+    """A ValueError that lists the choices, unless the value is one of them.
+
+    Example:
+        >>> check_choice("edge", "soft", ("hard", "smooth"))
+        Traceback (most recent call last):
+        ...
+        ValueError: edge: expected one of hard, smooth, got 'soft'
+    """
+    choices = list(choices)
+    check(name, value, value in choices, f"one of {', '.join(map(str, choices))}")
