@@ -73,8 +73,8 @@ class Charges(AbstractInverseDistance):
             count: number of trajectories.
             seed: of all random numbers; the first trajectories do not depend on how many are drawn.
             bodies: number of charges.
-            dimension: of space.
-            softening: length below which the force is softened; 0 for point charges.
+            dimension: number of dimensions of space.
+            softening: length below which the force is softened; 0 takes point charges.
 
         Returns:
             The system, with values ``(count, bodies)``, and the states ``(count, bodies, dimensions)``.

@@ -79,9 +79,9 @@ class Gravity(AbstractInverseDistance):
         Args:
             count: number of trajectories.
             seed: of all random numbers; the first trajectories do not depend on how many are drawn.
-            bodies: the star, which comes first, and its planets.
-            dimension: 2 or 3.
-            softening: length below which the force is softened; 0 for point masses.
+            bodies: number of bodies: one star, which comes first, and its planets.
+            dimension: number of dimensions of space, 2 or 3.
+            softening: length below which the force is softened; 0 takes point masses.
 
         Returns:
             The system, with values ``(count, bodies)``, and the states ``(count, bodies, dimensions)``.

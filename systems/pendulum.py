@@ -118,7 +118,7 @@ class Pendulum(AbstractHamiltonian):
         Args:
             count: number of trajectories.
             seed: of all random numbers; the first trajectories do not depend on how many are drawn.
-            bodies: number of links.
+            bodies: number of links of the pendulum.
             gravity: gravitational acceleration.
 
         Returns:

@@ -107,10 +107,10 @@ class Springs(AbstractNewtonian):
         Args:
             count: number of trajectories.
             seed: of all random numbers.
-            bodies: in each system, or a range (least, most) of which each system draws its number.
-            dimension: of space.
-            rest_length: of all springs, or a range in which each is drawn.
-            centre_of_mass: whether to put the centre of mass at rest at the origin.
+            bodies: number of bodies, or a range (least, most) from which each system draws its number.
+            dimension: number of dimensions of space.
+            rest_length: rest length of all springs, or a range (least, most) in which each is drawn.
+            centre_of_mass: put the centre of mass at rest at the origin.
 
         Raises:
             ValueError: for numbers of trajectories, bodies or dimensions below 1, an empty range, negative lengths.

@@ -18,19 +18,23 @@ class Settings:
         ValueError: for a value outside its range, naming it.
     """
 
-    loss: str = setting("force_matching", "what is minimised", LOSSES)
-    integrator: str = setting("rk4", "what solves the equations in the shooting losses")
-    step: float = setting(0.0, "the integrator's longest step, in seconds; 0 takes one step from point to point")
-    segment: int = setting(2, "multiple_shooting: steps from one restart to the next")
-    chunk: int = setting(5, "consecutive points in a chunk")
-    chunks: int = setting(0, "random chunks taken from each trajectory; 0 takes all of them, end to end")
-    optimiser: str = setting("soap", "soap, adam, or lbfgs for few unknowns and whole batches", OPTIMISERS)
-    learning_rate: float = setting(3e-3, "the first learning rate; it falls to zero by a cosine")
-    batch: int = setting(64, "samples in a batch: chunks, or with force_matching states")
-    steps: int = setting(3000, "updates of the weights")
-    weight_average: float = setting(0.99, "decay of the average of the weights, a step; 0 keeps the last ones")
-    validation: float = setting(0.1, "fraction of the trajectories kept for validation")
-    seed: int = setting(0, "of the chunks, the validation split and the order of the batches")
+    loss: str = setting(
+        "force_matching", "training loss: force_matching compares forces, the others compare integrated points", LOSSES
+    )
+    integrator: str = setting("rk4", "integrator of the losses that compare integrated points")
+    step: float = setting(0.0, "longest step of that integrator in seconds; 0 takes one step from point to point")
+    segment: int = setting(2, "number of points from one restart to the next in the loss multiple_shooting")
+    chunk: int = setting(5, "number of consecutive points in a chunk of a trajectory")
+    chunks: int = setting(0, "number of random chunks from each trajectory; 0 takes all chunks, end to end")
+    optimiser: str = setting(
+        "soap", "optimiser of the weights; lbfgs suits few free parameters and whole batches", OPTIMISERS
+    )
+    learning_rate: float = setting(3e-3, "initial learning rate, which falls to zero along a cosine")
+    batch: int = setting(64, "batch size, in chunks, or in states with the loss force_matching")
+    steps: int = setting(3000, "number of updates of the weights")
+    weight_average: float = setting(0.99, "decay per step of the average of the weights; 0 takes the last weights")
+    validation: float = setting(0.1, "fraction of the trajectories held out for validation")
+    seed: int = setting(0, "random seed of chunks, validation split and batches, and of the command's first weights")
 
     def __post_init__(self) -> None:
         ranges = {

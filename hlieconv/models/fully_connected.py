@@ -15,12 +15,12 @@ class AbstractFullyConnected(AbstractNetwork):
     """One perceptron (swish, as published) of all positions, momenta and features.
 
     Args:
-        bodies: how many there are, which is fixed; those that are masked enter as zeros.
-        dimension: of space.
-        body_features: what it is told of every body.
-        pair_features: what it is told of every pair of bodies.
-        width: channels of a hidden layer.
-        depth: hidden layers.
+        bodies: number of bodies, which is fixed; masked bodies enter as zeros.
+        dimension: number of dimensions of space.
+        body_features: names of the features of every body.
+        pair_features: names of the features of every pair of bodies.
+        width: number of channels of a hidden layer.
+        depth: number of hidden layers of the models fc, hfc and hnn.
         centred: subtract the mean of the positions, as the published models do.
         normalised: measure the units of the data before training; the published baselines do not (False).
 

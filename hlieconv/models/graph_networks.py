@@ -74,11 +74,11 @@ class AbstractGraphNetwork(AbstractNetwork):
     """A graph network on all pairs of bodies.
 
     Args:
-        dimension: of space.
-        body_features: what it is told of every body.
-        pair_features: what it is told of every pair of bodies.
-        width: channels of a hidden layer.
-        layers: graph layers.
+        dimension: number of dimensions of space.
+        body_features: names of the features of every body.
+        pair_features: names of the features of every pair of bodies.
+        width: number of channels of a hidden layer.
+        layers: number of graph layers of the models ogn, hogn and vogn.
         centred: subtract the mean of the positions, as the published models do.
         normalised: measure the units of the data before training; the published baselines do not (False).
     """

@@ -39,17 +39,17 @@ class HLieConv(AbstractModel):
 
     Args:
         group: the symmetry: Trivial, T2, Tx, SO2, SE2, T3, SO3, SE3, ... or the import path of your own.
-        dimension: of space.
-        body_features: what it is told of every body, mass among them.
-        pair_features: what it is told of every pair of bodies.
-        pairs: what kernels see of a pair: "invariant", smooth invariants of the group, or "log", the published
-            network's log(v^-1 u).
-        width: channels of the network (published: 384).
-        blocks: bottleneck blocks (published: 4); 0 suffices where only pairs interact.
-        bottleneck: by how much channels shrink for a convolution.
-        readout: of the energy: "pairs", a sum over bodies and pairs of them, or "mean", the published network's mean
-            over bodies; by default that of `pairs`: "pairs" with "invariant", "mean" with "log".
-        samples: with "log", lifts of a body to a group with a stabiliser; 0 takes 8 of a circle and 12 of SO(3).
+        dimension: number of dimensions of space.
+        body_features: names of the features of every body, mass among them.
+        pair_features: names of the features of every pair of bodies.
+        pairs: features of a pair that the kernel sees: "invariant", smooth invariants of the group, or "log", the
+            published network's log(v^-1 u).
+        width: number of channels of the network (published: 384).
+        blocks: number of bottleneck blocks (published: 4); 0 suffices where only pairs interact.
+        bottleneck: factor by which a block reduces the channels for its convolution.
+        readout: energy as a sum over bodies and pairs of bodies, "pairs", or as the published network's mean over
+            bodies, "mean"; by default "pairs" with the pair features "invariant", "mean" with "log".
+        samples: number of lifts of a body with the pair features "log"; 0 takes 8 for SO(2) stabilisers, 12 for SO(3).
         normalised: measure the units of the data before training; the published network does not.
         centred: subtract the mean of the positions, as published: any potential is then translation invariant.
 

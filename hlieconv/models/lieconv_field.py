@@ -22,12 +22,12 @@ class LieConvField(AbstractNetwork):
     some) and the trivial group are symmetries of such a field.
 
     Args:
-        group: T2, Tx, Ty, Trivial, ...
-        dimension: of space.
-        body_features: what it is told of every body.
-        pair_features: what it is told of every pair of bodies: nothing, here.
-        width: channels of the network (published: 384).
-        blocks: bottleneck blocks (published: 4).
+        group: symmetry group: Trivial, T2, Tx, Ty, ...
+        dimension: number of dimensions of space.
+        body_features: names of the features of every body.
+        pair_features: names of the features of every pair of bodies, of which this model takes none.
+        width: number of channels of the network (published: 384).
+        blocks: number of bottleneck blocks (published: 4).
         centred: subtract the mean of the positions, as the published models do.
         normalised: measure the units of the data before training; the published baselines do not (False).
 

@@ -13,6 +13,7 @@ import xarray as xr
 import systems
 from hlieconv import cli
 from hlieconv.cli import signature
+from hlieconv.cli.entry import _parser
 
 FEW = ["--count", "2", "--points", "4"]
 
@@ -32,7 +33,7 @@ def commands():
 
 
 def parser_of(words):
-    parser = cli._parser()
+    parser = _parser()
     for word in words:
         parser = next(action.choices[word] for action in parser._actions if isinstance(action.choices, dict))
     return parser
