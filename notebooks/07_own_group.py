@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from hlieconv.diagnostics import charges
-from hlieconv.groups import AbstractGroup, from_generators, group
+from hlieconv.groups import AbstractGroup, from_generators, group, subgroup
 from hlieconv.models import HLieConv
 from hlieconv.nn import LieResNet, assert_equivariant
 from hlieconv.noether import certificate
@@ -297,7 +297,7 @@ model = HLieConv(group="__main__:Screw", dimension=3, body_features=("mass",), p
 hamiltonian = model.condition({"mass": beads.mass.expand(20, 3)})
 states = PhaseSpace(q=torch.randn(20, 3, 3), p=torch.randn(20, 3, 3))
 print(certificate(hamiltonian, screw, states))
-print(certificate(hamiltonian, group("SE3").subgroup(["P_z", "L_z"]), states))
+print(certificate(hamiltonian, subgroup(group("SE3"), ["P_z", "L_z"]), states))
 
 # %% [markdown]
 # ## Try it yourself

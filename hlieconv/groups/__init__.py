@@ -34,6 +34,7 @@ _EXPORTS = (
     "hlieconv.groups.abstract:Lift",
     "hlieconv.groups.generated:from_generators",
     "hlieconv.groups.product:Product",
+    "hlieconv.groups.subgroups:subgroup",
 )
 
 

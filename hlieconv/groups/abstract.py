@@ -8,7 +8,7 @@ A group is a stateless, hashable object that works on plain tensors of any batch
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -272,22 +272,6 @@ class AbstractGroup(ABC):
         else:
             lifted = elements.expand(*points.shape[:-1], samples, *elements.shape[-2:])
         return Lift(lifted, orbit[..., None, :].expand(*orbit.shape[:-1], samples, orbit.shape[-1]))
-
-    def subgroup(self, generators: Iterable[str]) -> "AbstractGroup":
-        """The subgroup of some of the generators, by name. It lifts by itself: what it does not reach is the orbit.
-
-        Raises:
-            ValueError: for unknown names, or if the algebra of the named ones does not close.
-
-        Example:
-            >>> from hlieconv.groups import SE3
-            >>> vertical_gravity = SE3().subgroup(["P_x", "P_y", "L_z"])
-            >>> vertical_gravity.orbit_dimension  # the height
-            1
-        """
-        from hlieconv.groups.subgroup import subgroup
-
-        return subgroup(self, tuple(generators))
 
     def _check_dimension(self, points: Tensor) -> None:
         if points.shape[-1:] != (self.dimension,):

@@ -6,14 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.groups.abstract import AbstractGroup
-from hlieconv.groups.affine import inverse_motion, motion, squared_distance
+from hlieconv.groups.affine import AbstractMotions, motion, turn_about_the_origin
 from hlieconv.groups.algebra import Entries
 from hlieconv.groups.smooth import cosc, half_cotangent, sinc
 from hlieconv.groups.so2 import angle_between, equal_angles, random_angles, rotation
 
 
-class SE2(AbstractGroup):
+class SE2(AbstractMotions):
     """Rotations and translations of R^2; one orbit, and the stabiliser SO(2).
 
     An invariant Hamiltonian conserves the total momentum and angular momentum. Algebra vectors are
@@ -45,30 +44,12 @@ class SE2(AbstractGroup):
     def log(self, g: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch a"]:
         return _log(g[..., 0, 0], g[..., 1, 0], g[..., 0, 2], g[..., 1, 2])
 
-    def inverse(self, g: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch r r"]:
-        return inverse_motion(g)
-
     def relative(self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]) -> Float[Tensor, "*batch a"]:
         return _log(*_between(u, v))
 
     def embedding(self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]) -> Float[Tensor, "*batch e"]:
         cosine, sine, x, y = _between(u, v)
         return torch.stack([x, y, sine, 1 - cosine], -1)
-
-    def bi_invariants(
-        self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]
-    ) -> Float[Tensor, "*batch b"]:
-        """The squared distance of the two points."""
-        return squared_distance(u, v)
-
-    def section(
-        self, points: Float[Tensor, "*batch d"]
-    ) -> tuple[Float[Tensor, "*batch r r"], Float[Tensor, "*batch o"]]:
-        turn = torch.eye(2, dtype=points.dtype, device=points.device).expand(*points.shape[:-1], 2, 2)
-        return motion(turn, points), points[..., :0]
-
-    def origin(self, orbit: Float[Tensor, "*batch o"]) -> Float[Tensor, "*batch d"]:
-        return orbit.new_zeros(*orbit.shape[:-1], 2)
 
     def stabiliser_nodes(
         self, count: int, *, dtype: torch.dtype, device: torch.device | str | None = None
@@ -89,7 +70,7 @@ class SE2(AbstractGroup):
 
 
 def _turn(angle: Tensor) -> Tensor:
-    return motion(rotation(angle.cos(), angle.sin()), angle.new_zeros(*angle.shape, 2))
+    return turn_about_the_origin(rotation(angle.cos(), angle.sin()))
 
 
 def _between(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -6,15 +6,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.groups.abstract import AbstractGroup
-from hlieconv.groups.affine import inverse_motion, motion, squared_distance
+from hlieconv.groups.affine import AbstractMotions, motion, turn_about_the_origin
 from hlieconv.groups.algebra import Entries
 from hlieconv.groups.rotation_quadrature import random_rotations, rotation_nodes
 from hlieconv.groups.smooth import cosc, half_cotangent_rest, sinc_rest
 from hlieconv.groups.so3 import ROTATIONS, rotation_of_vector, rotation_vector, two_columns
 
 
-class SE3(AbstractGroup):
+class SE3(AbstractMotions):
     """Rotations and translations of R^3; one orbit, and the stabiliser SO(3).
 
     An invariant Hamiltonian conserves the total momentum and angular momentum. Algebra vectors are the translation
@@ -49,9 +48,6 @@ class SE3(AbstractGroup):
     def log(self, g: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch a"]:
         return _log(g[..., :3, :3], g[..., :3, 3])
 
-    def inverse(self, g: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch r r"]:
-        return inverse_motion(g)
-
     def relative(self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]) -> Float[Tensor, "*batch a"]:
         return _log(*_between(u, v))
 
@@ -59,26 +55,11 @@ class SE3(AbstractGroup):
         turn, shift = _between(u, v)
         return torch.cat([shift, two_columns(turn)], -1)
 
-    def bi_invariants(
-        self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]
-    ) -> Float[Tensor, "*batch b"]:
-        """The squared distance of the two points."""
-        return squared_distance(u, v)
-
-    def section(
-        self, points: Float[Tensor, "*batch d"]
-    ) -> tuple[Float[Tensor, "*batch r r"], Float[Tensor, "*batch o"]]:
-        turn = torch.eye(3, dtype=points.dtype, device=points.device).expand(*points.shape[:-1], 3, 3)
-        return motion(turn, points), points[..., :0]
-
-    def origin(self, orbit: Float[Tensor, "*batch o"]) -> Float[Tensor, "*batch d"]:
-        return orbit.new_zeros(*orbit.shape[:-1], 3)
-
     def stabiliser_nodes(
         self, count: int, *, dtype: torch.dtype, device: torch.device | str | None = None
     ) -> Float[Tensor, "count r r"]:
         """Rotations that integrate exactly up to a degree: see `rotation_nodes` for the counts."""
-        return _turn(rotation_nodes(count, dtype, device))
+        return turn_about_the_origin(rotation_nodes(count, dtype, device))
 
     def stabiliser_samples(
         self,
@@ -89,11 +70,7 @@ class SE3(AbstractGroup):
         device: torch.device | str | None = None,
     ) -> Float[Tensor, "*batch r r"]:
         """Rotations by uniform unit quaternions."""
-        return _turn(random_rotations(batch, generator, dtype).to(device))
-
-
-def _turn(turn: Tensor) -> Tensor:
-    return motion(turn, turn.new_zeros(turn.shape[:-1]))
+        return turn_about_the_origin(random_rotations(batch, generator, dtype).to(device))
 
 
 def _between(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

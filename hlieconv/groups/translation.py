@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hlieconv.groups.abstract import AbstractGroup
-from hlieconv.groups.affine import motion
+from hlieconv.groups.affine import translation
 from hlieconv.groups.algebra import Entries, axis_name
 
 
@@ -42,8 +42,7 @@ class T(AbstractGroup):
         return {f"P_{axis_name(axis)}": ((axis, self.dimension, 1.0),) for axis in self.axes}
 
     def exp(self, a: Float[Tensor, "*batch a"]) -> Float[Tensor, "*batch r r"]:
-        turn = torch.eye(self.dimension, dtype=a.dtype, device=a.device)
-        return motion(turn.expand(*a.shape[:-1], *turn.shape), self._place(a, self.axes))
+        return translation(self._place(a, self.axes))
 
     def log(self, g: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch a"]:
         return self._pick(g[..., :-1, -1], self.axes)

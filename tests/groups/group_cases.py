@@ -5,7 +5,7 @@ import math
 
 import torch
 
-from hlieconv.groups import GROUPS, T, from_generators, group
+from hlieconv.groups import GROUPS, T, from_generators, group, subgroup
 
 
 def matrix(size, *entries):
@@ -31,8 +31,8 @@ GENERATED = {
 }
 OTHERS = {
     "T3xz": lambda: T(3, axes=(0, 2)),
-    "cylinder": lambda: group("SE3").subgroup(["P_x", "L_x"]),
-    "horizontal": lambda: group("SE3").subgroup(["P_x", "P_y", "L_z"]),
+    "cylinder": lambda: subgroup(group("SE3"), ["P_x", "L_x"]),
+    "horizontal": lambda: subgroup(group("SE3"), ["P_x", "P_y", "L_z"]),
 }
 NAMES = [*GROUPS, *OTHERS, *GENERATED]
 #: Their stabilisers are not compact.

@@ -1,6 +1,6 @@
-"""The subgroup that some of a group's generators make."""
+"""The subgroup that some of a group's generators generate."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import combinations
 
 import torch
@@ -19,16 +19,29 @@ from hlieconv.groups.translation import T
 from hlieconv.groups.trivial import Trivial
 
 
-def subgroup(parent: AbstractGroup, names: tuple[str, ...]) -> AbstractGroup:
-    """The subgroup of the named generators: a group with closed forms where there is one, else `from_generators`.
+def subgroup(parent: AbstractGroup, generators: Iterable[str]) -> AbstractGroup:
+    """The subgroup of some of a group's generators: one with closed forms where there is one, else `from_generators`.
+
+    It lifts by itself: what it does not reach is the orbit.
+
+    Args:
+        parent: the group.
+        generators: the names of some of its `generator_names`, in any order.
 
     Raises:
-        ValueError: for unknown names, or if the algebra of the named ones does not close.
+        ValueError: for unknown names, or if the algebra of the named generators does not close.
+
+    Example:
+        >>> from hlieconv.groups import SE3, subgroup
+        >>> vertical_gravity = subgroup(SE3(), ["P_x", "P_y", "L_z"])
+        >>> vertical_gravity.orbit_dimension  # the height
+        1
     """
+    wanted = tuple(generators)
     known = parent.generator_names
-    if unknown := [name for name in names if name not in known]:
+    if unknown := [name for name in wanted if name not in known]:
         raise ValueError(f"generators: {parent.name} has {', '.join(known) or 'none'}, got {', '.join(unknown)}")
-    chosen = [index for index, name in enumerate(known) if name in names]
+    chosen = [index for index, name in enumerate(known) if name in wanted]
     if len(chosen) == len(known):
         return parent
     if not chosen:
@@ -36,9 +49,9 @@ def subgroup(parent: AbstractGroup, names: tuple[str, ...]) -> AbstractGroup:
     names = tuple(known[index] for index in chosen)
     basis = parent.basis(torch.float64)[chosen]
     structure_constants(basis, names)
-    wanted = _fields(parent, chosen)
+    fields = _fields(parent, chosen)
     for candidate in _closed_forms(parent.dimension):
-        if _fields(candidate, range(candidate.algebra_dimension)) == wanted:
+        if _fields(candidate, range(candidate.algebra_dimension)) == fields:
             return candidate
     return from_generators(basis, parent.dimension, names=names, name=f"{parent.name}[{','.join(names)}]")
 
