@@ -190,10 +190,7 @@ class _Work:
         if integrator is None:
             trajectory = field.closed_form(state, times)
         else:
-            step = getattr(integrator, "step", None)
-            if isinstance(step, Tensor) and step.ndim:
-                integrator = dataclasses.replace(integrator, step=step[rows])
-            trajectory = integrator.integrate(field, state, times)
+            trajectory = integrator.select(rows).integrate(field, state, times)
         energies = [_energy(hamiltonian.select(rows), trajectory) for hamiltonian in self.hamiltonians.values()]
         return [x.cpu() for x in (*trajectory, *energies)]
 
@@ -215,13 +212,13 @@ def _attributes(
     settings: dict[str, Any],
 ) -> dict[str, Any]:
     method = "closed form" if integrator is None else _registered_name(integrator)
-    options = {f.name: getattr(integrator, f.name) for f in dataclasses.fields(integrator)} if integrator else {}
+    step = getattr(integrator, "step", None)
     installed = versions()
     attributes = described(field) | {"integrator": method}
-    attributes |= {"step": options["step"]} if isinstance(options.get("step"), float) else {}
+    attributes |= {"step": step} if isinstance(step, float) else {}
     attributes |= {} if seed is None else {"seed": seed}
     configuration = attributes | {
-        "integrator_options": options,
+        "integrator_options": {} if integrator is None else _options(integrator),
         "dtype": str(state.q.dtype).removeprefix("torch."),
         "sizes": list(state.q.shape),
         "times": {"first": times[0].tolist(), "last": times[-1].tolist(), "count": len(times)},
@@ -240,7 +237,13 @@ def _registered_name(integrator: AbstractIntegrator) -> str:
     return next((name for name, target in INTEGRATORS.items() if target.endswith(f":{kind}")), kind)
 
 
+def _options(integrator: AbstractIntegrator) -> dict[str, Any]:
+    return {option.name: getattr(integrator, option.name) for option in dataclasses.fields(integrator)}  # pyright: ignore[reportArgumentType]
+
+
 def _plain(value: Any) -> Any:
+    if isinstance(value, AbstractIntegrator):
+        return {"integrator": _registered_name(value), "integrator_options": _options(value)}
     return value.tolist() if isinstance(value, Tensor | np.ndarray | np.generic) else repr(value)
 
 

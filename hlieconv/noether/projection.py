@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hlieconv.noether.brackets import Observable
-from systems.integrators import AbstractIntegrator
+from systems.integrators.wrapper import AbstractWrapper
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractVectorField
 
@@ -84,7 +84,7 @@ def project(
 
 
 @dataclass(frozen=True, eq=False)
-class Projected(AbstractIntegrator):
+class Projected(AbstractWrapper):
     """An integrator that projects its state onto the first charges at every output time, and goes on from there.
 
     Args:
@@ -92,13 +92,10 @@ class Projected(AbstractIntegrator):
         charges: see `project`.
     """
 
-    integrator: AbstractIntegrator
     charges: Sequence[Observable]
     symplectic = False
+    symmetric = False
     keeps = "linear"
-
-    def check(self, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> None:
-        self.integrator.check(field, state, times)
 
     def integrate(
         self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]

@@ -26,7 +26,11 @@ INTEGRATORS: dict[str, str] = {
 
 _TARGETS = {
     target.partition(":")[2]: target
-    for target in ("systems.integrators.abstract:AbstractIntegrator", *INTEGRATORS.values())
+    for target in (
+        "systems.integrators.abstract:AbstractIntegrator",
+        "systems.integrators.recomputation:Recomputed",
+        *INTEGRATORS.values(),
+    )
 }
 
 

@@ -1,7 +1,8 @@
 """The contract of an integrator, and the check at its door."""
 
+import dataclasses
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -10,6 +11,7 @@ from torch import Tensor
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractVectorField
 
+Integrator = TypeVar("Integrator", bound="AbstractIntegrator")
 Charges = Literal["linear", "bilinear", "quadratic"]
 
 
@@ -30,7 +32,7 @@ class AbstractIntegrator(ABC):
     - bilinear: also p . A q with a constant matrix A (angular momentum);
     - quadratic: also all others that are quadratic in the state.
     """
-    symmetric: ClassVar[bool] = False
+    symmetric: ClassVar[bool]
     """Whether a step back undoes a step."""
 
     @abstractmethod
@@ -48,6 +50,16 @@ class AbstractIntegrator(ABC):
             ValueError: if the field lacks the structure that the method needs, or shapes, times or dtypes do not fit.
                 Values (finite, times sorted) are checked on the CPU only: on a GPU the host would have to wait.
         """
+
+    def select(self: Integrator, index: slice | Tensor) -> Integrator:
+        """The same integrator for some of the trajectories of a batch ``(trajectory, ...)``.
+
+        Its ``step`` may be one for all trajectories, or a tensor ``(trajectory)``.
+        """
+        step = getattr(self, "step", None)
+        if isinstance(step, Tensor) and step.ndim:
+            return dataclasses.replace(self, step=step[index])  # pyright: ignore[reportArgumentType, reportCallIssue, reportType]
+        return self
 
     def check(self, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> None:
         """A ValueError that names what does not fit, before any work starts."""
@@ -73,6 +85,7 @@ class AbstractIntegrator(ABC):
             )
         if _readable(times):
             _check_values(state, times)
+        _check_step(getattr(self, "step", None), state)
 
 
 def _readable(x: Tensor) -> bool:
@@ -92,13 +105,7 @@ def _check_values(state: PhaseSpace, times: Tensor) -> None:
     raise ValueError("times: expected strictly increasing or strictly decreasing times, got neither")
 
 
-def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
-    """A ValueError unless ``value`` is one of the choices."""
-    if value not in choices:
-        raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
-
-
-def check_step(step: Any, state: PhaseSpace) -> None:
+def _check_step(step: Any, state: PhaseSpace) -> None:
     """A ValueError unless ``step`` is None, a positive number or a tensor of them, one a trajectory."""
     if step is None:
         return

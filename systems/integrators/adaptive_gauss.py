@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
+from systems.checks import check
 from systems.integrators import collocation
 from systems.integrators.collocation import Tensors
 from systems.integrators.gauss import advanced, first_guess, guess
@@ -43,7 +43,7 @@ class AdaptiveGauss(AbstractStepping):
 
     Args:
         step: the longest step, a number or one a trajectory ``(*batch)``; None for no limit.
-        compensated, memory: see `AbstractStepping`; the derivative is that of the accepted steps at their lengths.
+        compensated: see `AbstractStepping`; the derivative is that of the accepted steps at their lengths.
         tolerance: the largest share of the last coefficient; None for the square root of the machine's precision.
 
     Raises:
@@ -63,15 +63,13 @@ class AdaptiveGauss(AbstractStepping):
     tolerance: float | None = None
     order = 16
     symplectic = False
+    symmetric = False
     keeps = "quadratic"
     requires = AbstractVectorField
 
-    def integrate(
-        self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]
-    ) -> PhaseSpace:
-        if self.tolerance is not None and not self.tolerance > 0:
-            raise ValueError(f"tolerance: expected a positive number, got {self.tolerance}")
-        return super().integrate(field, state, times)
+    def check(self, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> None:
+        super().check(field, state, times)
+        check("tolerance", self.tolerance, self.tolerance is None or self.tolerance > 0, "a positive number")
 
     def _intervals(self, times: Tensor) -> list[Interval]:
         return [Interval(start, end) for start, end in pairwise(times)]

@@ -21,7 +21,7 @@ class Yoshida4(AbstractKickDrift):
     Source: Yoshida (1990), Physics Letters A 150, 262.
 
     Args:
-        step, compensated, memory: see `AbstractFixedStep`.
+        step, compensated: see `AbstractStepping`.
 
     Example:
         >>> from systems.integrators import Yoshida4
@@ -45,7 +45,7 @@ class Yoshida6(AbstractKickDrift):
     Source: Yoshida (1990), Physics Letters A 150, 262; digits beyond his from the order conditions.
 
     Args:
-        step, compensated, memory: see `AbstractFixedStep`.
+        step, compensated: see `AbstractStepping`.
 
     Example:
         >>> from systems.integrators import Yoshida6
@@ -70,7 +70,7 @@ class Yoshida8(AbstractKickDrift):
     Source: Yoshida (1990), Physics Letters A 150, 262; digits beyond his from the order conditions.
 
     Args:
-        step, compensated, memory: see `AbstractFixedStep`.
+        step, compensated: see `AbstractStepping`.
 
     Example:
         >>> from systems.integrators import Yoshida8
@@ -103,7 +103,7 @@ class BlanesMoanS6(AbstractKickDrift):
     Source: Blanes & Moan (2002), Journal of Computational and Applied Mathematics 142, 313 (S6, of order 4).
 
     Args:
-        step, compensated, memory: see `AbstractFixedStep`.
+        step, compensated: see `AbstractStepping`.
 
     Example:
         >>> from systems.integrators import BlanesMoanS6

@@ -81,7 +81,7 @@ class ImplicitMidpoint(AbstractGauss):
     Source: Hairer, Lubich & Wanner, Geometric Numerical Integration (2006), section II.1.3.
 
     Args:
-        step, compensated, memory: see `AbstractFixedStep`.
+        step, compensated: see `AbstractStepping`.
 
     Raises:
         ValueError: where the step is too long for the stages to converge.
@@ -112,7 +112,7 @@ class Gauss4(AbstractGauss):
     Source: Hairer, Lubich & Wanner, Geometric Numerical Integration (2006), section II.1.3.
 
     Args:
-        step, compensated, memory: see `AbstractFixedStep`.
+        step, compensated: see `AbstractStepping`.
 
     Raises:
         ValueError: where the step is too long for the stages to converge.
@@ -139,7 +139,7 @@ class Gauss6(AbstractGauss):
     Source: Hairer, Lubich & Wanner, Geometric Numerical Integration (2006), section II.1.3.
 
     Args:
-        step, compensated, memory: see `AbstractFixedStep`.
+        step, compensated: see `AbstractStepping`.
 
     Raises:
         ValueError: where the step is too long for the stages to converge.

@@ -16,7 +16,7 @@ class McLachlanAtela4(AbstractKickDrift):
     Source: McLachlan & Atela (1992), Nonlinearity 5, 541.
 
     Args:
-        step, compensated, memory: see `AbstractFixedStep`.
+        step, compensated: see `AbstractStepping`.
 
     Example:
         >>> from systems.integrators import McLachlanAtela4
@@ -25,6 +25,7 @@ class McLachlanAtela4(AbstractKickDrift):
     """
 
     order = 4
+    symmetric = False
     requires = AbstractNewtonian
     drifts = (0.5153528374311229364, -0.08578201941297364607, 0.4415830236164665243, 0.1288461583653841854)
     kicks = (0.1344961992774310892, -0.2248198030794208058, 0.7563200005156682911, 0.3340036032863214255, 0.0)
@@ -41,7 +42,7 @@ class BlanesMoanSRKN6(AbstractKickDrift):
     Source: Blanes & Moan (2002), Journal of Computational and Applied Mathematics 142, 313 (SRKN_6^b).
 
     Args:
-        step, compensated, memory: see `AbstractFixedStep`.
+        step, compensated: see `AbstractStepping`.
 
     Example:
         >>> from systems.integrators import BlanesMoanSRKN6
@@ -67,7 +68,7 @@ class BlanesMoanSRKN11(AbstractKickDrift):
     Source: Blanes & Moan (2002), Journal of Computational and Applied Mathematics 142, 313 (SRKN_11^b).
 
     Args:
-        step, compensated, memory: see `AbstractFixedStep`.
+        step, compensated: see `AbstractStepping`.
 
     Example:
         >>> from systems.integrators import BlanesMoanSRKN11

@@ -35,4 +35,4 @@ class _Refusal(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> Any:
-        raise RuntimeError("there is no second derivative of implicit steps, nor of memory='outputs'")
+        raise RuntimeError("there is no second derivative of implicit steps, nor of recomputed ones")

@@ -1,33 +1,76 @@
-"""Backpropagation that stores only the states at the output times."""
+"""A wrapper that stores only the states at the output times, and recomputes the steps between them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from systems.checks import check
 from systems.integrators.once import once_differentiable
+from systems.integrators.stepping import AbstractStepping
 from systems.integrators.steps import Carried, Interval
 from systems.integrators.sums import Total
+from systems.integrators.wrapper import AbstractWrapper
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractVectorField
 
-if TYPE_CHECKING:
-    from systems.integrators.stepping import AbstractStepping
 
+@dataclass(frozen=True, eq=False)
+class Recomputed(AbstractWrapper):
+    """The same trajectory, with a gradient whose memory does not grow with the number of steps.
 
-class Rebuilding:
-    """Crosses intervals without a graph; backpropagation takes the steps again, the last one first.
+    Backpropagation stores the states at the output times only and takes the steps between them again, the last one
+    first: kicks and drifts and symmetric methods are undone one step at a time, others hold one interval's states.
+    Only the graph of one step exists at a time. A gradient goes to the state, the times, and the parameters and buffers
+    of the field that require one. It agrees with that through all the steps to 1e-9 (relative, in float64).
 
-    Only the graph of one step exists at a time. A gradient goes to the state, the times, and the parameters and
-    buffers of the field that require one.
+    Advantages: O(outputs) memory, for any number of steps between them.
+    Drawbacks: about one more evaluation for each; no second derivatives; every tensor that requires a gradient must be
+    a parameter or a buffer of the field.
+
+    Args:
+        integrator: what takes the steps.
 
     Raises:
-        ValueError: if the field uses a tensor that requires a gradient and is neither its parameter nor its buffer.
+        ValueError: if the integrator is none that takes steps; from ``integrate`` also if the field uses a tensor that
+            requires a gradient and is neither its parameter nor its buffer.
+
+    Example:
+        >>> from systems.integrators import Leapfrog, Recomputed
+        >>> from systems.springs import Springs
+        >>> system, state = Springs.sample(10, seed=0, rest_length=1.0)
+        >>> q = state.q.requires_grad_()
+        >>> times = torch.linspace(0, 1, 5, dtype=torch.float64)
+        >>> trajectory = Recomputed(Leapfrog(step=0.01)).integrate(system, state, times)
+        >>> trajectory.q[-1].sum().backward()
+        >>> q.grad.shape
+        torch.Size([10, 6, 2])
     """
+
+    def __post_init__(self) -> None:
+        stepping = isinstance(self.integrator, AbstractStepping)
+        check("integrator", self.integrator, stepping, "an AbstractStepping, whose steps can be taken again")
+
+    def integrate(
+        self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]
+    ) -> PhaseSpace:
+        method = self.integrator
+        assert isinstance(method, AbstractStepping)
+        if not torch.is_grad_enabled():
+            return method.integrate(field, state, times)
+        method.check(field, state, times)
+        carried = method._begin(field, times[0], state)
+        return method._by_intervals(times, carried, _Recomputation(method, field, times[0], carried).cross)
+
+
+class _Recomputation:
+    """Crosses intervals without a graph; backpropagation takes the steps again, the last one first."""
 
     def __init__(self, method: AbstractStepping, field: AbstractVectorField, t: Tensor, carried: Carried) -> None:
         self.method = method
@@ -66,31 +109,31 @@ class _Crossing(torch.autograd.Function):
     """An interval as a function of its ends, of what is carried into it and of the field's tensors."""
 
     @staticmethod
-    def forward(ctx: Any, rebuilding: Rebuilding, interval: Interval, carried: Carried, *tensors: Tensor) -> Any:
+    def forward(ctx: Any, recomputation: _Recomputation, interval: Interval, carried: Carried, *tensors: Tensor) -> Any:
         count = len(_tensors(carried))
         ctx.set_materialize_grads(False)
-        after = rebuilding.method._cross(rebuilding.stepper.field, interval, carried)
-        ctx.rebuilding, ctx.interval, ctx.count = rebuilding, interval._replace(start=None, end=None), count
+        after = recomputation.method._cross(recomputation.stepper.field, interval, carried)
+        ctx.recomputation, ctx.interval, ctx.count = recomputation, interval._replace(start=None, end=None), count
         ctx.save_for_backward(*interval[:2], *carried.state, *after.state)
         return tuple(_tensors(after))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        rebuilding: Rebuilding = ctx.rebuilding
+        recomputation: _Recomputation = ctx.recomputation
         start, end, q, p, last_q, last_p = ctx.saved_tensors
         interval = ctx.interval._replace(start=start, end=end)
         timed = any(ctx.needs_input_grad[3:5])
         span = end - start
         ends: list[Tensor | None] = [None, None]
-        learned: list[Tensor | None] = [None] * len(rebuilding.learned)
-        method, field = rebuilding.method, rebuilding.stepper.field
+        learned: list[Tensor | None] = [None] * len(recomputation.learned)
+        method, field = recomputation.method, recomputation.stepper.field
         for step in method._walk_back(field, interval, PhaseSpace(q, p), PhaseSpace(last_q, last_p)):
             with torch.enable_grad():
                 t, h, *inputs = (x.detach().requires_grad_() for x in (step.t, step.h, *_tensors(step.before)))
                 if not timed:
                     t, h = step.t, step.h
-                after, leaves = rebuilding.step(t, h, _filled(step.before, inputs))
+                after, leaves = recomputation.step(t, h, _filled(step.before, inputs))
             outputs, given = _matched(_tensors(after), gradients)
             wanted = (*inputs, *leaves, t, h) if timed else (*inputs, *leaves)
             found = torch.autograd.grad(outputs, wanted, given, allow_unused=True)
@@ -137,8 +180,9 @@ def _check_leaves(result: Carried, leaves: list[Tensor]) -> None:
         leaf: Tensor | None = getattr(node, "variable", None)
         if leaf is not None and id(leaf) not in known:
             raise ValueError(
-                "memory: 'outputs' gives gradients to parameters and buffers of the field, but the field uses another "
-                f"tensor that requires one, of shape {tuple(leaf.shape)}: register it, or choose memory='steps'"
+                "field: recomputation gives gradients to parameters and buffers of the field, but the field uses "
+                f"another tensor that requires one, of shape {tuple(leaf.shape)}: register it, or take the integrator "
+                "without Recomputed"
             )
         following = {n for n, _ in node.next_functions if n is not None} - seen
         seen |= following

@@ -22,7 +22,7 @@ class RK4(AbstractFixedStep):
     Source: Kutta (1901), Zeitschrift fuer Mathematik und Physik 46, 435.
 
     Args:
-        step, compensated, memory: see `AbstractFixedStep`.
+        step, compensated: see `AbstractStepping`.
 
     Example:
         >>> import torch
@@ -36,6 +36,7 @@ class RK4(AbstractFixedStep):
 
     order = 4
     symplectic = False
+    symmetric = False
     keeps = "linear"
     requires = AbstractVectorField
 

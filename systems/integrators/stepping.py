@@ -1,4 +1,4 @@
-"""What methods that take steps share: the way from output time to output time, and what backpropagation stores.
+"""What methods that take steps share: the way from output time to output time.
 
 A method adds what it carries from step to step (`_begin`) and one step (`_step`).
 """
@@ -10,14 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from systems.integrators.abstract import AbstractIntegrator, check_choice, check_step
-from systems.integrators.recomputation import Rebuilding
+from systems.integrators.abstract import AbstractIntegrator
 from systems.integrators.steps import Carried, Interval, Step
 from systems.integrators.sums import Total
 from systems.phase_space import PhaseSpace
@@ -34,25 +32,16 @@ class AbstractStepping(AbstractIntegrator):
         step: the longest step, a number or one a trajectory ``(*batch)``; None for as long as the method likes.
         compensated: whether sums remember what rounding took from them (compensated summation): the round-off of long
             runs falls by the ratio of an increment to the state, where the forces' own round-off is no larger.
-        memory: what backpropagation stores: "steps" (every step's graph) or "outputs" (only the states at the output
-            times; the steps between are taken again, so that memory does not grow with their number; no second
-            derivatives, and every tensor that requires a gradient must be a parameter or buffer of the field).
     """
 
     step: float | Tensor | None = None
     compensated: bool = False
-    memory: Literal["steps", "outputs"] = "steps"
 
     def integrate(
         self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]
     ) -> PhaseSpace:
         self.check(field, state, times)
-        check_step(self.step, state)
-        check_choice("memory", self.memory, ("steps", "outputs"))
-        carried = self._begin(field, times[0], state)
-        if self.memory == "steps" or not torch.is_grad_enabled():
-            return self._trajectory(field, times, carried)
-        return self._by_intervals(times, carried, Rebuilding(self, field, times[0], carried).cross)
+        return self._trajectory(field, times, self._begin(field, times[0], state))
 
     def _by_intervals(
         self, times: Tensor, carried: Carried, cross: Callable[[Interval, Carried], Carried]
@@ -117,7 +106,10 @@ class AbstractFixedStep(AbstractStepping):
             return [Interval(start, end) for start, end in ends]
         # Times are rounded: a span of one step and a half unit in the last place is one step.
         blur = 2 * torch.finfo(times.dtype).eps * torch.maximum(times[:-1].abs(), times[1:].abs())
-        counts = ((times.diff(dim=0).abs() - blur) / self.step).detach().ceil().clamp(min=1)
+        spans = times.diff(dim=0).abs() - blur
+        if isinstance(self.step, Tensor) and times.ndim == 1:  # the same times for all, but steps of each
+            spans = spans.reshape(-1, *(1,) * self.step.ndim)
+        counts = (spans / self.step).detach().ceil().clamp(min=1)
         whole = counts.flatten(1) if counts.ndim > 1 else counts[:, None]
         least, most = torch.stack([whole.amin(1), whole.amax(1)]).long().tolist()
         return [

@@ -11,7 +11,8 @@ import torchdiffeq
 from jaxtyping import Float
 from torch import Tensor
 
-from systems.integrators.abstract import AbstractIntegrator, check_choice, check_step
+from systems.checks import check_choice
+from systems.integrators.abstract import AbstractIntegrator
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractVectorField
 
@@ -58,38 +59,44 @@ class Torchdiffeq(AbstractIntegrator):
     order = 8
     """Of the default method."""
     symplectic = False
+    symmetric = False
     keeps = "linear"
     requires = AbstractVectorField
 
-    def integrate(
-        self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]
-    ) -> PhaseSpace:
-        self.check(field, state, times)
-        check_step(self.step, state)
+    def check(self, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> None:
+        super().check(field, state, times)
         check_choice("method", self.method, ADAPTIVE + FIXED)
         if times.ndim > 1:
             raise ValueError(
                 f"times: torchdiffeq has one step size a batch, expected shape (time,), got {tuple(times.shape)}"
             )
+        for name, value in self._tolerances.items():
+            if value is not None and self.method in FIXED:
+                raise ValueError(
+                    f"{name}: {self.method} has fixed steps and ignores a tolerance, got {value}: give step"
+                )
+
+    def integrate(
+        self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]
+    ) -> PhaseSpace:
+        self.check(field, state, times)
         options = self._options(times)
         if len(times) == 1:
             return PhaseSpace(*(x[None] for x in state))
         path: Any = torchdiffeq.odeint(lambda t, z: tuple(field(t, PhaseSpace(*z))), tuple(state), times, **options)
         return PhaseSpace(*path)
 
+    @property
+    def _tolerances(self) -> dict[str, float | None]:
+        return {"rtol": self.rtol, "atol": self.atol}
+
     def _options(self, times: Tensor) -> dict[str, Any]:
-        tolerances = {"rtol": self.rtol, "atol": self.atol}
         if self.method in ADAPTIVE:
             options = {"step_t": times[1:]} | ({} if self.step is None else {"max_step": self.step})
             defaults = {"rtol": 1e-7, "atol": 1e-9}
             return {"method": self.method, "options": options} | {
-                name: defaults[name] if value is None else value for name, value in tolerances.items()
+                name: defaults[name] if value is None else value for name, value in self._tolerances.items()
             }
-        for name, value in tolerances.items():
-            if value is not None:
-                raise ValueError(
-                    f"{name}: {self.method} has fixed steps and ignores a tolerance, got {value}: give step"
-                )
         return {"method": self.method, "options": {"grid_constructor": self._grid}}
 
     def _grid(self, function: Any, state: Any, times: Tensor) -> Tensor:

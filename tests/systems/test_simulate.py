@@ -15,7 +15,7 @@ from scipy.integrate import solve_ivp
 import systems
 from systems import AbstractVectorField, PhaseSpace, Springs, simulate, simulation
 from systems.dataset.schema import state_of, system_of, trajectory_of
-from systems.integrators import Leapfrog
+from systems.integrators import Leapfrog, Recomputed
 
 
 class Learned(AbstractVectorField):
@@ -109,6 +109,22 @@ def test_each_trajectory_may_have_its_own_times_and_step():
         system.select(slice(7, 8)), PhaseSpace(state.q[7:8], state.p[7:8]), own[:, 7], Leapfrog(step=step[7].item())
     )
     assert np.allclose(dataset["q"][7], one["q"][0], rtol=1e-12, atol=1e-14, equal_nan=True)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("each", [False, True])
+def test_a_wrapped_integrator_takes_the_same_steps_and_is_stored(each):
+    """Recomputation is about gradients, which are not recorded: the bits are those of the wrapped one."""
+    system, state, times = springs()
+    step = torch.linspace(0.01, 0.1, 10, dtype=torch.float64) if each else 0.01
+    plain, wrapped = (simulate(system, state, times, x) for x in (Leapfrog(step), Recomputed(Leapfrog(step))))
+    assert plain.equals(wrapped)
+    assert wrapped.attrs.get("step") == plain.attrs.get("step")
+    stored = [json.loads(dataset.attrs["configuration"]) for dataset in (plain, wrapped)]
+    assert stored[1]["integrator"] == "Recomputed"
+    assert stored[1]["integrator_options"]["integrator"] == {
+        name: stored[0][name] for name in ("integrator", "integrator_options")
+    }
 
 
 def test_one_state_is_one_trajectory():

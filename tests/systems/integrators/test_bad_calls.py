@@ -7,8 +7,7 @@ import torch
 from problems import METHODS, Central, Relativistic, Twisted
 
 from systems import AbstractHamiltonian, AbstractNewtonian, AbstractSeparable, AbstractVectorField, PhaseSpace
-from systems.integrators import AdaptiveGauss, Gauss4, ImplicitMidpoint, Torchdiffeq
-from systems.integrators.stepping import AbstractStepping
+from systems.integrators import AdaptiveGauss, Gauss4, ImplicitMidpoint, Recomputed, Torchdiffeq
 
 
 class Decaying(AbstractVectorField):
@@ -96,16 +95,15 @@ def test_structure(name):
                 METHODS[name]().integrate(field, PhaseSpace(ONES, ONES), TIMES)
 
 
-@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if issubclass(method, AbstractStepping)])
-def test_memory(name):
-    with pytest.raises(ValueError, match="memory: expected one of 'steps', 'outputs', got 'none'"):
-        METHODS[name](memory="none").integrate(Unused(mass=1.0), PhaseSpace(ONES, ONES), TIMES)
+def test_recomputation_of_what_takes_no_steps():
+    with pytest.raises(ValueError, match=r"integrator: expected an AbstractStepping, .*, got Torchdiffeq\("):
+        Recomputed(Torchdiffeq())
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "dopri9"}, "method: expected one of 'dopri8', .*, got 'dopri9'"),
+        ({"method": "dopri9"}, "method: expected one of dopri8, .*, got 'dopri9'"),
         ({"method": "rk4", "rtol": 1e-9}, "rtol: rk4 has fixed steps and ignores a tolerance, got 1e-09: give step"),
         ({"method": "rk4", "atol": 1e-9}, "atol: rk4 has fixed steps and ignores a tolerance, got 1e-09: give step"),
     ],

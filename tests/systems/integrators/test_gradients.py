@@ -9,9 +9,11 @@ from problems import CASES, METHODS, Central, problem
 from torch import nn
 
 from systems import AbstractNewtonian, PhaseSpace, Springs
-from systems.integrators import RK4, AdaptiveGauss, ImplicitMidpoint, Leapfrog, Torchdiffeq
+from systems.integrators import RK4, AdaptiveGauss, ImplicitMidpoint, Leapfrog, Recomputed, Torchdiffeq
 from systems.integrators.stepping import AbstractStepping
 
+#: An integrator as it is, and the same with recomputation.
+WAYS = {"as it is": lambda integrator: integrator, "recomputed": Recomputed}
 STEPPING = [name for name, method in METHODS.items() if issubclass(method, AbstractStepping)]
 
 
@@ -38,40 +40,40 @@ def test_gradcheck(name, kind):
 @pytest.mark.parametrize("name", STEPPING)
 @pytest.mark.parametrize("each", [False, True])
 @pytest.mark.parametrize("compensated", [False, True])
-def test_memory_of_outputs_has_the_same_gradient(name, each, compensated):
+def test_recomputation_has_the_same_gradient(name, each, compensated):
     """To 1e-9 relative, to the state, the times and the parameters, and whatever the number of substeps of each."""
     gradients = {}
-    for memory in ("steps", "outputs"):
+    for way, wrapped in WAYS.items():
         system, state = springs()
         q, p = (x.clone().requires_grad_() for x in state)
         times = torch.tensor([0.0, 0.2, 0.3], dtype=torch.float64)
         times = times[:, None] * torch.tensor([1.0, 0.7, -0.4], dtype=torch.float64) if each else times
         times.requires_grad_()
-        method = METHODS[name](step=0.04, memory=memory, compensated=compensated)
+        method = wrapped(METHODS[name](step=0.04, compensated=compensated))
         path = method.integrate(system, PhaseSpace(q, p), times)
         (path.q.square().sum() + (path.p**3).sum()).backward()
-        gradients[memory] = [q.grad, p.grad, times.grad, system.mass.grad, system.stiffness.grad]
+        gradients[way] = [q.grad, p.grad, times.grad, system.mass.grad, system.stiffness.grad]
     for expected, found in zip(*gradients.values(), strict=True):
         assert expected.abs().max() > 0
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9 * expected.abs().max().item())
 
 
 @pytest.mark.parametrize("name", ["leapfrog", "rk4", "gauss4"])
-def test_memory_of_outputs_does_not_grow_with_the_steps(name):
-    """What the graph saves is counted by hooks of autograd; with memory="steps", the control, it grows."""
+def test_the_memory_of_recomputation_does_not_grow_with_the_steps(name):
+    """What the graph saves is counted by hooks of autograd; without recomputation, the control, it grows."""
     saved = {}
-    for memory in ("steps", "outputs"):
+    for way, wrapped in WAYS.items():
         for step in (0.05, 0.01):
             total = []
             q = torch.ones(2, 1, 2, dtype=torch.float64, requires_grad=True)
             times = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)
             with torch.autograd.graph.saved_tensors_hooks(lambda x, t=total: t.append(x.numel()) or x, lambda x: x):
-                METHODS[name](step=step, memory=memory).integrate(
+                wrapped(METHODS[name](step=step)).integrate(
                     Central(mass=torch.ones(1, dtype=torch.float64)), PhaseSpace(q, q), times
                 )
-            saved[memory, step] = sum(total)
-    assert saved["outputs", 0.01] == saved["outputs", 0.05] > 0
-    assert saved["steps", 0.01] > 3 * saved["steps", 0.05]
+            saved[way, step] = sum(total)
+    assert saved["recomputed", 0.01] == saved["recomputed", 0.05] > 0
+    assert saved["as it is", 0.01] > 3 * saved["as it is", 0.05]
 
 
 class Conditioned(AbstractNewtonian):
@@ -93,11 +95,11 @@ class Conditioned(AbstractNewtonian):
 def test_buffers_made_from_parameters_are_counted_once():
     """As in a model that was conditioned: the derivative passes on through what the buffer was made from."""
     found = []
-    for memory in ("steps", "outputs"):
+    for wrapped in WAYS.values():
         weight = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
         field = Conditioned(torch.tensor(0.3, dtype=torch.float64), weight.square())
         q = torch.ones(1, 2, dtype=torch.float64)
-        path = Leapfrog(step=0.1, memory=memory).integrate(
+        path = wrapped(Leapfrog(step=0.1)).integrate(
             field, PhaseSpace(q, q), torch.linspace(0, 1, 3, dtype=torch.float64)
         )
         path.q.sum().backward()
@@ -110,15 +112,15 @@ def test_hidden_tensors_are_an_error_not_a_wrong_gradient():
     field = Conditioned(one, one, hidden=one.clone().requires_grad_())
     state = PhaseSpace(torch.ones(1, 2, dtype=torch.float64), torch.ones(1, 2, dtype=torch.float64))
     times = torch.tensor([0.0, 1.0], dtype=torch.float64)
-    with pytest.raises(ValueError, match=r"memory: .* another tensor that requires one, of shape"):
-        Leapfrog(memory="outputs").integrate(field, state, times)
-    Leapfrog(memory="steps").integrate(field, state, times).q.sum().backward()
+    with pytest.raises(ValueError, match=r"field: .* another tensor that requires one, of shape"):
+        Recomputed(Leapfrog()).integrate(field, state, times)
+    Leapfrog().integrate(field, state, times).q.sum().backward()
     assert field.hidden.grad is not None
 
 
 @pytest.mark.parametrize("method", [Leapfrog, RK4])
 def test_second_derivatives(method):
-    """Explicit methods with memory="steps" can be differentiated twice."""
+    """Explicit methods can be differentiated twice."""
     field, state = problem("newtonian", count=1)
     times = torch.tensor([0.0, 0.4], dtype=torch.float64)
 
@@ -128,7 +130,7 @@ def test_second_derivatives(method):
     assert torch.autograd.gradgradcheck(end, (state.q.clone().requires_grad_(),), fast_mode=True)
 
 
-@pytest.mark.parametrize("method", [ImplicitMidpoint(), AdaptiveGauss(), Leapfrog(memory="outputs")])
+@pytest.mark.parametrize("method", [ImplicitMidpoint(), AdaptiveGauss(), Recomputed(Leapfrog())])
 def test_a_second_derivative_that_is_not_there_is_an_error(method):
     field, state = problem("newtonian", count=1)
     q = state.q.clone().requires_grad_()

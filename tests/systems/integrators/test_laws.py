@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from problems import CASES, METHODS, Central, distance, problem
+from problems import CASES, METHODS, Central, distance, fitting, problem
 
 from systems import HenonHeiles, PhaseSpace, Springs
-from systems.integrators import RK4, AdaptiveGauss, Leapfrog, Torchdiffeq
+from systems.integrators import RK4, AdaptiveGauss, Leapfrog, Recomputed, Torchdiffeq
 from systems.integrators.kick_drift import AbstractKickDrift
-from systems.integrators.stepping import AbstractFixedStep
+from systems.integrators.stepping import AbstractFixedStep, AbstractStepping
 
 INDEPENDENT = [(name, kind) for name, kind in CASES if METHODS[name] is not Torchdiffeq]
 EXPLICIT = [name for name, method in METHODS.items() if method is RK4 or issubclass(method, AbstractKickDrift)]
@@ -125,6 +125,37 @@ def test_charges(name, dtype):
     assert all(drift < 100 * torch.finfo(dtype).eps for drift in drifts[:kept])
     if kept < len(kinds) and dtype is torch.float64:  # float32's round-off hides the errors of high order
         assert drifts[kept] > 1e-8
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if issubclass(method, AbstractStepping)])
+def test_recomputation_is_the_method_that_it_wraps(name):
+    """The same facts, the same step, the same trajectory to the last bit; and the same for some of the trajectories."""
+    field, state = problem(fitting(METHODS[name])[0])
+    times = torch.tensor([0.0, 0.3, 0.4], dtype=torch.float64)
+    step = torch.tensor([0.1, 0.05, 0.2], dtype=torch.float64)
+    method, wrapped = METHODS[name](step), Recomputed(METHODS[name](step))
+    for fact in ("order", "symplectic", "requires", "keeps", "symmetric", "step"):
+        assert getattr(wrapped, fact) is getattr(method, fact)
+    wrapped.check(field, state, times)
+    for found, expected in zip(
+        wrapped.integrate(field, state, times), method.integrate(field, state, times), strict=True
+    ):
+        assert torch.equal(found, expected)
+    assert torch.equal(wrapped.select(slice(1, 3)).step, step[1:3])
+
+
+@pytest.mark.parametrize(("name", "kind"), [(name, kind) for name, kind in INDEPENDENT if kind == "newtonian"])
+def test_each_trajectory_has_its_own_step_at_the_times_of_all(name, kind):
+    """As many intervals as trajectories: the steps must not be taken for those of the intervals."""
+    field, state = problem(kind)
+    field = HenonHeiles(mass=torch.ones(1, dtype=torch.float64))
+    times = torch.tensor([0.0, 0.3, 0.4, 0.9], dtype=torch.float64)
+    step = torch.tensor([0.1, 0.05, 0.2], dtype=torch.float64)
+    path = made(name, step=step).integrate(field, state, times)
+    for k in range(3):
+        one = PhaseSpace(state.q[k : k + 1], state.p[k : k + 1])
+        alone = made(name, step=step[k].item()).integrate(field, one, times)
+        assert distance(alone, PhaseSpace(path.q[:, k : k + 1], path.p[:, k : k + 1])) < 1e-13
 
 
 def test_one_force_a_step():

@@ -1,0 +1,39 @@
+"""Integrators around another integrator."""
+
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from systems.integrators.abstract import AbstractIntegrator
+from systems.phase_space import PhaseSpace
+from systems.vector_field import AbstractVectorField
+
+Wrapper = TypeVar("Wrapper", bound="AbstractWrapper")
+
+#: What a wrapper has from the integrator that it wraps, if it does not state its own.
+TAKEN_OVER = ("order", "symplectic", "requires", "keeps", "symmetric", "step")
+
+
+@dataclass(frozen=True, eq=False)
+class AbstractWrapper(AbstractIntegrator):
+    """An integrator that does more than the one it wraps, or the same in another way.
+
+    Class facts and ``step`` are those of the wrapped one, unless the wrapper states its own.
+
+    Args:
+        integrator: what takes the steps.
+    """
+
+    integrator: AbstractIntegrator
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in TAKEN_OVER:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return getattr(self.integrator, name)
+
+    def select(self: Wrapper, index: slice | Tensor) -> Wrapper:
+        return replace(self, integrator=self.integrator.select(index))
+
+    def check(self, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> None:
+        self.integrator.check(field, state, times)
