@@ -19,16 +19,16 @@ from hlieconv.diagnostics import summary
 from hlieconv.dynamics import chunk_error, fit
 from hlieconv.dynamics.rollouts import rollout
 from hlieconv.models import HLieConv
-from hlieconv.plots.demo import plot_demo
+from hlieconv.plots.four_symmetries import plot_four_symmetries
 from systems import Springs, simulate
 from systems.integrators import BlanesMoanSRKN6
 
 #: The groups, and what a Hamiltonian that they leave unchanged conserves.
-KEPT = {"Trivial": (), "T2": ("P_x", "P_y"), "SO2": ("L_z",), "SE2": ("P_x", "P_y", "L_z")}
+PRESERVED = {"Trivial": (), "T2": ("P_x", "P_y"), "SO2": ("L_z",), "SE2": ("P_x", "P_y", "L_z")}
 CHARGES = ("P_x", "P_y", "L_z")
 
-#: A kept charge drifts by round-off only, a broken one by much more.
-KEPT_BELOW, BROKEN_ABOVE = 1e-12, 1e-3
+#: A preserved charge drifts by round-off only, a broken one by much more.
+PRESERVED_BELOW, BROKEN_ABOVE = 1e-12, 1e-3
 
 
 @dataclass(frozen=True)
@@ -60,23 +60,23 @@ def demo(
         report: receives every line of the report.
 
     Returns:
-        Whether every charge that should be kept was kept, and every other one broken.
+        Whether every charge that should be preserved was preserved, and every other one broken.
     """
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     report(f"simulating {size.systems} + {size.tests} systems of 6 bodies joined by springs, exactly")
     _springs(folder / "train.nc", size.systems, seed, 5.0, 500)
     truth = _springs(folder / "truth.nc", size.tests, seed + 1, size.horizon, round(size.horizon * 20) + 1)
-    report(f"fitting HLieConv with {', '.join(KEPT)}: {size.steps} steps each")
+    report(f"fitting HLieConv with {', '.join(PRESERVED)}: {size.steps} steps each")
     rows = {}
     with _workers() as workers:
-        started = {group: workers.submit(_fit_and_roll_out, folder, group, size, seed) for group in KEPT}
+        started = {group: workers.submit(_fit_and_roll_out, folder, group, size, seed) for group in PRESERVED}
         for group, future in started.items():
             rows[group] = future.result()
             report(f"  {group} done")
     (folder / "table.json").write_text(json.dumps({"size": asdict(size), "seed": seed, "rows": rows}, indent=2) + "\n")
-    rollouts = {group: xr.open_dataset(folder / f"{group}.nc", engine="h5netcdf") for group in KEPT}
-    plot_demo(rollouts, truth).savefig(folder / "conservation.png")
+    rollouts = {group: xr.open_dataset(folder / f"{group}.nc", engine="h5netcdf") for group in PRESERVED}
+    plot_four_symmetries(rollouts, truth).savefig(folder / "conservation.png")
     for line in _table(rows):
         report(line)
     report(f"figure: {folder / 'conservation.png'}")
@@ -87,8 +87,8 @@ def verdicts(rows: dict[str, dict[str, float]]) -> Iterator[tuple[str, bool]]:
     """For each group and charge, whether it did what Noether's theorem says."""
     for group, row in rows.items():
         for charge in CHARGES:
-            kept = charge in KEPT[group]
-            yield f"{group} {charge}", row[charge] <= KEPT_BELOW if kept else row[charge] >= BROKEN_ABOVE
+            preserved = charge in PRESERVED[group]
+            yield f"{group} {charge}", row[charge] <= PRESERVED_BELOW if preserved else row[charge] >= BROKEN_ABOVE
 
 
 def _springs(path: Path, count: int, seed: int, seconds: float, points: int) -> xr.Dataset:
@@ -98,7 +98,7 @@ def _springs(path: Path, count: int, seed: int, seconds: float, points: int) -> 
 
 def _workers() -> Executor:
     """One process a core for the fits; a GPU does them one after the other."""
-    cores = 1 if torch.cuda.is_available() else min(len(KEPT), os.cpu_count() or 1)
+    cores = 1 if torch.cuda.is_available() else min(len(PRESERVED), os.cpu_count() or 1)
     return ProcessPoolExecutor(cores, mp_context=get_context("spawn"))
 
 
@@ -122,8 +122,9 @@ def _table(rows: dict[str, dict[str, float]]) -> Iterator[str]:
     for group, row in rows.items():
         yield f"{group:<9}" + "".join(f"{row[name]:13.1e}" for name in columns)
     yield ""
-    yield "energy, P and L: largest drift in time, median over trajectories; a kept charge is at most "
-    yield f"{KEPT_BELOW:.0e}, a broken one at least {BROKEN_ABOVE:.0e}:"
+    yield "energy, P and L: largest drift in time, median over trajectories; a preserved charge is at most "
+    yield f"{PRESERVED_BELOW:.0e}, a broken one at least {BROKEN_ABOVE:.0e}:"
     for name, verdict in verdicts(rows):
         group, charge = name.split()
-        yield f"  {'pass' if verdict else 'FAIL'}  {group} {'keeps' if charge in KEPT[group] else 'breaks'} {charge}"
+        claim = "preserves" if charge in PRESERVED[group] else "breaks"
+        yield f"  {'pass' if verdict else 'FAIL'}  {group} {claim} {charge}"

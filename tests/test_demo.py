@@ -1,9 +1,9 @@
-"""The demo, much smaller: what it promises holds at any size, because it is the symmetry that keeps a charge."""
+"""The demo, much smaller: what it promises holds at any size, because it is the symmetry that preserves a charge."""
 
 import json
 
 from hlieconv.cli import main
-from hlieconv.demo import CHARGES, KEPT, KEPT_BELOW, verdicts
+from hlieconv.demo import CHARGES, PRESERVED, PRESERVED_BELOW, verdicts
 
 
 def test_smoke(tmp_path, capsys):
@@ -13,10 +13,10 @@ def test_smoke(tmp_path, capsys):
     rows = json.loads((folder / "table.json").read_text())["rows"]
     assert code == 0, printed
     assert "FAIL" not in printed
-    assert printed.count("pass") == len(KEPT) * len(CHARGES)
+    assert printed.count("pass") == len(PRESERVED) * len(CHARGES)
     assert (folder / "conservation.png").stat().st_size > 10_000
-    # The verdicts can fail: a model without symmetry that claimed to keep everything would be found out.
-    assert max(rows["Trivial"][charge] for charge in CHARGES) > 1e6 * KEPT_BELOW
+    # The verdicts can fail: a model without symmetry that claimed to preserve everything would be found out.
+    assert max(rows["Trivial"][charge] for charge in CHARGES) > 1e6 * PRESERVED_BELOW
     assert not all(verdict for _, verdict in verdicts({**rows, "SE2": rows["Trivial"]}))
     written = (folder / "table.json").stat().st_mtime_ns
     assert main(["demo", "--smoke", "-o", str(folder)]) == 0  # every part is there: nothing is computed again

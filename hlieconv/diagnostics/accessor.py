@@ -2,7 +2,7 @@
 
 import xarray as xr
 
-from hlieconv.diagnostics import conservation, errors, momentum_map
+from hlieconv.diagnostics import conserved, drifts, errors, momentum_map, summaries
 
 
 @xr.register_dataset_accessor("dynamics")
@@ -22,15 +22,15 @@ class Dynamics:
 
     def energy(self, hamiltonian=None) -> xr.DataArray:
         """See `hlieconv.diagnostics.energy`."""
-        return conservation.energy(self._dataset, hamiltonian)
+        return conserved.energy(self._dataset, hamiltonian)
 
     def momentum(self) -> xr.DataArray:
         """See `hlieconv.diagnostics.momentum`."""
-        return conservation.momentum(self._dataset)
+        return conserved.momentum(self._dataset)
 
     def angular_momentum(self, about=None) -> xr.DataArray:
         """See `hlieconv.diagnostics.angular_momentum`."""
-        return conservation.angular_momentum(self._dataset, about)
+        return conserved.angular_momentum(self._dataset, about)
 
     def charges(self, group) -> xr.Dataset:
         """See `hlieconv.diagnostics.charges_of`."""
@@ -42,7 +42,7 @@ class Dynamics:
 
     def drift(self, quantity: str = "energy", *, hamiltonian=None) -> xr.DataArray:
         """See `hlieconv.diagnostics.drift`."""
-        return conservation.drift(self._dataset, quantity, hamiltonian=hamiltonian)
+        return drifts.drift(self._dataset, quantity, hamiltonian=hamiltonian)
 
     def error(self, reference: xr.Dataset) -> xr.DataArray:
         """See `hlieconv.diagnostics.state_error`."""
@@ -54,4 +54,4 @@ class Dynamics:
 
     def summary(self, reference: xr.Dataset | None = None) -> dict[str, float]:
         """See `hlieconv.diagnostics.summary`."""
-        return errors.summary(self._dataset, reference)
+        return summaries.summary(self._dataset, reference)

@@ -4,7 +4,6 @@ import numpy as np
 import torch
 import xarray as xr
 
-from hlieconv.diagnostics.conservation import angular_momentum, drift, momentum
 from hlieconv.diagnostics.momentum_map import along
 from systems.dataset.schema import times_of, trajectory_of
 
@@ -43,42 +42,3 @@ def geometric_mean(values: xr.DataArray, dim: str = "trajectory") -> xr.DataArra
     tiny = np.finfo(values.dtype).tiny
     log = xr.apply_ufunc(np.log, values.clip(min=tiny), keep_attrs=True)
     return xr.apply_ufunc(np.exp, log.mean(dim, keep_attrs=True), keep_attrs=True)
-
-
-def summary(dataset: xr.Dataset, reference: xr.Dataset | None = None) -> dict[str, float]:
-    """A rollout in a few numbers: the median over trajectories of the largest drift in time, and of the errors.
-
-    Keys: ``energy`` (of a rollout the learned one, and ``true_energy`` beside it), ``P_x``, ``P_y``, ..., ``L_z``
-    (drift, where they are defined), ``largest_q``, and with a reference ``state_error`` (geometric mean over
-    trajectories and times after the first) and ``valid_time``.
-    """
-    rows: dict[str, float] = {}
-    if "energy" in dataset:
-        rows["energy"] = _typical(drift(dataset, "energy"))
-    if "true_energy" in dataset:
-        rows["true_energy"] = _typical(drift(dataset.assign(energy=dataset["true_energy"]), "energy"))
-    if dataset.attrs.get("coordinate_system", "cartesian") == "cartesian":
-        rows |= _components("P", drift(dataset, "momentum"), momentum(dataset).sizes["space"])
-        if dataset.sizes["space"] in (2, 3):
-            spins = angular_momentum(dataset).sizes.get("space", 1)
-            rows |= _components("L", drift(dataset, "angular_momentum"), spins)
-    rows["largest_q"] = float(abs(dataset["q"]).max())
-    if reference is not None:
-        rows["state_error"] = float(geometric_mean(state_error(dataset, reference).isel(time=slice(1, None))).mean())
-        rows["valid_time"] = float(valid_time(dataset, reference).median())
-    return rows
-
-
-def _typical(values: xr.DataArray) -> float:
-    return float(values.max("time").median())
-
-
-def _components(letter: str, values: xr.DataArray, count: int) -> dict[str, float]:
-    if count == 1:
-        return {f"{letter}_z" if letter == "L" else f"{letter}_x": _typical(values)}
-    return {f"{letter}_{axis}": _typical(values.isel(space=i)) for i, axis in enumerate(axis_names(count))}
-
-
-def axis_names(count: int) -> list[str]:
-    """x, y, z in up to three dimensions, numbers beyond."""
-    return list("xyz"[:count]) if count <= 3 else [str(i) for i in range(count)]

@@ -27,18 +27,18 @@ class Trained(NamedTuple):
 
 
 class AbstractModel(nn.Module, ABC):
-    """A network that becomes a vector field once it is told which bodies it moves.
+    """A network that becomes a vector field once it is conditioned on the bodies that it moves.
 
-    A subclass keeps every argument of its constructor as an attribute of the same name: `config` collects them, and a
+    A subclass stores every argument of its constructor as an attribute of the same name: `config` collects them, and a
     checkpoint rebuilds the model from that.
     """
 
     name: ClassVar[str] = ""
     """The name in `MODELS` and on the command line."""
     body_features: tuple[str, ...] = ("mass",)
-    """What it is told of every body, ``(*batch, n)`` each: names of Dataset variables, mass first."""
+    """Features of every body, ``(*batch, n)`` each, by the names of Dataset variables: mass first."""
     pair_features: tuple[str, ...] = ()
-    """What it is told of every pair of bodies, ``(*batch, n, n)`` each."""
+    """Features of every pair of bodies, ``(*batch, n, n)`` each."""
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
     """Arguments of the constructor that belong to a preset of `fit`."""
     compiles: ClassVar[bool] = False
@@ -50,7 +50,7 @@ class AbstractModel(nn.Module, ABC):
 
     @classmethod
     def of(cls: type[Model], dataset: xr.Dataset, **options: Any) -> Model:
-        """A model for the bodies of a Dataset, told all of their parameters unless the options say otherwise.
+        """A model for the bodies of a Dataset, conditioned on all of their parameters unless the options say otherwise.
 
         Args:
             dataset: trajectories.

@@ -21,8 +21,8 @@ class AbstractNetwork(AbstractModel):
 
     Args:
         dimension: of space.
-        body_features: what it is told of every body.
-        pair_features: what it is told of every pair of bodies.
+        body_features: names of the features of every body.
+        pair_features: names of the features of every pair of bodies.
         centred: subtract the mean of the positions, as the published models do: any potential is then translation
             invariant.
         normalised: measure the units of all columns before training; the published models do not.
@@ -72,10 +72,10 @@ class AbstractNetwork(AbstractModel):
         """Values of all bodies ``(*batch, n, values)``, or one value ``(*batch,)``, from columns."""
 
 
-class Conditioned(AbstractVectorField, ABC):
-    """A network, and what it is told of the bodies: computed once."""
+class ConditionedField(AbstractVectorField, ABC):
+    """A network and its context, the features of the bodies: computed once."""
 
-    def tell(self, model: AbstractNetwork, features: dict[str, Tensor]) -> None:
+    def set_context(self, model: AbstractNetwork, features: dict[str, Tensor]) -> None:
         self.name = model.name  # type: ignore[misc]
         self.model, self.features = model, features
         self.bodies = model.inputs.features.bodies(features, self.mask)
@@ -90,27 +90,27 @@ class Conditioned(AbstractVectorField, ABC):
         return self.model.selected(self.features, self.mask, index)
 
 
-class LearnedField(Conditioned):
+class LearnedField(ConditionedField):
     """dq/dt and dp/dt are what the network says."""
 
     def __init__(self, model: AbstractNetwork, features: dict[str, Tensor], mask: Tensor | None) -> None:
         super().__init__(mask=mask)
-        self.tell(model, features)
+        self.set_context(model, features)
 
     def forward(self, t: Float[Tensor, "*times"], state: PhaseSpace) -> PhaseSpace:
         inputs = self.model.inputs
         values = self.evaluate(inputs.positions(state.q, self.mask), inputs.momenta(state.p, self.mask))
-        slope = existing(values, self.mask)
+        derivative = existing(values, self.mask)
         d = state.q.shape[-1]
-        return PhaseSpace(inputs.velocity * slope[..., :d], inputs.force * slope[..., d:])
+        return PhaseSpace(inputs.velocity * derivative[..., :d], inputs.force * derivative[..., d:])
 
 
-class LearnedHamiltonian(Conditioned, AbstractHamiltonian):
+class LearnedHamiltonian(ConditionedField, AbstractHamiltonian):
     """H(q, p) is what the network says."""
 
     def __init__(self, model: AbstractNetwork, features: dict[str, Tensor], mask: Tensor | None) -> None:
         super().__init__(mask=mask)
-        self.tell(model, features)
+        self.set_context(model, features)
 
     def energy(self, state: PhaseSpace) -> Float[Tensor, "*batch"]:
         inputs = self.model.inputs
@@ -118,14 +118,14 @@ class LearnedHamiltonian(Conditioned, AbstractHamiltonian):
         return inputs.energy * values
 
 
-class LearnedPotential(Conditioned, AbstractNewtonian):
+class LearnedPotential(ConditionedField, AbstractNewtonian):
     """H = sum_i |p_i|^2 / 2 m_i + V(q), and V(q) is what the network says."""
 
     checked_on_gpu = False
 
     def __init__(self, model: AbstractNetwork, features: dict[str, Tensor], mask: Tensor | None) -> None:
         super().__init__(mass=features["mass"], mask=mask)
-        self.tell(model, features)
+        self.set_context(model, features)
 
     def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
         return self.model.inputs.energy * self.evaluate(self.model.inputs.positions(q, self.mask))

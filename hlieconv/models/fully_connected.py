@@ -25,7 +25,7 @@ class AbstractFullyConnected(AbstractNetwork):
         normalised: measure the units of the data before training; the published baselines do not (False).
 
     Raises:
-        ValueError: if it is told of another number of bodies.
+        ValueError: if it is conditioned on another number of bodies.
     """
 
     values: ClassVar[int | None]

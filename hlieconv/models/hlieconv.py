@@ -21,15 +21,15 @@ from hlieconv.nn.convolution import LieConv, perceptron
 from systems import AbstractNewtonian
 
 
-class Told(NamedTuple):
-    """All that a potential needs to know besides the positions: computed once."""
+class Context(NamedTuple):
+    """All that a potential depends on besides the positions: computed once."""
 
     values: Float[Tensor, "*batch m width"]
     """The embedded features of the bodies, of each of their lifts."""
     weighted: Float[Tensor, "*batch m c"] | None
     """The first projection of these, None without blocks."""
-    pairs: Float[Tensor, "*batch m m told"] | None
-    """What is told of pairs."""
+    pairs: Float[Tensor, "*batch m m c"] | None
+    """The embedded features of pairs, None if there are none."""
     mask: Bool[Tensor, "*batch n"] | None
     """Which bodies exist."""
 
@@ -57,7 +57,7 @@ class HLieConv(AbstractModel):
         ValueError: for an unknown group, a group without known invariants, or features without mass.
 
     Source: Finzi et al. 2020 (arXiv:2002.12880), section 6. The readout "pairs" sums over pairs of bodies the product
-    of a kernel and functions of both bodies.
+    of a pair kernel and functions of both bodies.
 
     Example:
         >>> import torch
@@ -110,15 +110,15 @@ class HLieConv(AbstractModel):
         if symmetry.dimension != dimension:
             raise ValueError(f"group: expected one that acts on {dimension} dimensions, got {group}")
         self.geometry = InvariantPairs(symmetry) if pairs == "invariant" else LogPairs(symmetry, samples)
-        told = 4 if self.pair_features else 0
-        self.tell = perceptron((len(self.pair_features), 32, told)) if told else None
-        channels = self.geometry.channels + told
+        embedded = 4 if self.pair_features else 0
+        self.embed_pairs = perceptron((len(self.pair_features), 32, embedded)) if embedded else None
+        channels = self.geometry.channels + embedded
         self.embed = nn.Linear(len(self.body_features), width)
         self.layers = nn.ModuleList(
             BottleneckBlock(width, width, channels, bottleneck=bottleneck) for _ in range(blocks)
         )
         if self.readout == "pairs":
-            linear = (self.geometry.channels + self.geometry.growing_channels) * (1 + told)
+            linear = (self.geometry.channels + self.geometry.growing_channels) * (1 + embedded)
             self.energy = PairReadout(width, width // bottleneck, channels, linear)
         else:
             self.energy = MeanReadout(width)
@@ -131,35 +131,35 @@ class HLieConv(AbstractModel):
     ) -> "LieConvPotential":
         return LieConvPotential(self, self.checked(features, mask), mask)
 
-    def told(self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None) -> Told:
+    def context(self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None) -> Context:
         """What does not depend on positions."""
         samples = self.geometry.samples
         values = self.embed(self.columns.bodies(features, mask)).repeat_interleave(samples, -2)
         pairs = self.columns.pairs(features, mask)
-        if self.tell is not None:
-            pairs = self.tell(pairs).repeat_interleave(samples, -2).repeat_interleave(samples, -3)
+        if self.embed_pairs is not None:
+            pairs = self.embed_pairs(pairs).repeat_interleave(samples, -2).repeat_interleave(samples, -3)
         weighted = self.layers[0].weighted(values) if self.blocks else None  # type: ignore[operator]
-        return Told(values, weighted, pairs, mask)
+        return Context(values, weighted, pairs, mask)
 
-    def forward(self, q: Float[Tensor, "*batch n d"], told: Told) -> Float[Tensor, "*batch"]:
-        """The potential of bodies that `told` describes."""
-        mask, q = told.mask, existing(q, told.mask)
+    def forward(self, q: Float[Tensor, "*batch n d"], context: Context) -> Float[Tensor, "*batch"]:
+        """The potential of the bodies that the context describes."""
+        mask, q = context.mask, existing(q, context.mask)
         if self.centred:
             q = from_mean(q, mask)
         if mask is not None:
-            mask = mask.repeat_interleave(self.geometry.samples, -1).expand(*q.shape[:-2], told.values.shape[-2])
-        bounded, growing = self.geometry(q, told.mask)
-        if told.pairs is not None:
-            bounded = torch.cat([bounded, told.pairs.expand(*bounded.shape[:-1], -1)], -1)
+            mask = mask.repeat_interleave(self.geometry.samples, -1).expand(*q.shape[:-2], context.values.shape[-2])
+        bounded, growing = self.geometry(q, context.mask)
+        if context.pairs is not None:
+            bounded = torch.cat([bounded, context.pairs.expand(*bounded.shape[:-1], -1)], -1)
         weight = None if mask is None else mask[..., None, :].to(q.dtype).expand(bounded.shape[:-1])
-        near, values = Pairs(bounded, weight), told.values.expand(*bounded.shape[:-2], -1)
+        near, values = Pairs(bounded, weight), context.values.expand(*bounded.shape[:-2], -1)
         for index, block in enumerate(self.layers):
-            values = block(values, near, weighted=None if index else told.weighted)
+            values = block(values, near, weighted=None if index else context.weighted)
         if self.readout == "mean":
             return self.energy_unit * self.energy(values, mask)
         linear = torch.cat([growing, bounded[..., : self.geometry.channels]], -1)
-        if told.pairs is not None:
-            linear = torch.cat([linear, (linear[..., :, None] * told.pairs[..., None, :]).flatten(-2)], -1)
+        if context.pairs is not None:
+            linear = torch.cat([linear, (linear[..., :, None] * context.pairs[..., None, :]).flatten(-2)], -1)
         return self.energy_unit * self.energy(values, mask, near, Pairs(linear, weight))
 
     @torch.no_grad()
@@ -181,18 +181,18 @@ class HLieConv(AbstractModel):
         self.energy_unit.copy_(torch.where(mean > 0, mean, 1))
 
 
-def force(model: HLieConv, q: Float[Tensor, "*batch n d"], told: Told) -> Float[Tensor, "*batch n d"]:
+def force(model: HLieConv, q: Float[Tensor, "*batch n d"], context: Context) -> Float[Tensor, "*batch n d"]:
     """-dV/dq: one function for all bodies, so that it is compiled once and not for each `LieConvPotential`."""
-    return -torch.func.grad(lambda x: model(x, told).sum())(q)
+    return -torch.func.grad(lambda x: model(x, context).sum())(q)
 
 
 @functools.cache
-def compiled_force() -> Callable[[HLieConv, Tensor, Told], Tensor]:
+def compiled_force() -> Callable[[HLieConv, Tensor, Context], Tensor]:
     """`force` through torch.compile, made on first use."""
-    return torch.compile(force, dynamic=False, backend=_keeping_little)
+    return torch.compile(force, dynamic=False, backend=_recomputing)
 
 
-def _keeping_little(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable:
+def _recomputing(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable:
     """The usual compiler; the backward pass computes all but products again: half the memory, and no slower."""
     with functorch_config.patch(aggressive_recomputation=True):
         return torch._dynamo.lookup_backend("inductor")(graph, inputs)
@@ -207,16 +207,16 @@ class LieConvPotential(AbstractNewtonian):
         super().__init__(mass=features["mass"], mask=mask)
         self.name = model.name  # type: ignore[misc]
         self.model, self.features = model, features
-        self.told = model.told(features, mask)
+        self.context = model.context(features, mask)
 
     def select(self, index: slice | Tensor) -> Any:
         return self.model.selected(self.features, self.mask, index)
 
     def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
-        return self.model(q, self.told)
+        return self.model(q, self.context)
 
     def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
-        return (compiled_force() if self.model.compiled else force)(self.model, q, self.told)
+        return (compiled_force() if self.model.compiled else force)(self.model, q, self.context)
 
 
 def _initialise(part: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""What a network is told of the bodies and their state, in units of the data."""
+"""The input of a network: features of the bodies and their state, in units of the data."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,10 +11,10 @@ HEAVY_TAILED = 10
 
 
 class Features(nn.Module):
-    """What a network is told of bodies and pairs of them: columns of mean 0 and variance 1, zero where there are none.
+    """The features of bodies and of pairs of them: columns of mean 0 and variance 1, zero where there are none.
 
-    Of a positive feature that spans orders of magnitude, as the masses of a star and its planets, it is told the
-    logarithm: standardised by themselves, all planets would weigh the same.
+    Of a positive feature that spans orders of magnitude, as the masses of a star and its planets, the network
+    sees the logarithm: standardised by themselves, all planets would weigh the same.
 
     Args:
         body_features: names of the features of a body.

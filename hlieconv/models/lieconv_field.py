@@ -1,4 +1,4 @@
-"""LieConv as a vector field: no Hamiltonian, so that nothing is conserved but what the field happens to keep."""
+"""LieConv as a vector field: no Hamiltonian, so that nothing is conserved but what the field happens to preserve."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar

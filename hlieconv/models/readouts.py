@@ -11,8 +11,8 @@ from hlieconv.nn.convolution import perceptron
 class PairReadout(nn.Module):
     """sum_i e(h_i) + sum_ij f(h_i) . k(a_ij) g(h_j): nodes and pairs, so that the energy is extensive.
 
-    Two kernels k share the work: a perceptron of the bounded features, and a linear one of all features, which grows no
-    faster than they do, so that a body far away meets no surprise.
+    Two pair kernels k share the work: a perceptron of the bounded features, and a linear one of all features, which
+    grows no faster than they do, so that a body far away meets no surprise.
 
     Args:
         width: channels of the values.

@@ -6,7 +6,7 @@ attributions.py   whose fault a drift is: the model's, the integrator's or the r
 growth.py         by which law an error grows
 discovery.py      which combinations of candidate charges are conserved, from a Hamiltonian or from data
 library.py        the candidates
-null_space.py     how to tell that a combination does not change
+null_space.py     whether a combination changes along trajectories
 reading.py        names for what was found
 projection.py     states put back onto the level set of their charges
 """

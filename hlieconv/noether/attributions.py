@@ -64,14 +64,14 @@ def attribution(
     """Split the drift of charges in a rollout into the model's asymmetry, the integrator's truncation and round-off.
 
     Whatever the Hamiltonian does to a charge is the integral A of {J, H} along the rollout; the rest R = drift - A is
-    the integrator's. Three rollouts more tell its parts apart, in float32 and float64 and with half the step:
+    the integrator's. Three further rollouts separate its parts, in float32 and float64 and with half the step:
 
     - Rounding. The difference of R in float32 and in float64 is what rounding does in float32. In float64 it is
       smaller by the ratio of their eps, 2^-29: the same steps with as random an error.
     - Truncation. Half the step leaves 2^-order of it, so that R(h) - R(h/2) is 1 - 2^-order of the truncation. Below
-      ten times the rounding it cannot be told from it: then it counts as zero, and all of R as round-off.
+      ten times the rounding it cannot be distinguished from it: then it counts as zero, and all of R as round-off.
 
-    Both differences are of one charge in two rollouts that stay close: where trajectories are chaotic, keep to the time
+    Both differences are of one charge in two rollouts that stay close: where trajectories are chaotic, choose times
     for which they do. Memory holds the states after all steps.
 
     Args:
@@ -87,7 +87,7 @@ def attribution(
     Raises:
         ValueError: for what is no Hamiltonian or has generalised coordinates, and for an integrator of other steps.
 
-    Example: RK4 does not keep the angular momentum, though the springs do.
+    Example: RK4 does not preserve the angular momentum, which the springs conserve.
         >>> from systems import Springs
         >>> from systems.integrators import RK4
         >>> system, states = Springs.sample(10, seed=0)

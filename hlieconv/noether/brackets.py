@@ -44,8 +44,8 @@ def poisson_bracket(f: Observable, g: Observable, state: PhaseSpace) -> Bracket:
         >>> poisson_bracket(spin, p_x, PhaseSpace(q=torch.rand(6, 2), p=torch.ones(6, 2))).value
         tensor(6.)
     """
-    slope_f, slope_g = (torch.func.grad(lambda s, h=h: h(s).sum())(state) for h in (f, g))
-    parts = torch.stack([slope_f.q * slope_g.p, -slope_f.p * slope_g.q])
+    gradient_f, gradient_g = (torch.func.grad(lambda s, h=h: h(s).sum())(state) for h in (f, g))
+    parts = torch.stack([gradient_f.q * gradient_g.p, -gradient_f.p * gradient_g.q])
     return Bracket(parts.sum((0, -2, -1)), parts.abs().sum((0, -2, -1)))
 
 

@@ -100,7 +100,8 @@ def certificate(
         states: ``(*batch, n, d)``; as many and as far apart as the rollouts to be judged.
         times: of the rollout, in seconds from the states; by default 33 over the time in which typical states change
             by as much as they are large.
-        integrator: of the rollout; by default a symplectic one, which keeps the charges that H keeps at any step.
+        integrator: of the rollout; by default a symplectic one, which preserves the charges that H conserves, at
+            any step.
 
     Raises:
         ValueError: for what is no Hamiltonian, or if its coordinates are generalised.

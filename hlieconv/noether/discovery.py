@@ -1,4 +1,4 @@
-"""discover(...): the charges of a Hamiltonian, or of measured trajectories, that nobody has told us."""
+"""discover(...): the charges of a Hamiltonian, or of measured trajectories, without knowing its symmetries."""
 
 import math
 from collections.abc import Sequence
@@ -91,7 +91,7 @@ def discover(
 
     Raises:
         ValueError: for too few states or trajectories, several sets of parameters, masked bodies in a library that
-            tells bodies apart, or generalised coordinates in "affine".
+            distinguishes bodies, or generalised coordinates in "affine".
 
     Example:
         >>> from systems import Springs
@@ -160,7 +160,7 @@ def _from_data(dataset: xr.Dataset, library: str | Sequence[Observable], toleran
     if count < 20 or points < 10 or count * (points - 1) < need:
         raise ValueError(
             f"dataset: expected at least 20 trajectories of 10 points and, for {len(candidates)} candidates, {need} "
-            f"points in all, got {count} trajectories of {points}: what few of them keep need not be conserved"
+            f"points in all, got {count} trajectories of {points}: what few of them conserve need not be conserved"
         )
     if tolerance is None:
         tolerance = 1e-6 if dataset["q"].dtype == np.float64 else 1e-4
@@ -196,7 +196,7 @@ def _check_coordinates(coordinates: str, library: str | Sequence[Observable]) ->
 
 def _check_mask(mask: Tensor | None) -> None:
     if mask is not None and not bool(mask.all()):
-        raise ValueError("mask: expected all bodies to exist in a library that tells them apart, got masked ones")
+        raise ValueError("mask: expected all bodies to exist in a library that distinguishes them, got masked ones")
 
 
 def _check_sampling(trajectory: PhaseSpace) -> None:
@@ -206,6 +206,6 @@ def _check_sampling(trajectory: PhaseSpace) -> None:
         within = float((x - x.mean(0)).square().mean())
         if rough > ROUGH * within:
             raise ValueError(
-                f"dataset: expected points so close in time that noise can be told from motion, "
+                f"dataset: expected points so close in time that noise can be distinguished from motion, "
                 f"a rough part of {name} below {ROUGH:g}, got {rough / within:.2g}"
             )

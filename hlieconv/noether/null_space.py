@@ -89,8 +89,8 @@ def of_trajectories(
     and judged on the other: for a charge the ratio there is 1, with an error of about 2 / sqrt(nu_2), plus that of the
     fit of M coefficients to nu_1 points, M / nu_1 for normal errors and more for the products of large states. It must
     stay below 2 + 4 M / nu_1. So what passes changes by no more than the noise on it (and by half of what it differs
-    from trajectory to trajectory); other functions change by many times the noise, or cannot be told from charges. The
-    halves also change places, and the larger number of charges counts.
+    from trajectory to trajectory); other functions change by many times the noise, or cannot be distinguished
+    from charges. The halves also change places, and the larger number of charges counts.
     """
     steps, count = trajectory.q.shape[:2]
     t = times.reshape(len(times), -1).expand(-1, count) - times[0]
@@ -114,12 +114,12 @@ def of_trajectories(
     change = torch.linalg.qr(within.flatten(0, 1)).R / math.sqrt(count * (steps - 1))
     space = torch.linalg.qr(_least(*everything)[:, :number]).Q
     sizes, space = _by_size(change, space)
-    kept = sizes < DIFFERENT
-    space = space[:, kept]
+    constant = sizes < DIFFERENT
+    space = space[:, constant]
     rest = torch.linalg.qr(torch.cat([space, torch.eye(len(space), dtype=torch.float64)], 1)).Q[:, space.shape[1] :]
     others, rest = _by_size(change, rest)
     return Changes(
-        whitening, metric, torch.cat([sizes[kept], others]), torch.cat([space, rest], 1), change, space.shape[1]
+        whitening, metric, torch.cat([sizes[constant], others]), torch.cat([space, rest], 1), change, space.shape[1]
     )
 
 
@@ -149,8 +149,8 @@ def _whiten(rows: Tensor) -> tuple[Tensor, Tensor]:
     lengths = torch.where(lengths > 0, lengths, 1)
     triangle = torch.linalg.qr(rows / lengths).R
     _, sizes, vectors = torch.linalg.svd(triangle, full_matrices=False)
-    kept = sizes > TRIVIAL * sizes[0]
-    sizes, vectors = sizes[kept], vectors[kept]
+    nontrivial = sizes > TRIVIAL * sizes[0]
+    sizes, vectors = sizes[nontrivial], vectors[nontrivial]
     return vectors.mT / sizes / lengths[:, None], sizes[:, None] * vectors * lengths
 
 

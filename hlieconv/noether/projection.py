@@ -119,11 +119,11 @@ def _values(charges: Sequence[Observable], states: PhaseSpace) -> Tensor:
 
 
 def _newton(states: PhaseSpace, charges: Sequence[Observable], targets: Tensor, units: PhaseSpace) -> PhaseSpace:
-    slopes = []
+    gradients = []
     for charge in charges:
-        slope = torch.func.grad(lambda s, charge=charge: charge(s).sum())(states)
-        slopes.append(torch.cat([(x * unit).flatten(-2) for x, unit in zip(slope, units, strict=True)], -1))
-    jacobian = torch.stack(slopes, -2)
+        gradient = torch.func.grad(lambda s, charge=charge: charge(s).sum())(states)
+        gradients.append(torch.cat([(x * unit).flatten(-2) for x, unit in zip(gradient, units, strict=True)], -1))
+    jacobian = torch.stack(gradients, -2)
     wrong = (_values(charges, states) - targets).movedim(0, -1)
     step = (jacobian.mT @ torch.linalg.solve(jacobian @ jacobian.mT, wrong[..., None]))[..., 0]
     n, d = states.q.shape[-2:]

@@ -2,23 +2,24 @@
 
 style.py          colours and the look that all figures share
 trajectories.py   paths of the bodies
-conservation.py   conserved quantities and their drift
+time_series.py    one conserved quantity, or its drift, against time
 charges.py        charges of a group with a band over trajectories, and the law by which a drift grows
 phase_portrait.py momentum against position
 animation.py      trajectories as GIF or MP4
 errors.py         errors of a prediction
 summary.py        one page about a rollout
+four_symmetries.py the figure of the demo
 groups.py         orbits, lifts and neighbourhoods of planar groups
 """
 
 from hlieconv.plots.animation import animate_trajectories
 from hlieconv.plots.charges import plot_charges, plot_growth
-from hlieconv.plots.conservation import plot_drift, plot_energy, plot_momentum
 from hlieconv.plots.errors import plot_error
 from hlieconv.plots.groups import plot_lift, plot_neighbourhood, plot_orbits, plot_planar_groups
 from hlieconv.plots.phase_portrait import plot_phase_portrait
 from hlieconv.plots.style import COLOURS, STYLE, style
 from hlieconv.plots.summary import plot_summary
+from hlieconv.plots.time_series import plot_drift, plot_energy, plot_momentum
 from hlieconv.plots.trajectories import plot_trajectories
 
 __all__ = [

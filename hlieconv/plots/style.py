@@ -1,4 +1,4 @@
-"""The look that all figures share: colours that the colour-blind can tell apart, readable in print."""
+"""The look that all figures share: colours that the colour-blind can distinguish, readable in print."""
 
 from contextlib import AbstractContextManager
 from typing import Any
@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 #: Okabe and Ito 2008, without the yellow that vanishes on paper.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
-#: What float64 can tell apart from 1: drift below it is drawn on it.
+#: What float64 can distinguish from 1: drift below it is drawn on it.
 ROUND_OFF = 2.0**-53
 
 

@@ -5,9 +5,9 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from hlieconv.diagnostics import summary
-from hlieconv.plots.conservation import plot_drift, plot_energy
 from hlieconv.plots.errors import plot_error
 from hlieconv.plots.style import style
+from hlieconv.plots.time_series import plot_drift, plot_energy
 from hlieconv.plots.trajectories import plot_trajectories
 
 

@@ -148,7 +148,7 @@ class Trial(NamedTuple):
         return f"{self.system}_{self.entry}_{self.n_train}_{self.seed}"
 
 
-class Size(NamedTuple):
+class Effort(NamedTuple):
     """How much is measured of a model."""
 
     chunks: int = 2000
@@ -233,7 +233,7 @@ class Budget(NamedTuple):
     """What a time is enough for."""
 
     trials: list[Trial]
-    size: Size
+    size: Effort
     path: str
     """The folder of the results, by default."""
 
@@ -242,9 +242,9 @@ def budgets() -> dict[str, Budget]:
     """smoke: a minute. cpu: at most two hours on two cores. full: a GPU."""
     smoke = [Trial("springs", "SE2", 20, 0), Trial("springs", "short-FC", 20, 1)]
     return {
-        "smoke": Budget(smoke, Size(chunks=20, tests=2, rollouts=3, long=1, points=10, steps=10), "study-smoke"),
-        "cpu": Budget(_cpu(), Size(), "results/springs"),
-        "full": Budget(_full(), Size(), "results/springs"),
+        "smoke": Budget(smoke, Effort(chunks=20, tests=2, rollouts=3, long=1, points=10, steps=10), "study-smoke"),
+        "cpu": Budget(_cpu(), Effort(), "results/springs"),
+        "full": Budget(_full(), Effort(), "results/springs"),
     }
 
 

@@ -15,7 +15,7 @@ from hlieconv.dynamics import chunk_error
 from hlieconv.dynamics.chunks import chunks_of
 from hlieconv.dynamics.rollouts import rollout
 from hlieconv.models import AbstractModel
-from hlieconv.study.catalogue import GENERAL, JUDGED, SYSTEMS, Size, Trial
+from hlieconv.study.catalogue import GENERAL, JUDGED, SYSTEMS, Effort, Trial
 from systems.dataset.schema import trajectory_of
 
 #: The paper's data: 500 points over 5 s.
@@ -42,7 +42,7 @@ def tests(system: str, chunks: int, count: int) -> list[xr.Dataset]:
     return [sample(system, chunks, TEST_SEED + seed) for seed in range(count)]
 
 
-def evaluate(model: AbstractModel, trial: Trial, size: Size) -> dict[str, Any]:
+def evaluate(model: AbstractModel, trial: Trial, size: Effort) -> dict[str, Any]:
     """All that is measured of a model, as JSON values. Weights are those given, arithmetic is in float64."""
     model, judged = copy.deepcopy(model).double(), trial.entry in JUDGED
     chunks = size.chunks if trial.system in EXACT else size.chunks // 4
@@ -56,7 +56,7 @@ def evaluate(model: AbstractModel, trial: Trial, size: Size) -> dict[str, Any]:
     return found | (_further(model, trial.system, size) if trial.entry in GENERAL and trial.seed == 0 else {})
 
 
-def _further(model: AbstractModel, system: str, size: Size) -> dict[str, Any]:
+def _further(model: AbstractModel, system: str, size: Effort) -> dict[str, Any]:
     """Ten times as long, and with other numbers of bodies."""
     truth = sample(system, size.long, TEST_SEED - 2, 1 + size.points, every=10)
     predicted = rollout(model, truth, dtype=torch.float64, workers=1)

@@ -11,12 +11,12 @@ import torch
 
 from hlieconv.dynamics import Fit, fit
 from hlieconv.models import MODELS, AbstractModel
-from hlieconv.study.catalogue import ENTRIES, Size, Trial
+from hlieconv.study.catalogue import ENTRIES, Effort, Trial
 from hlieconv.study.evaluation import evaluate, sample
 from systems.provenance import write_result
 
 
-def run_trial(trial: Trial, size: Size, path: Path, device: str = "auto") -> dict[str, Any]:
+def run_trial(trial: Trial, size: Effort, path: Path, device: str = "auto") -> dict[str, Any]:
     """Train a model, measure it, and write its result file. A killed training goes on from its checkpoint.
 
     Args:
@@ -63,7 +63,7 @@ def train_trial(
     Args:
         trial: what to train on what.
         steps: of the training, if not those of its entry.
-        run: a folder that keeps checkpoints; None: nothing is kept.
+        run: a folder for checkpoints; None: there are none.
         device: where to train.
 
     Returns:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import torch
 
-from hlieconv.study.catalogue import Size, Trial
+from hlieconv.study.catalogue import Effort, Trial
 from hlieconv.study.trials import result_file, run_trial
 
 
 def work(
     trials: list[Trial],
-    size: Size,
+    size: Effort,
     path: Path,
     *,
     workers: int = 1,
@@ -70,7 +70,7 @@ def work(
 
 def _work(
     trials: list[Trial],
-    size: Size,
+    size: Effort,
     path: Path,
     until: float | None,
     device: str,

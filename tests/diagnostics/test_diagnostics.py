@@ -181,7 +181,7 @@ def test_a_charge_of_your_own():
     assert shear(state).item() == 15.0
 
 
-def test_conservation_tells_systems_apart():
+def test_drift_distinguishes_systems():
     """The drift of L is round-off for springs and not for Henon-Heiles, which has no rotation symmetry."""
     times = torch.linspace(0, 10, 50, dtype=torch.float64)
     assert simulate(*Springs.sample(3, seed=1), times).dynamics.drift("angular_momentum").max() < 1e-12

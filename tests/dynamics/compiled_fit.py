@@ -16,13 +16,13 @@ if __name__ == "__main__":
     torch.manual_seed(0)
     _, data = springs(points=50)
     model = HLieConv.of(data, width=8, blocks=1)
-    told, calls = HLieConv.told, iter(range(last))
+    context, calls = HLieConv.context, iter(range(last))
 
     def counting(*arguments):
         if next(calls, None) is None:
             os.kill(os.getpid(), signal.SIGKILL)
-        return told(*arguments)
+        return context(*arguments)
 
-    HLieConv.told = counting
+    HLieConv.context = counting
     fit(model, data, path=path, compile="on", steps=24, batch=16, checkpoint_steps=7, validation=0.0, progress=False)
     print({name: weight.tolist() for name, weight in model.state_dict().items()})

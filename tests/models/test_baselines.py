@@ -34,12 +34,12 @@ def network(name, dataset, dtype, **options):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model: AbstractModel = pkgutil.resolve_name(MODELS[name]).of(dataset, width=16, **options).to(dtype)
-    chosen, state = told(dataset, dtype, model)
+    chosen, state = context_of(dataset, dtype, model)
     model.calibrate(state.q, state.p, *chosen)
     return model
 
 
-def told(dataset, dtype, model):
+def context_of(dataset, dtype, model):
     """Features and mask, and the states of all times."""
     _, state = trajectory_of(dataset, dtype=dtype)
     mask = mask_of(dataset)
@@ -48,8 +48,8 @@ def told(dataset, dtype, model):
     return (variables_of(dataset, model.features, dtype=dtype), mask), state
 
 
-def slope(model, dataset, dtype):
-    chosen, state = told(dataset, dtype, model)
+def derivative(model, dataset, dtype):
+    chosen, state = context_of(dataset, dtype, model)
     return model.condition(*chosen)(ZERO, state), state
 
 
@@ -64,7 +64,7 @@ def test_the_order_of_the_bodies_does_not_matter(name, dtype):
     dataset = data(pairs=name in PAIRS)
     model = network(name, dataset, dtype)
     order = [2, 0, 3, 1]
-    (features, mask), state = told(dataset, dtype, model)
+    (features, mask), state = context_of(dataset, dtype, model)
     shuffled = {
         key: x[:, order][:, :, order] if key in model.pair_features else x[:, order] for key, x in features.items()
     }
@@ -79,7 +79,7 @@ def test_the_order_of_the_bodies_does_not_matter(name, dtype):
 def test_what_is_masked_has_no_influence(name, centred, dtype):
     ragged = data(bodies=(2, 4))
     model = network(name, ragged, dtype, centred=centred)
-    (features, mask), state = told(ragged, dtype, model)
+    (features, mask), state = context_of(ragged, dtype, model)
     assert not mask.all()
     expected = model.condition(features, mask)(ZERO, state)
     junk = torch.where(mask[..., None], 0, torch.nan)
@@ -99,7 +99,7 @@ def test_centring_makes_translations_a_symmetry(name, dtype):
     for centred in (False, True):
         options = {"group": "Trivial"} if name == "lieconv" else {}
         model = network(name, dataset, dtype, centred=centred, **options)
-        (features, mask), state = told(dataset, dtype, model)
+        (features, mask), state = context_of(dataset, dtype, model)
         field = model.condition(features, mask)
         moved = field(ZERO, PhaseSpace(state.q + 1, state.p))
         expected = field(ZERO, state)
@@ -113,7 +113,7 @@ def test_centring_makes_translations_a_symmetry(name, dtype):
 def test_gradients_are_finite_and_of_all_weights(name, dtype):
     dataset = data(pairs=name in PAIRS)
     model = network(name, dataset, dtype)
-    found, _ = slope(model, dataset, dtype)
+    found, _ = derivative(model, dataset, dtype)
     (found.q.square().sum() + found.p.square().sum()).backward()
     flat = {"perceptron.8.bias", "readout.bias"} if name in ("hfc", "hnn", "hogn", "vogn") else set()  # H + constant
     for key, parameter in model.named_parameters():
@@ -126,11 +126,11 @@ def test_gradients_are_finite_and_of_all_weights(name, dtype):
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_units_are_those_of_the_data(name, dtype):
-    """Slopes of a fresh network have the size of the true ones in any units; without calibration they have not."""
+    """Derivatives of a fresh network have the size of the true ones in any units; without calibration they have not."""
     dataset = data()
     small = dataset.assign(q=dataset.q * 1e-3, p=dataset.p * 1e-3)
-    a, _ = slope(network(name, dataset, dtype), dataset, dtype)
-    b, _ = slope(network(name, small, dtype), small, dtype)
+    a, _ = derivative(network(name, dataset, dtype), dataset, dtype)
+    b, _ = derivative(network(name, small, dtype), small, dtype)
     close(PhaseSpace(b.q * 1e3, b.p * 1e3), a, dtype)
     raw = network(name, dataset, dtype, normalised=False)
     assert raw.inputs.position == raw.inputs.momentum == raw.inputs.mass == 1
@@ -141,15 +141,15 @@ def test_hamiltonians_are(name):
     """dq/dt = dH/dp and dp/dt = -dH/dq, by differences."""
     dataset, dtype = data(), torch.float64
     model = network(name, dataset, dtype)
-    (features, mask), state = told(dataset, dtype, model)
+    (features, mask), state = context_of(dataset, dtype, model)
     hamiltonian = model.condition(features, mask)
     direction = PhaseSpace(*(torch.randn_like(x) for x in state))
     h = 1e-5
     up, down = (
         hamiltonian.energy(PhaseSpace(*(x + e * v for x, v in zip(state, direction, strict=True)))) for e in (h, -h)
     )
-    slope = hamiltonian(ZERO, state)
-    expected = (slope.q * direction.p - slope.p * direction.q).sum((-1, -2))
+    rate = hamiltonian(ZERO, state)
+    expected = (rate.q * direction.p - rate.p * direction.q).sum((-1, -2))
     torch.testing.assert_close((up - down) / (2 * h), expected, rtol=1e-6, atol=1e-6)  # h^2 and round-off / h
 
 

@@ -1,4 +1,4 @@
-"""HLieConv: what its group promises and what it must not keep, in two and three dimensions, for both kinds of pairs."""
+"""HLieConv: what its group preserves and what not, in two and three dimensions, for both kinds of pairs."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from hlieconv.models import HLieConv
 from systems import PhaseSpace
 
 GROUPS = [("Trivial", 2), ("T", 2), ("Tx", 2), ("SO2", 2), ("SE2", 2), ("Trivial", 3), ("T", 3), ("SO3", 3), ("SE3", 3)]
-KEPT = {
+PRESERVED = {
     "Trivial": set(),
     "Tx": {"along x"},
     "T": {"along x", "along y"},
@@ -47,8 +47,8 @@ def network(group="SE2", dimension=2, pairs="invariant", dtype=torch.float64, **
         options = {"width": 16, "readout": readout} | options
         model = HLieConv(group, dimension=dimension, pairs=pairs, **options).to(dtype)
     features, q = bodies(dimension, dtype=dtype, seed=1)
-    told = features | {name: told_of_pairs(q) for name in model.pair_features}
-    model.calibrate(q, torch.ones_like(q), told)
+    given = features | {name: distances(q) for name in model.pair_features}
+    model.calibrate(q, torch.ones_like(q), given)
     if model.readout == "mean":  # a mean over layers of means: fresh weights would hide where the bodies are
         with torch.no_grad():
             for parameter in model.parameters():
@@ -56,7 +56,7 @@ def network(group="SE2", dimension=2, pairs="invariant", dtype=torch.float64, **
     return model
 
 
-def told_of_pairs(q):
+def distances(q):
     """Something symmetric of each pair."""
     return 1 + torch.cdist(q.detach(), q.detach()).square()
 
@@ -80,7 +80,7 @@ def test_the_group_and_nothing_else_leaves_the_energy_alone(group, dimension, pa
     size = energy.std()
     for name, move in moves(dimension, dtype).items():
         change = (potential(move(q)) - energy).abs().max() / size
-        if name in KEPT[group]:
+        if name in PRESERVED[group]:
             assert change < 10 * TOLERANCE[dtype] * (1 + energy.abs().max() / size), name
         else:
             assert change > 1e-2, name
@@ -104,18 +104,18 @@ def test_order_and_padding_do_not_matter(group, dimension, pairs, dtype):
     features, q = bodies(dimension, dtype=dtype)
     for names in ((), ("spring_constant",)):
         model = network(group, dimension, pairs, dtype, pair_features=names)
-        told = features | {name: told_of_pairs(q) for name in names}
-        hamiltonian = model.condition(told)
+        given = features | {name: distances(q) for name in names}
+        hamiltonian = model.condition(given)
         energy, force = hamiltonian.potential(q), hamiltonian.force(q)
         atol = TOLERANCE[dtype] * (1 + energy.abs().max().item() + force.abs().max().item())
 
         order = torch.tensor([3, 0, 4, 1, 2])
-        shuffled = {name: x[:, order][:, :, order] if name in names else x[:, order] for name, x in told.items()}
+        shuffled = {name: x[:, order][:, :, order] if name in names else x[:, order] for name, x in given.items()}
         torch.testing.assert_close(model.condition(shuffled).potential(q[:, order]), energy, rtol=0, atol=atol)
 
         mask = torch.arange(5) < torch.tensor([5, 3, 1, 4])[:, None]
         both = mask[:, :, None] & mask[:, None]
-        padded = {name: torch.where(both if name in names else mask, x, torch.nan) for name, x in told.items()}
+        padded = {name: torch.where(both if name in names else mask, x, torch.nan) for name, x in given.items()}
         ragged = model.condition(padded, mask)
         junk = torch.where(mask[..., None], q, torch.nan)
         state = PhaseSpace(junk, junk)
@@ -123,12 +123,12 @@ def test_order_and_padding_do_not_matter(group, dimension, pairs, dtype):
         assert torch.isfinite(ragged.energy(state)).all()
         assert not found[~mask].any()
         for entry, n in enumerate((5, 3, 1, 4)):
-            cut = {name: x[entry, :n, :n] if name in names else x[entry, :n] for name, x in told.items()}
+            cut = {name: x[entry, :n, :n] if name in names else x[entry, :n] for name, x in given.items()}
             alone = model.condition(cut)
             torch.testing.assert_close(ragged.potential(junk)[entry], alone.potential(q[entry, :n]), rtol=0, atol=atol)
             torch.testing.assert_close(found[entry, :n], alone.force(q[entry, :n]), rtol=0, atol=atol)
         if names:
-            other = model.condition(told | {names[0]: 2 * told[names[0]]}).potential(q)
+            other = model.condition(given | {names[0]: 2 * given[names[0]]}).potential(q)
             assert (other - energy).abs().min() > 1e-4 * energy.std()
 
 
@@ -139,8 +139,8 @@ def test_derivatives(group, dimension, pairs):
     q.requires_grad_()
     assert torch.autograd.gradcheck(hamiltonian.potential, q)
     assert torch.autograd.gradcheck(hamiltonian.force, q)  # second derivatives
-    (slope,) = torch.autograd.grad(hamiltonian.potential(q).sum(), q)
-    torch.testing.assert_close(hamiltonian.force(q), -slope)
+    (gradient,) = torch.autograd.grad(hamiltonian.potential(q).sum(), q)
+    torch.testing.assert_close(hamiltonian.force(q), -gradient)
 
 
 @pytest.mark.parametrize(("group", "dimension"), GROUPS)
@@ -195,8 +195,8 @@ def test_the_configuration_is_the_model(group, dimension, pairs):
     again = HLieConv(**json.loads(json.dumps(model.config))).double()
     again.load_state_dict(model.state_dict())
     features, q = bodies(dimension)
-    told = features | {"rest_length": told_of_pairs(q)}
-    assert torch.equal(again.condition(told).potential(q), model.condition(told).potential(q))
+    given = features | {"rest_length": distances(q)}
+    assert torch.equal(again.condition(given).potential(q), model.condition(given).potential(q))
 
 
 @pytest.mark.parametrize("pairs", ["invariant", "log"])
@@ -217,8 +217,8 @@ def test_what_does_not_depend_on_positions_is_computed_once(pairs, monkeypatch):
 def test_some_trajectories_are_selected():
     model = network(pair_features=("rest_length",))
     features, q = bodies(2)
-    told = features | {"rest_length": told_of_pairs(q)[:1], "stiffness": features["stiffness"][0]}
-    whole, index = model.condition(told), torch.tensor([2, 0])
+    given = features | {"rest_length": distances(q)[:1], "stiffness": features["stiffness"][0]}
+    whole, index = model.condition(given), torch.tensor([2, 0])
     torch.testing.assert_close(whole.select(index).force(q[index]), whole.force(q)[index])
     torch.testing.assert_close(whole.select(slice(1, 3)).force(q[1:3]), whole.force(q)[1:3])
 

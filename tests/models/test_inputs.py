@@ -1,4 +1,4 @@
-"""What networks are told of bodies: standardised, and apart where they span orders of magnitude."""
+"""What networks see of bodies: standardised, and apart where they span orders of magnitude."""
 
 import torch
 
@@ -8,24 +8,24 @@ from systems import Gravity
 
 def test_features_are_standardised(dtype):
     features = {"mass": torch.rand(50, 4, dtype=dtype) + 0.1, "charge": torch.randn(50, 4, dtype=dtype)}
-    told = Features(("mass", "charge"), (), normalised=True).to(dtype)
-    told.calibrate(features, None)
-    columns = told.bodies(features, None).flatten(0, -2)
+    inputs = Features(("mass", "charge"), (), normalised=True).to(dtype)
+    inputs.calibrate(features, None)
+    columns = inputs.bodies(features, None).flatten(0, -2)
     torch.testing.assert_close(columns.mean(0), torch.zeros(2, dtype=dtype), rtol=0, atol=1e-5)
     torch.testing.assert_close(columns.std(0, correction=0), torch.ones(2, dtype=dtype))
-    assert not told.body_log.any()
+    assert not inputs.body_log.any()
 
 
 def test_planets_of_other_masses_look_different(dtype):
     """Standardised beside a star of mass 1 as they are, planets of 0.0005 to 0.005 would lie within 0.01."""
     system, _ = Gravity.sample(50, seed=0, dtype=dtype)
-    told = Features(("mass",), (), normalised=True).to(dtype)
-    told.calibrate({"mass": system.mass}, None)
-    planets = told.bodies({"mass": system.mass}, None)[:, 1:]
+    inputs = Features(("mass",), (), normalised=True).to(dtype)
+    inputs.calibrate({"mass": system.mass}, None)
+    planets = inputs.bodies({"mass": system.mass}, None)[:, 1:]
     assert planets.std() > 0.1
     mask = torch.ones(50, 4, dtype=torch.bool).index_fill(1, torch.tensor([3]), False)
     existing = torch.where(mask, system.mass, 0)
-    assert told.bodies({"mass": existing}, mask).isfinite().all()
+    assert inputs.bodies({"mass": existing}, mask).isfinite().all()
 
 
 def test_units_are_of_the_masses_not_of_their_logarithms(dtype):

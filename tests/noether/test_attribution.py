@@ -46,7 +46,7 @@ def test_runge_kutta_loses_angular_momentum_by_truncation(dtype):
     torch.testing.assert_close(spin.truncation[-1], spin.drift[-1], rtol=0.2, atol=0)
     finer = attribution(system, "SE2", states, TIMES, RK4(step=0.02))["L_z"]
     assert 2**3.5 < spin.truncation[-1] / finer.truncation[-1] < 2**6
-    for name in ("P_x", "P_y"):  # Runge-Kutta methods keep what is linear
+    for name in ("P_x", "P_y"):  # Runge-Kutta methods preserve what is linear
         assert found[name].cause == "round_off"
         assert found[name].drift.max() < 300 * torch.finfo(dtype).eps
         assert found[name].truncation.max() == 0
@@ -64,7 +64,7 @@ def test_an_invariant_model_and_symplectic_steps_leave_round_off(dtype):
 
 
 def test_a_tilted_potential_is_the_models_fault():
-    """dP_x/dt = -4 field, so that the drift grows as t, whatever the step is; P_y keeps its round-off."""
+    """dP_x/dt = -4 field, so that the drift grows as t, whatever the step is; P_y has its round-off only."""
     _, states = springs(4, states=10)
     tilted = Tilted(mass=torch.ones(4, dtype=torch.float64), field=torch.tensor(1e-7, dtype=torch.float64))
     found = attribution(tilted, "T2", states, TIMES, Leapfrog(step=0.05))
@@ -90,44 +90,44 @@ def test_attribution_refuses_other_steps():
 def test_projection_restores_the_charges_and_moves_little(dtype):
     system, state = Springs.sample(5, seed=0, bodies=3, dtype=dtype)
     rollout = RK4(step=0.05).integrate(system, state, TIMES.to(dtype))
-    kept = [*charges("SE2"), system.energy]
-    found = project(rollout, kept)
+    preserved = [*charges("SE2"), system.energy]
+    found = project(rollout, preserved)
     assert found.before["L_z"] > 1e-4
     assert max(found.after.values()) < 50 * torch.finfo(dtype).eps
-    error = torch.stack([charge(rollout) - charge(state) for charge in kept]).abs().amax(0)
+    error = torch.stack([charge(rollout) - charge(state) for charge in preserved]).abs().amax(0)
     assert found.correction.max() < 10 * error.max()
     assert found.correction[0].max() < 50 * torch.finfo(dtype).eps  # the first states are on the level set already
-    again = project(found.states, kept, torch.stack([charge(state) for charge in kept])[:, None])
+    again = project(found.states, preserved, torch.stack([charge(state) for charge in preserved])[:, None])
     assert again.correction.max() < 50 * torch.finfo(dtype).eps
     assert "before" in repr(found)
 
 
 def test_projection_is_differentiable():
     system, state = Springs.sample(1, seed=0, bodies=2)
-    kept = [*charges("SE2"), system.energy]
-    targets = torch.stack([charge(state) for charge in kept]) * 1.01
+    preserved = [*charges("SE2"), system.energy]
+    targets = torch.stack([charge(state) for charge in preserved]) * 1.01
 
     def projected(q, p):
-        return project(PhaseSpace(q, p), kept, targets).states.q
+        return project(PhaseSpace(q, p), preserved, targets).states.q
 
     q, p = (x.clone().requires_grad_() for x in state)
     assert torch.autograd.gradcheck(projected, (q, p), atol=1e-6)
-    # targets are met whatever the state, so that charges of the result have no slope
+    # targets are met whatever the state, so that charges of the result have no gradient
     spin = charges("SE2")[2]
-    result = project(PhaseSpace(q, p), kept, targets).states
-    slope = torch.autograd.grad(spin(result).sum(), (q, p))
-    assert max(x.abs().max() for x in slope) < 1e-10
+    result = project(PhaseSpace(q, p), preserved, targets).states
+    gradient = torch.autograd.grad(spin(result).sum(), (q, p))
+    assert max(x.abs().max() for x in gradient) < 1e-10
 
 
-def test_projected_steps_keep_the_energy():
+def test_projected_steps_preserve_the_energy():
     system, state = HenonHeiles.sample(5, seed=0)
     times = torch.linspace(0, 5, 11, dtype=torch.float64)
     plain = simulate(system, state, times, RK4(step=0.5))
-    kept = simulate(system, state, times, Projected(RK4(step=0.5), [system.energy]))
+    projected = simulate(system, state, times, Projected(RK4(step=0.5), [system.energy]))
     assert plain.dynamics.drift("energy").max() > 1e-4
-    assert kept.dynamics.drift("energy").max() < 1e-12
+    assert projected.dynamics.drift("energy").max() < 1e-12
     exact = simulate(system, state, times, AdaptiveGauss())
-    assert kept.dynamics.error(exact)[:, -1].max() < 2 * plain.dynamics.error(exact)[:, -1].max()
+    assert projected.dynamics.error(exact)[:, -1].max() < 2 * plain.dynamics.error(exact)[:, -1].max()
     with pytest.raises(ValueError, match="expected at least one function"):
         project(state, [])
     with pytest.raises(ValueError, match="expected 1 values, one a charge"):

@@ -1,4 +1,4 @@
-"""Brackets against finite differences and formulas; verdicts on symmetries that are exact, nearly kept and broken."""
+"""Brackets against finite differences and formulas; verdicts on symmetries that are exact, approximate and broken."""
 
 import pytest
 import torch
@@ -32,9 +32,9 @@ def test_bracket_against_finite_differences():
             q = state.q + e * charge.direction(state.q)
             p = state.p - e * state.p @ charge.matrix
             moved.append(system.energy(PhaseSpace(q, p)))
-        slope = (moved[0] - moved[1]) / 2e-5
+        derivative = (moved[0] - moved[1]) / 2e-5
         # the second-order error is e^2 = 1e-10, the rounding eps / e = 2e-11, of values of size 1
-        torch.testing.assert_close(poisson_bracket(system.energy, charge, state).value, slope, rtol=0, atol=1e-8)
+        torch.testing.assert_close(poisson_bracket(system.energy, charge, state).value, derivative, rtol=0, atol=1e-8)
 
 
 def test_accumulated_is_the_change_of_the_charge():

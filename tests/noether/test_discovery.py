@@ -122,10 +122,10 @@ def learned():
 
 def test_a_fitted_model_has_its_symmetries_at_round_off(learned):
     models, states = learned
-    for name, kept in (("SE2", ["P_x", "P_y", "L_z", "K_x", "K_y"]), ("T2", ["P_x", "P_y", "K_x", "K_y"])):
+    for name, conserved in (("SE2", ["P_x", "P_y", "L_z", "K_x", "K_y"]), ("T2", ["P_x", "P_y", "K_x", "K_y"])):
         found = discover(models[name], states)
         assert found.group == name
-        assert names(found) == kept
+        assert names(found) == conserved
         assert max(charge.size for charge in found.charges) < 1e3 * torch.finfo(torch.float64).eps
 
 

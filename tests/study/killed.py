@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from hlieconv.study import workers
-from hlieconv.study.catalogue import Size, Trial
+from hlieconv.study.catalogue import Effort, Trial
 
 
 def stuck(trial, size, path, device):
@@ -16,4 +16,4 @@ def stuck(trial, size, path, device):
 
 if __name__ == "__main__":
     workers.run_trial = stuck
-    workers.work([Trial(*values) for values in json.loads(sys.argv[2])], Size(), Path(sys.argv[1]))
+    workers.work([Trial(*values) for values in json.loads(sys.argv[2])], Effort(), Path(sys.argv[1]))

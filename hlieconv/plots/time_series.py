@@ -1,4 +1,4 @@
-"""Conserved quantities along trajectories, and how far they drift."""
+"""One conserved quantity, or its drift, against time."""
 
 import xarray as xr
 from matplotlib.axes import Axes

@@ -6,12 +6,12 @@ import matplotlib.pyplot as plt
 import xarray as xr
 from matplotlib.figure import Figure
 
-from hlieconv.plots.conservation import plot_drift, plot_momentum
 from hlieconv.plots.errors import plot_error
 from hlieconv.plots.style import COLOURS, style
+from hlieconv.plots.time_series import plot_drift, plot_momentum
 
 
-def plot_demo(rollouts: Mapping[str, xr.Dataset], truth: xr.Dataset, trajectory: int = 0) -> Figure:
+def plot_four_symmetries(rollouts: Mapping[str, xr.Dataset], truth: xr.Dataset, trajectory: int = 0) -> Figure:
     """For each group's rollout: P_x and L of one trajectory, and the drift of both and the error over all of them."""
     with style():
         figure, axes = plt.subplots(2, 3, figsize=(10.5, 5.6))
