@@ -16,7 +16,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hlieconv.groups.algebra import Entries, basis_of, dual_of
-from hlieconv.groups.smooth import norm
 
 
 class Lift(NamedTuple):
@@ -139,50 +138,12 @@ class AbstractGroup(ABC):
         """Smooth functions of v^-1 u that do not depend on the stabiliser parts of u and v.
 
         A kernel of these needs no samples of the stabiliser and is exactly equivariant with any one lift, but cannot
-        tell directions apart: on SE(2) only the distance of two points is left. Without a stabiliser: `embedding`.
+        tell directions apart: on SE(2) only the distance of two points is left. They are not negative, and their sum
+        serves as a squared distance. Without a stabiliser they are the `embedding`, of either sign.
         """
         if self.stabiliser_dimension:
             raise ValueError(f"{self.name} does not say what is left of its pairs without the stabiliser")
         return self.embedding(u, v)
-
-    def square(self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]) -> Float[Tensor, "*batch"]:
-        """|embedding|^2: a squared distance, left-invariant and smooth everywhere; chords take the place of angles."""
-        return self.embedding(u, v).square().sum(-1)
-
-    def square_without_stabiliser(
-        self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]
-    ) -> Float[Tensor, "*batch"]:
-        """The same for the points that the elements take an origin to: nothing of the stabiliser parts."""
-        return self.bi_invariants(u, v).sum(-1) if self.stabiliser_dimension else self.square(u, v)
-
-    def norm(
-        self, a: Float[Tensor, "*batch a"], orbit: Float[Tensor, "*batch o"] | None = None, alpha: float = 0.2
-    ) -> Float[Tensor, "*batch"]:
-        """Length alpha |a_group| + (1 - alpha) |(a_translation, orbit)| of an algebra vector and an orbit difference.
-
-        The weighted sum of the two lengths; the paper's text has d^2 + alpha |q - q'|^2 instead. A group that has
-        one of the two parts only, as T(d), gets the plain length.
-        """
-        spatial = a[..., : self.translation_dimension]
-        angular = a[..., self.translation_dimension :]
-        if orbit is not None:
-            spatial = torch.cat([spatial, orbit], -1)
-        if not angular.shape[-1]:
-            return norm(spatial)
-        if not spatial.shape[-1]:
-            return norm(angular)
-        return alpha * norm(angular) + (1 - alpha) * norm(spatial)
-
-    def distance(
-        self,
-        u: Float[Tensor, "*#batch r r"],
-        v: Float[Tensor, "*#batch r r"],
-        orbits: tuple[Float[Tensor, "*#batch o"], Float[Tensor, "*#batch o"]] | None = None,
-        alpha: float = 0.2,
-    ) -> Float[Tensor, "*batch"]:
-        """Left-invariant distance of u and v: `norm` of `relative(u, v)`, with the difference of their two orbits."""
-        difference = None if orbits is None else orbits[0] - orbits[1]
-        return self.norm(self.relative(u, v), difference, alpha)
 
     # --- the action on points ---
 

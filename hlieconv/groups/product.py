@@ -59,30 +59,32 @@ class Product(AbstractGroup):
                 (first if k < group.translation_dimension else last)[name] = placed
         return first | last
 
+    def each(self, function: Callable[..., Tensor], *elements: Float[Tensor, "*#batch r r"]) -> list[Tensor]:
+        """The values of a function of every factor and its own blocks of the elements."""
+        return [
+            function(group, *(_block(g, places) for g in elements))
+            for group, places in zip(self.factors, self.places, strict=True)
+        ]
+
     def exp(self, a: Float[Tensor, "*batch a"]) -> Float[Tensor, "*batch r r"]:
         return self._element([group.exp(part) for group, part in zip(self.factors, self._vectors(a), strict=True)])
 
     def log(self, g: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch a"]:
-        return self._vector(self._each(lambda group, part: group.log(part), g))
+        return self._vector(self.each(lambda group, part: group.log(part), g))
 
     def inverse(self, g: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch r r"]:
-        return self._element(self._each(lambda group, part: group.inverse(part), g))
+        return self._element(self.each(lambda group, part: group.inverse(part), g))
 
     def relative(self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]) -> Float[Tensor, "*batch a"]:
-        return self._vector(self._each(lambda group, *pair: group.relative(*pair), u, v))
+        return self._vector(self.each(lambda group, *pair: group.relative(*pair), u, v))
 
     def embedding(self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]) -> Float[Tensor, "*batch e"]:
-        return torch.cat(self._each(lambda group, *pair: group.embedding(*pair), u, v), -1)
+        return torch.cat(self.each(lambda group, *pair: group.embedding(*pair), u, v), -1)
 
     def bi_invariants(
         self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]
     ) -> Float[Tensor, "*batch b"]:
-        return torch.cat(self._each(lambda group, *pair: group.bi_invariants(*pair), u, v), -1)
-
-    def square_without_stabiliser(
-        self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]
-    ) -> Float[Tensor, "*batch"]:
-        return torch.stack(self._each(lambda group, *pair: group.square_without_stabiliser(*pair), u, v)).sum(0)
+        return torch.cat(self.each(lambda group, *pair: group.bi_invariants(*pair), u, v), -1)
 
     def section(
         self, points: Float[Tensor, "*batch d"]
@@ -119,13 +121,6 @@ class Product(AbstractGroup):
     ) -> Float[Tensor, "*batch r r"]:
         like: Any = {"generator": generator, "dtype": dtype, "device": device}
         return self._element([group.stabiliser_samples(batch, **like) for group in self.factors])
-
-    def _each(self, function: Callable[..., Tensor], *elements: Tensor) -> list[Tensor]:
-        """The function of every factor and its blocks of the elements."""
-        return [
-            function(group, *(_block(g, places) for g in elements))
-            for group, places in zip(self.factors, self.places, strict=True)
-        ]
 
     def _element(self, parts: list[Tensor]) -> Tensor:
         blocks = {

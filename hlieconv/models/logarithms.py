@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from hlieconv.groups import AbstractGroup
 from hlieconv.nn import LiftedPoints, lift
-from hlieconv.nn.metric import pair_channels, pair_features
+from hlieconv.nn.metric import Metric
 
 
 class LogPairs(nn.Module):
@@ -34,7 +34,8 @@ class LogPairs(nn.Module):
         super().__init__()
         self.group = group
         self.samples = samples or {0: 1, 1: 8}.get(group.stabiliser_dimension, 12)
-        self.channels = pair_channels(group, "log")
+        self.metric = Metric(group, "log")
+        self.channels = self.metric.channels
 
     def forward(
         self, q: Float[Tensor, "*batch n d"], mask: Bool[Tensor, "*some n"] | None = None
@@ -42,7 +43,7 @@ class LogPairs(nn.Module):
         lifted = lift(self.group, q, self.samples, mask=None if mask is None else mask.expand(q.shape[:-1]))
         u = LiftedPoints(lifted.elements[..., :, None, :, :], lifted.orbit[..., :, None, :])
         v = LiftedPoints(lifted.elements[..., None, :, :, :], lifted.orbit[..., None, :, :])
-        features = pair_features(self.group, "log", u, v)
+        features = self.metric.features(u, v)
         return features, features[..., :0]
 
     def calibrate(self, q: Float[Tensor, "*batch n d"], mask: Bool[Tensor, "*batch n"] | None) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from hlieconv.groups import AbstractGroup
 from hlieconv.nn.convolution import Pairs, gather
 from hlieconv.nn.lifting import LiftedPoints
-from hlieconv.nn.metric import BLOCK, TIE, Metric, check_coordinates, pair_features, squared_distance
+from hlieconv.nn.metric import BLOCK, TIE, Distances, Metric
 from hlieconv.nn.neighbour_list import FEW, nearest
 from hlieconv.nn.placement import Placement, placement_of
 from hlieconv.nn.recomputation import recomputed
@@ -33,12 +33,12 @@ class Neighbourhood(nn.Module):
 
     Args:
         group: of the elements.
-        radius: of the ball, in the group's distance; where the edge is smooth, in that of `squared_distance`.
+        radius: of the ball, in the group's distance; where the edge is smooth, in the root of `Metric.square`.
         fill: fraction of the points that a ball should hold.
         neighbours: at most so many a query; None: all those in the ball.
         choice: which of them, if there are more: the "nearest", or drawn at "random" by the generator.
         edge: "hard" or "smooth".
-        coordinates: of a pair: "embedding", "log" or "bi_invariants" (see `pair_features`).
+        coordinates: of a pair: "embedding", "log" or "bi_invariants" (see `Metric`).
         alpha: weight of the group part of the distance against its translation and orbit part.
         momentum: weight of the newest batch in the radius.
         tile: queries whose pair features are computed at a time, and again in the backward pass; None: all at once.
@@ -75,7 +75,6 @@ class Neighbourhood(nn.Module):
         tile: int | None = None,
     ) -> None:
         super().__init__()
-        check_coordinates(coordinates)
         if radius is not None and not radius > 0:
             raise ValueError(f"radius: expected a positive number, got {radius}")
         if fill is not None and not 0 < fill <= 1:
@@ -88,25 +87,25 @@ class Neighbourhood(nn.Module):
             raise ValueError(f"edge: expected hard or smooth, got {edge!r}")
         if edge == "smooth" and choice == "random":
             raise ValueError("choice: expected nearest with a smooth edge, got random, whose draws are not smooth")
-        self.group, self.coordinates, self.alpha = group, coordinates, alpha
+        self.smooth = edge == "smooth"
+        self.metric = Metric(group, coordinates, alpha, self.smooth)
         self.fill = None if fill == 1 else fill
         self.neighbours, self.choice = neighbours, choice
-        self.smooth = edge == "smooth"
         self.momentum, self.tile = momentum, tile
         self.register_buffer("radius", torch.tensor(math.inf if radius is None else float(radius)))
         self.bounded = radius is not None or self.fill is not None
-        self.placement = placement_of(group, coordinates, self.smooth, alpha)
+        self.placement = placement_of(self.metric)
 
-    def metric(self, lifted: LiftedPoints) -> Metric:
-        """The distances that the ball is made of."""
-        return Metric(self.group, lifted, coordinates=self.coordinates, smooth=self.smooth, alpha=self.alpha)
+    def distances(self, lifted: LiftedPoints) -> Distances:
+        """The distances among these points that the balls are made of."""
+        return Distances(self.metric, lifted)
 
     def forward(
         self,
         lifted: LiftedPoints,
         queries: Int[Tensor, "*batch m"] | None = None,
         *,
-        metric: Metric | None = None,
+        distances: Distances | None = None,
         generator: torch.Generator | None = None,
     ) -> Pairs:
         """The pairs of the queries.
@@ -114,7 +113,7 @@ class Neighbourhood(nn.Module):
         Args:
             lifted: the input points.
             queries: which of them to look from; None: all, in order.
-            metric: of the input points, if it is known already.
+            distances: among the input points, if they are known already.
             generator: draws the neighbours where the choice is random.
 
         Raises:
@@ -127,18 +126,18 @@ class Neighbourhood(nn.Module):
         some = lifted if queries is None else lifted.at(queries)
         u = LiftedPoints(some.elements[..., :, None, :, :], some.orbit[..., :, None, :])
         if self.neighbours is not None and self.neighbours < n:
-            neighbour = self._choose(metric or self.metric(lifted), rows, self.neighbours, generator)
+            neighbour = self._choose(distances or self.distances(lifted), rows, self.neighbours, generator)
             certain = lifted.mask is None and (self.smooth or not self.bounded)  # that there are as many as asked for
             neighbour, present = neighbour.clamp(min=0), None if certain else neighbour >= 0
             return self._pairs(u, lifted.at(neighbour), present, neighbour)
         everyone = LiftedPoints(lifted.elements[..., None, :, :, :], lifted.orbit[..., None, :, :])
         present = None if lifted.mask is None else lifted.mask[..., None, :].expand(*rows.shape, n)
         if self.bounded and not self.smooth:
-            present = (metric or self.metric(lifted)).rows(rows) < self.radius
+            present = (distances or self.distances(lifted)).rows(rows) < self.radius
         return self._pairs(u, everyone, present, None)
 
     @torch.no_grad()
-    def update(self, metric: Metric) -> None:
+    def update(self, distances: Distances) -> None:
         """Move the radius towards the one whose balls hold the fraction ``fill`` of these points.
 
         It moves by a factor, (newest / radius)^momentum, so that it stays positive and converges from any start. Does
@@ -147,12 +146,13 @@ class Neighbourhood(nn.Module):
         if not self.training or self.fill is None:
             return
         # Some of the points, evenly from the whole list, are enough.
-        rows = torch.linspace(0, metric.size - 1, min(metric.size, SURVEYED), device=self.radius.device).round().long()
-        rows = rows.expand(*metric.batch, len(rows))
-        distances = metric.rows(rows)
-        if metric.lifted.mask is not None:
-            distances = torch.where(metric.lifted.mask.gather(-1, rows)[..., None], distances, math.inf)
-        finite = distances[distances.isfinite()]
+        count = min(distances.size, SURVEYED)
+        rows = torch.linspace(0, distances.size - 1, count, device=self.radius.device).round().long()
+        rows = rows.expand(*distances.batch, count)
+        found = distances.rows(rows)
+        if distances.lifted.mask is not None:
+            found = torch.where(distances.lifted.mask.gather(-1, rows)[..., None], found, math.inf)
+        finite = found[found.isfinite()]
         newest = finite.kthvalue(max(1, round(self.fill * len(finite)))).values.to(self.radius.dtype)
         newest = newest * (1 + 1e-3)  # just beyond the last of them, so that rounding does not decide
         if newest > 0:
@@ -160,64 +160,64 @@ class Neighbourhood(nn.Module):
             self.radius.copy_(self.radius * (newest / self.radius) ** self.momentum if known else newest)
 
     def _choose(
-        self, metric: Metric, rows: Tensor, count: int, generator: torch.Generator | None
+        self, distances: Distances, rows: Tensor, count: int, generator: torch.Generator | None
     ) -> Int[Tensor, "*batch m k"]:
         """Which points are the neighbours of the queries; -1 where there are no more."""
         if self.choice == "nearest" and self.placement is not None:
-            if self.placement.exact and (metric.lifted.orbit.device.type == "cpu" or self.placement.size <= AXES):
-                return self._within(*self._searched(metric, rows, count))
-            if metric.size > FEW and not torch.compiler.is_compiling():  # which cannot branch on values
-                return self._within(*self._confirmed(metric, rows, count, 2 * count))
+            if self.placement.exact and (distances.lifted.orbit.device.type == "cpu" or self.placement.size <= AXES):
+                return self._within(*self._searched(distances, rows, count))
+            if distances.size > FEW and not torch.compiler.is_compiling():  # which cannot branch on values
+                return self._within(*self._confirmed(distances, rows, count, 2 * count))
         if self.choice == "random" and generator is None:
             raise ValueError("generator: a random choice of neighbours needs one, got None")
-        block = max(1, BLOCK // (metric.size * max(1, math.prod(metric.batch))))
-        return torch.cat([self._choose_all(metric, part, count, generator) for part in rows.split(block, -1)], -2)
+        block = max(1, BLOCK // (distances.size * max(1, math.prod(distances.batch))))
+        return torch.cat([self._choose_all(distances, part, count, generator) for part in rows.split(block, -1)], -2)
 
     def _within(self, neighbour: Tensor, distance: Tensor) -> Tensor:
         """The neighbours that lie in the ball; -1 in place of the others."""
         return neighbour if self.smooth or not self.bounded else torch.where(distance < self.radius, neighbour, -1)
 
-    def _searched(self, metric: Metric, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    def _searched(self, distances: Distances, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """The nearest by their coordinates, and how far apart these are; -1 and infinity where there are no more."""
         assert self.placement is not None
-        places = self.placement(metric.lifted)
+        places = self.placement(distances.lifted)
         if places.device.type != "cpu":
             places = places[..., :AXES]
-        found = nearest(gather(places, rows), places, count, metric.lifted.mask)
+        found = nearest(gather(places, rows), places, count, distances.lifted.mask)
         away = (gather(places, found.clamp(min=0)) - gather(places, rows)[..., None, :]).square().sum(-1).sqrt()
         return found, torch.where(found < 0, math.inf, away)
 
     @torch.no_grad()
-    def _confirmed(self, metric: Metric, rows: Tensor, count: int, looked_at: int) -> tuple[Tensor, Tensor]:
+    def _confirmed(self, distances: Distances, rows: Tensor, count: int, looked_at: int) -> tuple[Tensor, Tensor]:
         """The nearest by their distance, from ever more of the nearest by their coordinates."""
-        looked_at = min(looked_at, metric.size)
-        block = max(1, BLOCK // (looked_at * max(1, math.prod(metric.batch))))
+        looked_at = min(looked_at, distances.size)
+        block = max(1, BLOCK // (looked_at * max(1, math.prod(distances.batch))))
         if rows.shape[-1] > block:
-            parts = [self._confirmed(metric, part, count, looked_at) for part in rows.split(block, -1)]
+            parts = [self._confirmed(distances, part, count, looked_at) for part in rows.split(block, -1)]
             return torch.cat([found for found, _ in parts], -2), torch.cat([distance for _, distance in parts], -2)
-        candidates, away = self._searched(metric, rows, looked_at)
-        distances = torch.where(candidates < 0, math.inf, metric.among(rows, candidates.clamp(min=0)))
-        best = distances.topk(count, -1, largest=False)
+        candidates, away = self._searched(distances, rows, looked_at)
+        among = torch.where(candidates < 0, math.inf, distances.among(rows, candidates.clamp(min=0)))
+        best = among.topk(count, -1, largest=False)
         found = torch.where(best.values.isinf(), -1, candidates.gather(-1, best.indices))
         # Whatever was not looked at is at least as far as the last of those that were.
         enough = best.values[..., -1].clamp(max=self.radius if self.bounded and not self.smooth else math.inf)
         open_rows = enough * (1 + 2 * TIE) > away[..., -1]
-        if looked_at == metric.size or not open_rows.any():
+        if looked_at == distances.size or not open_rows.any():
             return found, best.values
         again = open_rows.float().topk(int(open_rows.sum(-1).max())).indices
-        deeper = self._confirmed(metric, rows.gather(-1, again), count, 4 * looked_at)
+        deeper = self._confirmed(distances, rows.gather(-1, again), count, 4 * looked_at)
         place = again[..., None].expand(*again.shape, count)
         return found.scatter(-2, place, deeper[0]), best.values.scatter(-2, place, deeper[1])
 
-    def _choose_all(self, metric: Metric, rows: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
-        distances = metric.rows(rows)
+    def _choose_all(self, distances: Distances, rows: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
+        away = distances.rows(rows)
         if self.bounded and not self.smooth:
-            distances = torch.where(distances < self.radius, distances, math.inf)
+            away = torch.where(away < self.radius, away, math.inf)
         if self.choice == "random":
             assert generator is not None
-            draws = torch.rand(distances.shape, generator=generator, device=generator.device).to(distances)
-            distances = torch.where(distances.isinf(), math.inf, draws)
-        best = distances.topk(count, -1, largest=False)
+            draws = torch.rand(away.shape, generator=generator, device=generator.device).to(away)
+            away = torch.where(away.isinf(), math.inf, draws)
+        best = away.topk(count, -1, largest=False)
         return torch.where(best.values.isinf(), -1, best.indices)
 
     def _pairs(self, u: LiftedPoints, v: LiftedPoints, present: Tensor | None, neighbour: Tensor | None) -> Pairs:
@@ -234,10 +234,8 @@ class Neighbourhood(nn.Module):
     def _geometry(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Features and, where the edge is smooth, squared distances."""
         u, v = LiftedPoints(*tensors[:2]), LiftedPoints(*tensors[2:])
-        features = pair_features(self.group, self.coordinates, u, v)
-        if not (self.smooth and self.bounded):
-            return (features,)
-        return features, squared_distance(self.group, self.coordinates, u, v)
+        features = self.metric.features(u, v)
+        return (features, self.metric.square(u, v)) if self.smooth and self.bounded else (features,)
 
     def _tiled_geometry(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         if self.tile is None:

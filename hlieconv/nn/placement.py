@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hlieconv.groups import AbstractGroup
 from hlieconv.nn.lifting import LiftedPoints
-from hlieconv.nn.metric import TIE, Metric
+from hlieconv.nn.metric import TIE, Distances, Metric
 
 STEP = 1e-6
 
@@ -45,44 +45,44 @@ class Placement(NamedTuple):
         return torch.stack(columns, -1)
 
 
-def placement_of(group: AbstractGroup, coordinates: str, smooth: bool, alpha: float) -> Placement | None:
-    """The coordinates for a distance of `Metric`; None if there are none: then all distances must be looked at.
+def placement_of(metric: Metric) -> Placement | None:
+    """The coordinates for the distance of a metric; None if there are none: then all distances must be looked at.
 
     They exist where every element is a rotation with a translation, or the group is commutative: then the length of
-    the embedding does not change when both elements are moved, from either side. Their weights come from the slope of
-    the embedding at the identity; whether they are right is tried on random pairs.
+    the embedding does not change when both elements are moved, from either side. Their weights come from the Jacobian
+    of the embedding at the identity; whether they are right is tried on random pairs.
     """
+    group = metric.group
     a, moved = group.algebra_dimension, group.translation_dimension
     identity = group.identity(dtype=torch.float64)
 
     # By differences: torch.func would take a second to load.
-    slope = group.embedding(group.exp(STEP * torch.eye(a, dtype=torch.float64)), identity).mT / STEP
-    shifts = (slope[:, :moved].abs() > 1e-3).any(-1)
+    jacobian = group.embedding(group.exp(STEP * torch.eye(a, dtype=torch.float64)), identity).mT / STEP
+    shifts = (jacobian[:, :moved].abs() > 1e-3).any(-1)
     spatial, angular = shifts.nonzero()[:, 0], (~shifts).nonzero()[:, 0]
-    without_angles = coordinates == "bi_invariants" and group.stabiliser_dimension > 0
+    without_angles = metric.coordinates == "bi_invariants" and group.stabiliser_dimension > 0
     weights = (1.0, 1.0, 0.0 if without_angles else 1.0)
-    if not (smooth or coordinates == "bi_invariants"):
+    if not metric.is_root_of_square:
         both = a > moved and moved + group.orbit_dimension > 0
-        parts = (1 - alpha, 1 - alpha, alpha) if both else (1.0, 1.0, 1.0)
-        steepest = _largest(slope[spatial][:, :moved]), _largest(slope[angular][:, moved:])
+        parts = (1 - metric.alpha, 1 - metric.alpha, metric.alpha) if both else (1.0, 1.0, 1.0)
+        steepest = _largest(jacobian[spatial][:, :moved]), _largest(jacobian[angular][:, moved:])
         weights = (parts[0] / steepest[0], parts[1], parts[2] / steepest[1])
     elif without_angles and not len(spatial):
         return None
-    found = Placement(group, tuple(spatial.tolist()), tuple(angular.tolist()), weights, False)
-    return _tried(found, coordinates, smooth, alpha)
+    return _tried(Placement(group, tuple(spatial.tolist()), tuple(angular.tolist()), weights, False), metric)
 
 
 def _largest(matrix: Tensor) -> float:
     return torch.linalg.matrix_norm(matrix, 2).item() if matrix.numel() else 1.0
 
 
-def _tried(placement: Placement, coordinates: str, smooth: bool, alpha: float) -> Placement | None:
+def _tried(placement: Placement, metric: Metric) -> Placement | None:
     group, generator = placement.group, torch.Generator().manual_seed(0)
     size = torch.logspace(-2, 0.5, 64, dtype=torch.float64)[:, None]
     vectors = size * torch.randn(64, group.algebra_dimension, generator=generator, dtype=torch.float64)
     orbit = torch.randn(64, group.orbit_dimension, generator=generator, dtype=torch.float64)
     lifted = LiftedPoints(group.exp(vectors), orbit)
-    distances = Metric(group, lifted, coordinates=coordinates, smooth=smooth, alpha=alpha).rows(torch.arange(64))
+    distances = Distances(metric, lifted).rows(torch.arange(64))
     places = placement(lifted)
     apart = (places[:, None] - places).square().sum(-1).sqrt()
     if not (apart <= distances * (1 + TIE) + 1e-9).all():

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hlieconv.groups import AbstractGroup
 from hlieconv.nn.convolution import LieConv, Pairs, linear, rows_of
 from hlieconv.nn.lifting import LiftedPoints, lift
-from hlieconv.nn.metric import Metric, pair_channels
+from hlieconv.nn.metric import Distances, Metric
 from hlieconv.nn.neighbourhood import Neighbourhood
 from hlieconv.nn.normalisation import MaskedBatchNorm
 from hlieconv.nn.subsampling import farthest_points, random_points
@@ -244,7 +244,7 @@ class LieResNet(nn.Module):
             BottleneckBlock(
                 narrow,
                 wide,
-                pair_channels(group, coordinates),
+                Metric(group, coordinates).channels,
                 bottleneck=bottleneck,
                 normalise=normalise,
                 widths=widths,
@@ -335,29 +335,29 @@ class LieResNet(nn.Module):
     ) -> tuple[LiftedPoints, list[Layer]]:
         """The points that are left at the end, and the geometry of each block; or only the radii's update."""
         neighbourhoods: list[Neighbourhood] = list(self.neighbourhoods)  # type: ignore[arg-type]
-        metric = neighbourhoods[0].metric(lifted)
+        distances = neighbourhoods[0].distances(lifted)
         if self.fraction < 1 and self.sampling == "farthest":
-            metric.keep()
+            distances.keep()
         layers: list[Layer] = []
         for neighbourhood in neighbourhoods:
             if update:
-                neighbourhood.update(metric)
-            queries, kept = self._subsample(lifted, metric, generator)
+                neighbourhood.update(distances)
+            queries, kept = self._subsample(lifted, distances, generator)
             if not update:
-                pairs = neighbourhood(lifted, queries, metric=metric, generator=generator)
+                pairs = neighbourhood(lifted, queries, distances=distances, generator=generator)
                 layers.append(Layer(pairs, lifted.mask, queries))
             if queries is not None:
                 lifted = lifted.at(queries)._replace(mask=kept)
-                metric = metric.at(queries, lifted)
+                distances = distances.at(queries, lifted)
         return lifted, layers * (len(self.blocks) // len(neighbourhoods))
 
     def _subsample(
-        self, lifted: LiftedPoints, metric: Metric, generator: torch.Generator | None
+        self, lifted: LiftedPoints, distances: Distances, generator: torch.Generator | None
     ) -> tuple[Tensor | None, Tensor | None]:
         if self.fraction == 1:
             return None, lifted.mask
         if self.sampling == "farthest":
-            return farthest_points(metric, self.fraction)
+            return farthest_points(distances, self.fraction)
         assert generator is not None
         return random_points(lifted.mask, lifted.orbit.shape[:-1], self.fraction, generator=generator)
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from hlieconv.nn.metric import Metric
+from hlieconv.nn.metric import Distances
 
 
 def kept_points(fraction: float, n: int) -> int:
@@ -14,14 +14,16 @@ def kept_points(fraction: float, n: int) -> int:
     return max(1, math.ceil(fraction * n - 1e-9))
 
 
-def farthest_points(metric: Metric, fraction: float) -> tuple[Int[Tensor, "*batch m"], Bool[Tensor, "*batch m"] | None]:
+def farthest_points(
+    distances: Distances, fraction: float
+) -> tuple[Int[Tensor, "*batch m"], Bool[Tensor, "*batch m"] | None]:
     """Points spread evenly: each one the farthest, by the group's distance, from all those before it.
 
     The first is the one with the largest sum of distances. So the choice moves with the points and does not depend on
     their order, up to ties.
 
     Args:
-        metric: of the lifted points.
+        distances: among the lifted points.
         fraction: of the points that exist, to be kept; rounded up.
 
     Returns:
@@ -29,17 +31,17 @@ def farthest_points(metric: Metric, fraction: float) -> tuple[Int[Tensor, "*batc
 
     Source: Eldar et al. 1997 (farthest point strategy); Finzi et al. 2020, appendix A.4.
     """
-    n, mask = metric.size, metric.lifted.mask
+    n, mask = distances.size, distances.lifted.mask
     count = kept_points(fraction, n)
-    absent = metric.sums().new_full((), -2.0)
-    sums = metric.sums() if mask is None else torch.where(mask, metric.sums(), absent)
+    absent = distances.sums().new_full((), -2.0)
+    sums = distances.sums() if mask is None else torch.where(mask, distances.sums(), absent)
     row = sums.argmax(-1, keepdim=True)
     nearest = torch.full_like(sums, math.inf) if mask is None else torch.where(mask, math.inf, absent)
     rows = []
     for _ in range(count):
         rows.append(row)
         # A chosen point is at distance 0 from itself; -1 keeps it behind others that coincide with it.
-        nearest = torch.minimum(nearest, metric.rows(row)[..., 0, :]).scatter(-1, row, -1.0)
+        nearest = torch.minimum(nearest, distances.rows(row)[..., 0, :]).scatter(-1, row, -1.0)
         row = nearest.argmax(-1, keepdim=True)
     return torch.cat(rows, -1), _kept(fraction, count, mask)
 

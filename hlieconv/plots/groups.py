@@ -11,7 +11,7 @@ from matplotlib.patches import Polygon
 
 from hlieconv.groups import GROUPS, AbstractGroup, group
 from hlieconv.nn import LiftedPoints, lift
-from hlieconv.nn.metric import Metric
+from hlieconv.nn.metric import Distances, Metric
 from hlieconv.plots.style import COLOURS, axes_or_new, style
 
 #: An F, which no rotation or mirror image takes to itself: how an element acts is seen on it. Centred on 0, 1 high.
@@ -131,7 +131,7 @@ def plot_neighbourhood(
     Args:
         group: acts on the plane.
         points: in its domain.
-        radius: of the balls, by `AbstractGroup.distance`; None: the first one fills a tenth of the picture.
+        radius: of the balls, by `Metric.distance`; None: the first one fills a tenth of the picture.
         limit: how far the plane is drawn.
         ax: where to draw.
 
@@ -147,8 +147,8 @@ def plot_neighbourhood(
     samples = 8 if group.stabiliser_dimension else 1
     for point, colour in zip(torch.tensor(points, dtype=torch.float64), COLOURS, strict=False):
         lifted = lift(group, torch.cat([point[None], grid]), samples)
-        metric = Metric(group, LiftedPoints(lifted.elements, lifted.orbit))
-        distance = metric.rows(torch.tensor([0]))[0].unflatten(0, (-1, samples)).amin(-1)[1:]
+        distances = Distances(Metric(group), LiftedPoints(lifted.elements, lifted.orbit))
+        distance = distances.rows(torch.tensor([0]))[0].unflatten(0, (-1, samples)).amin(-1)[1:]
         radius = radius or distance.quantile(0.1 * (4 * limit**2) / (side[-1] - side[0]).square()).item()
         field = distance.reshape(len(side), len(side)).T.numpy()
         ax.contourf(side, side, field, levels=[-math.inf, radius], colors=[colour], alpha=0.35)

@@ -48,7 +48,7 @@ def plain_forward(model, images):
         relation = network.group.relative(elements[:, :, None], elements[:, None])
         with torch.no_grad():
             gap = orbit[:, :, None] - orbit[:, None]
-            distance = network.group.norm(relation, gap, neighbourhood.alpha)
+            distance = neighbourhood.metric.norm(relation, gap)
             if network.group.stabiliser_dimension:
                 uneven = torch.arange(1, relation.shape[-1] + 1).to(relation).sqrt()
                 distance = distance * (1 + 1e-4 * torch.tanh(relation @ uneven))

@@ -53,7 +53,7 @@ def test_pairs_are_finite(group, at, dtype, generator):
     b = {"identity": torch.zeros_like(a), "coincident": a.clone(), "apart": 1e-4 - a}[at]
     a = a.requires_grad_()
     u, v = group.exp(a), group.exp(b)
-    pairs = [group.relative(u, v), group.distance(u, v)[..., None], group.embedding(u, v)]
+    pairs = [group.relative(u, v), group.embedding(u, v)]
     if group.name not in WITHOUT_SAMPLES:
         pairs.append(group.bi_invariants(u, v))
     for values in pairs:
@@ -73,39 +73,15 @@ def test_lifts_are_finite(group, dtype):
 
 def test_all_pairs_of_lifts_are_finite(group, dtype):
     points = singular_points(group).to(dtype).requires_grad_()
-    elements, orbit = group.section(points)
+    elements, _ = group.section(points)
     u, v = elements[:, None], elements
     values = torch.cat([group.embedding(u, v), group.relative(u, v)], -1).flatten(1)
-    values = torch.cat([values, group.distance(u, v, (orbit[:, None], orbit))], -1)
     assert torch.isfinite(values).all()
     if values.requires_grad:
         first = torch.autograd.grad(values.sum(), points, create_graph=True)[0]
         assert torch.isfinite(first).all()
         if first.requires_grad:
             assert torch.isfinite(torch.autograd.grad(first.sum(), points)[0]).all()
-
-
-def test_squared_distance(group, generator):
-    u, v = (random_algebra(group, (3,), generator, angle=1.4).requires_grad_() for _ in range(2))
-    if not group.algebra_dimension:
-        return
-
-    def squared(a, b):
-        return group.distance(group.exp(a), group.exp(b)).square()
-
-    assert torch.autograd.gradcheck(squared, (u, v), fast_mode=True)
-    assert torch.autograd.gradgradcheck(squared, (u, v), fast_mode=True)
-
-
-def test_squared_distance_of_lifted_points(group, generator):
-    points = random_points(group, (4,), generator).requires_grad_()
-
-    def squared(points):
-        elements, orbit = group.section(points)
-        return group.distance(elements[:2], elements[2:], (orbit[:2], orbit[2:])).square()
-
-    assert torch.autograd.gradcheck(squared, (points,), fast_mode=True)
-    assert torch.autograd.gradgradcheck(squared, (points,), fast_mode=True)
 
 
 def test_under_function_transforms(group, generator):

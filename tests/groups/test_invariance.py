@@ -6,7 +6,7 @@ import pytest
 import torch
 from group_cases import NAMES, WITHOUT_SAMPLES, make, random_algebra, rotations_of, with_angle
 
-from hlieconv.groups import SE2, SE3, SO3, T
+from hlieconv.groups import SE2, SE3, SO3
 
 
 @pytest.fixture(params=NAMES)
@@ -24,23 +24,13 @@ def tolerance(dtype):
 
 def test_moving_both_changes_nothing(group, dtype, generator):
     w, u, v = (elements(group, generator, dtype) for _ in range(3))
-    pairs = [group.relative, group.embedding, group.distance]
+    pairs = [group.relative, group.embedding]
     pairs += [] if group.name in WITHOUT_SAMPLES else [group.bi_invariants]
     for pair in pairs:
         torch.testing.assert_close(pair(w @ u, w @ v), pair(u, v), **tolerance(dtype))
         assert pair(w @ u, v).shape == pair(u, v).shape
     if group.algebra_dimension:
-        assert not torch.allclose(group.distance(w @ u, v), group.distance(u, v), rtol=1e-2)
-
-
-def test_distance_is_a_semimetric(group, dtype, generator):
-    u, v = (elements(group, generator, dtype) for _ in range(2))
-    orbits = torch.rand(2, 20, group.orbit_dimension, generator=generator, dtype=torch.float64).to(dtype)
-    distance = group.distance(u, v, tuple(orbits))
-    torch.testing.assert_close(distance, group.distance(v, u, tuple(orbits.flip(0))), **tolerance(dtype))
-    torch.testing.assert_close(group.distance(u, u), torch.zeros_like(distance), **tolerance(dtype))
-    if group.algebra_dimension or group.orbit_dimension:
-        assert (distance > 0).all()
+        assert not torch.allclose(group.relative(w @ u, v), group.relative(u, v), rtol=1e-2)
 
 
 def test_embedding_vanishes_at_the_identity_only(group, dtype, generator):
@@ -77,22 +67,3 @@ def test_bi_invariants_ignore_the_stabiliser(group, dtype, generator):
     h, k = group.stabiliser_samples((2, 20), generator=generator, dtype=dtype)
     torch.testing.assert_close(group.bi_invariants(u @ h, v @ k), group.bi_invariants(u, v), **tolerance(dtype))
     assert not torch.allclose(group.bi_invariants(h @ u, v), group.bi_invariants(u, v), rtol=1e-2)
-
-
-def test_parts_of_the_length():
-    """alpha |angle| + (1 - alpha) |translation|, and the plain length where there is one part."""
-    a = torch.tensor([3.0, 4.0, -2.0])
-    torch.testing.assert_close(SE2().norm(a), torch.tensor(0.2 * 2 + 0.8 * 5))
-    torch.testing.assert_close(SE2().norm(a, alpha=0.5), torch.tensor(0.5 * 2 + 0.5 * 5))
-    torch.testing.assert_close(SO3().norm(a, torch.tensor([1.0])), torch.tensor(0.2 * 29**0.5 + 0.8 * 1))
-    torch.testing.assert_close(T(3).norm(a), torch.tensor(29**0.5))
-    torch.testing.assert_close(T(2, axes=(0,)).norm(a[:1], a[1:2]), torch.tensor(5.0))
-
-
-def test_neighbourhoods_of_translations_are_those_of_space(generator):
-    """T(2), Tx and Trivial(2) see the same distance between points."""
-    points = torch.randn(2, 10, 2, generator=generator, dtype=torch.float64)
-    for name in ("T2", "Tx", "Ty", "Trivial2"):
-        (u, v), orbits = make(name).section(points)
-        distance = make(name).distance(u, v, tuple(orbits))
-        torch.testing.assert_close(distance, (points[0] - points[1]).norm(dim=-1))

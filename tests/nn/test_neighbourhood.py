@@ -6,9 +6,9 @@ import re
 import pytest
 import torch
 
-from hlieconv.groups import SE2, SE3, SO2, T, Trivial
-from hlieconv.nn import LiftedPoints, Neighbourhood, lift, nearest
-from hlieconv.nn.metric import Metric, squared_distance
+from hlieconv.groups import SE2, SO2, T, Trivial
+from hlieconv.nn import Neighbourhood, lift, nearest
+from hlieconv.nn.metric import Distances, Metric
 from hlieconv.nn.neighbour_list import _by_all_distances, _by_cells, _by_tree
 from hlieconv.nn.subsampling import farthest_points, random_points
 
@@ -47,9 +47,9 @@ def test_a_list_is_a_constant_under_every_transform():
 @pytest.mark.parametrize("group", [T(2), SO2(), SE2(), Trivial(2)], ids=lambda group: group.name)
 def test_the_ball_holds_what_the_distance_says(group):
     lifted = lift(group, cloud(), samples=2 if group.stabiliser_dimension else 1)
-    metric = Metric(group, lifted)
-    n = metric.size
-    distance = metric.rows(torch.arange(n).expand(3, n))
+    distances = Distances(Metric(group), lifted)
+    n = distances.size
+    distance = distances.rows(torch.arange(n).expand(3, n))
     inside = distance < 0.8
     everyone = Neighbourhood(group, radius=0.8)(lifted)
     assert everyone.weight is not None
@@ -145,9 +145,9 @@ def test_tiles_of_pair_features_change_nothing(options):
 def test_the_radius_finds_its_fill_from_any_start(start, fill):
     lifted = lift(SO2(), 1e-3 * cloud(60, batch=5))  # small coordinates: an additive controller would go negative
     neighbourhood = Neighbourhood(SO2(), fill=fill, radius=start, momentum=0.5)
-    metric = neighbourhood.metric(lifted)
+    distances = neighbourhood.distances(lifted)
     for _ in range(40):  # of the first distance in the logarithm, less than 20, 2^-40 is left
-        neighbourhood.update(metric)
+        neighbourhood.update(distances)
         assert neighbourhood.radius > 0
     weight = neighbourhood(lifted).weight
     assert weight is not None
@@ -159,46 +159,30 @@ def test_only_update_in_training_mode_moves_the_radius():
     lifted = lift(T(2), cloud())
     neighbourhood(lifted)
     assert neighbourhood.radius.isinf()
-    neighbourhood.eval().update(neighbourhood.metric(lifted))
+    neighbourhood.eval().update(neighbourhood.distances(lifted))
     assert neighbourhood.radius.isinf()
     fixed = Neighbourhood(T(2), radius=2.0)
-    fixed.update(fixed.metric(lifted))
+    fixed.update(fixed.distances(lifted))
     assert fixed.radius == 2
     full = Neighbourhood(T(2), fill=1.0)
-    full.update(full.metric(lifted))
+    full.update(full.distances(lifted))
     assert full(lifted).weight is None  # all pairs, and not those in a large ball
-
-
-def test_squared_distance_is_left_invariant_and_smooth_at_coincident_points():
-    for group in (SE2(), SE3(), SO2()):
-        points = cloud(4, group.dimension, batch=1)[0]
-        points[1] = points[0]
-        lifted = lift(group, points)
-        moved = lifted.moved(group.exp(torch.randn(group.algebra_dimension, dtype=torch.float64)))
-
-        def pairwise(lifted, group=group):
-            u = LiftedPoints(lifted.elements[:, None], lifted.orbit[:, None])
-            return squared_distance(group, "embedding", u, lifted)
-
-        torch.testing.assert_close(pairwise(moved), pairwise(lifted))
-        hessian = torch.func.hessian(lambda x, group=group: pairwise(lift(group, x), group).sum())(points)
-        assert hessian.isfinite().all()
 
 
 def test_farthest_points_spread_and_follow_the_order_of_nothing():
     lifted = lift(SE2(), cloud(50), samples=2)
-    metric = Metric(SE2(), lifted).keep()
-    rows, kept = farthest_points(metric, 0.1)
+    distances = Distances(Metric(SE2()), lifted).keep()
+    rows, kept = farthest_points(distances, 0.1)
     assert rows.shape == (3, 10)
     assert kept is None
-    lazily, _ = farthest_points(Metric(SE2(), lifted), 0.1)
+    lazily, _ = farthest_points(Distances(Metric(SE2()), lifted), 0.1)
     assert torch.equal(rows, lazily)
     order = torch.randperm(100)
-    shuffled, _ = farthest_points(Metric(SE2(), lifted.at(order.expand(3, 100))), 0.1)
+    shuffled, _ = farthest_points(Distances(Metric(SE2()), lifted.at(order.expand(3, 100))), 0.1)
     assert torch.equal(order[shuffled], rows)
 
     def covering(rows):
-        return metric.rows(rows).amin(-2).amax(-1)
+        return distances.rows(rows).amin(-2).amax(-1)
 
     drawn, _ = random_points(None, (3, 100), 0.1, generator=torch.Generator().manual_seed(0))
     assert (covering(rows) < covering(drawn)).all()
@@ -208,7 +192,7 @@ def test_padding_does_not_change_how_many_points_are_kept(generator):
     mask = torch.arange(20) < torch.tensor([[20], [7], [1]])
     lifted = lift(T(2), cloud(20), mask=mask)
     for rows, kept in (
-        farthest_points(Metric(T(2), lifted), 0.3),
+        farthest_points(Distances(Metric(T(2)), lifted), 0.3),
         random_points(mask, (3, 20), 0.3, generator=generator),
     ):
         assert kept is not None

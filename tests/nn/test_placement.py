@@ -5,8 +5,7 @@ import torch
 
 from hlieconv.groups import GROUPS, SE2, SE3, SO2, SO3, Product, RxSO2, T, from_generators, group
 from hlieconv.nn import Neighbourhood, lift
-from hlieconv.nn.lifting import LiftedPoints
-from hlieconv.nn.metric import squared_distance
+from hlieconv.nn.metric import Metric
 from hlieconv.nn.placement import placement_of
 
 STACKED = Product((SE2(), (0, 1)), (T(1), (2,)))
@@ -20,9 +19,9 @@ def cloud(group, n, samples=1, seed=0):
     return lift(group, points, samples if group.stabiliser_dimension else 1, mask=mask, generator=generator)
 
 
-def by_all_distances(neighbourhood, metric, rows, count):
+def by_all_distances(neighbourhood, distances, rows, count):
     neighbourhood.placement = None
-    return neighbourhood._choose(metric, rows, count, None)
+    return neighbourhood._choose(distances, rows, count, None)
 
 
 @pytest.mark.parametrize("group", CASES, ids=lambda group: group.name)
@@ -30,10 +29,10 @@ def by_all_distances(neighbourhood, metric, rows, count):
 def test_the_list_finds_what_all_distances_find(group, options):
     lifted = cloud(group, 280)  # more than are compared one by one
     neighbourhood = Neighbourhood(group, neighbours=9, **options)
-    metric = neighbourhood.metric(lifted)
-    rows = torch.arange(0, metric.size, 7).expand(2, -1)
-    found = neighbourhood._choose(metric, rows, 9, None)
-    expected = by_all_distances(neighbourhood, metric, rows, 9)
+    distances = neighbourhood.distances(lifted)
+    rows = torch.arange(0, distances.size, 7).expand(2, -1)
+    found = neighbourhood._choose(distances, rows, 9, None)
+    expected = by_all_distances(neighbourhood, distances, rows, 9)
     assert torch.equal(found.sort(-1).values, expected.sort(-1).values)
 
 
@@ -43,18 +42,18 @@ def test_a_poor_bound_only_costs_time():
     neighbourhood = Neighbourhood(SE2(), neighbours=5)
     assert neighbourhood.placement is not None
     neighbourhood.placement = neighbourhood.placement._replace(weights=(0.1, 0.1, 0.0))
-    metric = neighbourhood.metric(lifted)
-    rows = torch.arange(metric.size).expand(2, -1)
-    found, distance = neighbourhood._confirmed(metric, rows, 5, 10)
-    expected = by_all_distances(neighbourhood, metric, rows, 5)
+    distances = neighbourhood.distances(lifted)
+    rows = torch.arange(distances.size).expand(2, -1)
+    found, distance = neighbourhood._confirmed(distances, rows, 5, 10)
+    expected = by_all_distances(neighbourhood, distances, rows, 5)
     assert torch.equal(found, expected)
-    assert torch.equal(distance, metric.among(rows, expected))
+    assert torch.equal(distance, distances.among(rows, expected))
 
 
 @pytest.mark.parametrize("name", GROUPS)
 @pytest.mark.parametrize(("coordinates", "smooth"), [("embedding", True), ("log", False), ("bi_invariants", True)])
 def test_every_group_of_the_paper_has_one(name, coordinates, smooth):
-    placed = placement_of(group(name), coordinates, smooth, 0.2)
+    placed = placement_of(Metric(group(name), coordinates, smooth=smooth))
     if (name, coordinates) == ("SO3", "bi_invariants"):
         assert placed is None  # only an angle is left, and no position
     else:
@@ -67,15 +66,7 @@ def test_none_where_distances_cannot_be_placed():
     along_x = [[0.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
     shearing = [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
     parabolas = from_generators([along_x, shearing], dim=2)
-    assert placement_of(parabolas, "embedding", True, 0.2) is None
+    assert placement_of(Metric(parabolas, smooth=True)) is None
     pairs = Neighbourhood(parabolas, neighbours=4)(lift(parabolas, torch.randn(300, 2, dtype=torch.float64)))
     assert pairs.features.shape[:2] == (300, 4)
     assert pairs.features.isfinite().all()
-
-
-def test_without_its_stabiliser_a_product_still_has_a_distance():
-    lifted = lift(STACKED, torch.randn(6, 3, dtype=torch.float64))
-    u = LiftedPoints(lifted.elements[:, None], lifted.orbit[:, None])
-    positions = lifted.positions(STACKED)
-    expected = torch.cdist(positions, positions, compute_mode="donot_use_mm_for_euclid_dist").square()
-    torch.testing.assert_close(squared_distance(STACKED, "bi_invariants", u, lifted), expected)
