@@ -1,6 +1,5 @@
 """Measured trajectories, from arrays or tables, as Datasets of the schema."""
 
-import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,9 +9,9 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from systems import SYSTEMS
 from systems.dataset.schema import data_array, to_dataset, validate
 from systems.phase_space import PhaseSpace
+from systems.registry import system_class
 from systems.vector_field import AbstractNewtonian, Variable
 
 
@@ -92,7 +91,7 @@ def from_arrays(
         torch.from_numpy(moments.T.copy()),
         mask=torch.from_numpy(exists.copy()),
         variables={name: data_array(known[name], array) for name, array in arrays.items()},
-        attrs={"coordinate_system": _kind(system).coordinates if system else "cartesian"}
+        attrs={"coordinate_system": system_class(system).coordinates if system else "cartesian"}
         | ({"system": system} if system else {}),
     )
     dataset["p"].attrs.update(marks)
@@ -264,15 +263,9 @@ def _seen(x: NDArray[np.floating]) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(x).all(-1))
 
 
-def _kind(system: str) -> type[AbstractNewtonian]:
-    if system not in SYSTEMS:
-        raise ValueError(f"system: expected one of {', '.join(SYSTEMS)}, got {system}")
-    return pkgutil.resolve_name(SYSTEMS[system])
-
-
 def _declared(name: str, system: str) -> Variable:
     """What the system says of a variable; otherwise it is one of bodies."""
-    declared = _kind(system).variables if system else AbstractNewtonian.variables
+    declared = system_class(system).variables if system else AbstractNewtonian.variables
     long_name = name.replace("_", " ")
     return next((v for v in declared if v.name == name), Variable(name, ("body",), "1", long_name))
 

@@ -18,7 +18,6 @@ is NaN in both. Every variable has ``units`` and ``long_name``. Attributes: ``sc
 Tensors have time first, Datasets trajectory first: one is a transposed view of the other.
 """
 
-import pkgutil
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -28,8 +27,8 @@ import xarray as xr
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-import systems
 from systems.phase_space import PhaseSpace
+from systems.registry import system_class
 from systems.vector_field import AbstractVectorField, Variable
 
 SCHEMA_VERSION = 1
@@ -230,12 +229,9 @@ def system_of(
     Raises:
         ValueError: if there is no such system, or the Dataset lacks one of its parameters.
     """
-    name = dataset.attrs.get("system", "") if name is None else name
-    if name not in systems.SYSTEMS:
-        raise ValueError(f"system: expected one of {', '.join(systems.SYSTEMS)}, got {name or 'none'}")
-    kind: type[AbstractVectorField] = pkgutil.resolve_name(systems.SYSTEMS[name])
+    kind: type[AbstractVectorField] = system_class(dataset.attrs.get("system", "") if name is None else name)
     if missing := [v.name for v in kind.variables if not (v.name in dataset or v.optional)]:
-        raise ValueError(f"dataset: {name} needs the variables {', '.join(missing)}, which it lacks")
+        raise ValueError(f"dataset: {kind.name} needs the variables {', '.join(missing)}, which it lacks")
     stored = [variable.name for variable in kind.variables if variable.name in dataset]
     values: dict[str, Any] = {name: _parameter(dataset[name], dtype, device) for name in stored}
     return kind(mask=mask_of(dataset, device=device), **values)
