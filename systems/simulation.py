@@ -14,11 +14,12 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from systems import integrators
 from systems.dataset import storage
 from systems.dataset.schema import described, stored_variables, to_dataset
 from systems.fingerprint import fingerprint
-from systems.integrators import INTEGRATORS, AbstractIntegrator
+from systems.integrators.abstract import AbstractIntegrator
+from systems.integrators.default import most_accurate
+from systems.integrators.registry import INTEGRATORS
 from systems.phase_space import PhaseSpace
 from systems.provenance import versions
 from systems.vector_field import AbstractHamiltonian, AbstractVectorField
@@ -48,8 +49,8 @@ def simulate(
 ) -> xr.Dataset:
     """The trajectories of a vector field, known or learned, as a Dataset (see `systems.dataset.schema`).
 
-    Without an integrator the closed form is taken where the field has one, else `default_integrator`,
-    which is good to 1e-9 relative in float64. Gradients are not recorded.
+    Without an integrator the closed form is taken where the field has one, else the most accurate
+    integrator, which is good to 1e-9 relative in float64. Gradients are not recorded.
 
     With a path the work is kept in parts: after a kill the same call goes on where it stopped, and once it is done it
     returns what is there. The results are the same to the last bit for any ``part_size`` and any number of ``workers``.
@@ -85,7 +86,7 @@ def simulate(
     state = _checked_state(field, state)
     times = _checked_times(times, state)
     if integrator is None and not field.has_closed_form:
-        integrator = default_integrator()
+        integrator = most_accurate()
     if integrator is not None:
         integrator.check(field, state, times)
     for name, value in {"part_size": part_size, "workers": workers}.items():
@@ -120,11 +121,6 @@ def _to_file(
         parts.write(rows, work.dataset(rows, pool, progress))
     parts.assemble()
     return storage.open(path)
-
-
-def default_integrator() -> AbstractIntegrator:
-    """What `simulate` uses where there is no closed form: good to 1e-9 relative in float64, for any vector field."""
-    return integrators.AdaptiveGauss()
 
 
 class _Work:

@@ -13,14 +13,13 @@ from hlieconv.models import AbstractModel
 from systems import (
     SYSTEMS,
     AbstractHamiltonian,
-    AbstractNewtonian,
-    AbstractSeparable,
     AbstractVectorField,
     simulate,
 )
 from systems.dataset.schema import mask_of, parameters_of, state_of, system_of, times_of, validate, variables_of
 from systems.fingerprint import fingerprint
-from systems.integrators import RK4, AbstractIntegrator, BlanesMoanS6, BlanesMoanSRKN6, Gauss4
+from systems.integrators import AbstractIntegrator
+from systems.integrators.default import symplectic_for
 
 
 def rollout(
@@ -103,11 +102,7 @@ def default_integrator(model: AbstractModel, field: AbstractVectorField, spacing
         spacing = model.trained.spacing
         if model.trained.through is not None and model.trained.through.order < LOW_ORDER:
             return model.trained.through
-    if isinstance(field, AbstractNewtonian):
-        return BlanesMoanSRKN6(step=spacing)
-    if isinstance(field, AbstractSeparable):
-        return BlanesMoanS6(step=spacing)
-    return Gauss4(step=spacing) if isinstance(field, AbstractHamiltonian) else RK4(step=spacing / 2)
+    return symplectic_for(field, spacing)
 
 
 #: Steps of at least this order on the grid of the data change what is learned by less than anything else does.

@@ -11,9 +11,10 @@ from torch import Tensor
 from hlieconv.diagnostics import Charge
 from hlieconv.groups.abstract import AbstractGroup
 from hlieconv.noether.brackets import accumulated, charges_for, poisson_bracket, require_hamiltonian, table
-from systems.integrators import AbstractIntegrator, BlanesMoanS6, BlanesMoanSRKN6, Gauss4
+from systems.integrators import AbstractIntegrator
+from systems.integrators.default import symplectic_for
 from systems.phase_space import PhaseSpace
-from systems.vector_field import AbstractHamiltonian, AbstractNewtonian, AbstractSeparable
+from systems.vector_field import AbstractHamiltonian
 
 Verdict = Literal["exact", "approximate", "broken"]
 
@@ -118,7 +119,7 @@ def certificate(
     hamiltonian = require_hamiltonian(hamiltonian)
     found = charges_for(hamiltonian, group)
     times = _dynamical_times(hamiltonian, states) if times is None else torch.as_tensor(times).to(states.q)
-    steps = integrator or _symplectic(hamiltonian, float(times.diff().abs().max()))
+    steps = integrator or symplectic_for(hamiltonian, float(times.diff().abs().max()))
     with torch.no_grad():
         trajectory = steps.integrate(hamiltonian, states, times)
         rows = tuple(_row(hamiltonian, charge, states, times, trajectory) for charge in found)
@@ -158,9 +159,3 @@ def _dynamical_times(hamiltonian: AbstractHamiltonian, states: PhaseSpace) -> Te
     ages = [x.square().sum() / y.square().sum() for x, y in zip(states, flow, strict=True)]
     span = min(age.sqrt() for age in ages)
     return torch.linspace(0, 1, 33, dtype=states.q.dtype, device=states.q.device) * span
-
-
-def _symplectic(hamiltonian: AbstractHamiltonian, step: float) -> AbstractIntegrator:
-    if isinstance(hamiltonian, AbstractNewtonian):
-        return BlanesMoanSRKN6(step=step)
-    return BlanesMoanS6(step=step) if isinstance(hamiltonian, AbstractSeparable) else Gauss4(step=step)
