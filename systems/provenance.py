@@ -25,7 +25,7 @@ def provenance(command: str | None = None, packages: Sequence[str] = OF_RESULTS)
 
     Args:
         command: that makes the result again, if it is not the one that started this process.
-        packages: whose versions to tell, where they are installed.
+        packages: whose versions to record, where they are installed.
 
     Example:
         >>> sorted(provenance())

@@ -213,7 +213,7 @@ class Springs(AbstractNewtonian):
         return 2 * c * c.mT
 
     def _symmetric(self, x: Tensor) -> Tensor:
-        """The same values; but a trained pair has the same slope from both sides, and a missing one has none."""
+        """The same values; but a trained pair has the same gradient from both sides, and a missing one has none."""
         x = 0.5 * (x + x.mT) if x.requires_grad else x
         return self.existing_pairs(x)
 

@@ -152,8 +152,8 @@ class AbstractHamiltonian(AbstractVectorField):
         return ("energy",)
 
     def forward(self, t: Float[Tensor, "*times"], state: PhaseSpace) -> PhaseSpace:
-        slope = torch.func.grad(lambda s: self.energy(s).sum())(state)
-        return PhaseSpace(slope.p, -slope.q)
+        gradient = torch.func.grad(lambda s: self.energy(s).sum())(state)
+        return PhaseSpace(gradient.p, -gradient.q)
 
 
 class AbstractSeparable(AbstractHamiltonian):

@@ -95,7 +95,7 @@ class Projected(AbstractWrapper):
     charges: Sequence[Observable]
     symplectic = False
     symmetric = False
-    keeps = "linear"
+    preserves = "linear"
 
     def integrate(
         self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]

@@ -128,7 +128,7 @@ def from_dataframe(frame: pd.DataFrame, **options: Any) -> xr.Dataset:
     if missing := [name for name in ("time", "body", "x") if name not in frame]:
         raise ValueError(f"frame: expected the columns {', '.join(missing)}, got {', '.join(map(str, frame.columns))}")
     numbers = frame.drop(columns=[name for name in ("trajectory", "body") if name in frame])
-    if odd := [name for name, kind in numbers.dtypes.items() if kind.kind not in "fiu"]:
+    if odd := [name for name, dtype in numbers.dtypes.items() if dtype.kind not in "fiu"]:
         raise ValueError(
             f"frame: expected numbers in the columns {', '.join(map(str, odd))}, got {numbers[odd[0]].dtype}"
         )
@@ -211,21 +211,21 @@ def _weights(t: NDArray[np.floating], window: int, degree: int) -> tuple[NDArray
     s = t[near] - t[:, None]
     scale = abs(s).max(1, keepdims=True)
     s = s / scale
-    # Polynomials P_k that are orthogonal on the points (Stieltjes), with their values and slopes at s = 0.
+    # Polynomials P_k that are orthogonal on the points (Stieltjes), with their values and derivatives at s = 0.
     before, now = np.zeros_like(s), np.ones_like(s)
-    value, slope, value_before, slope_before = 1.0, 0.0, 0.0, 0.0
+    value, derivative, value_before, derivative_before = 1.0, 0.0, 0.0, 0.0
     norm_before = 1.0
     weight = np.zeros_like(s)
     for k in range(degree + 1):
         norm = (now**2).sum(1, keepdims=True)
-        weight += now * slope / norm
+        weight += now * derivative / norm
         a, b = (s * now**2).sum(1, keepdims=True) / norm, norm / norm_before if k else 0.0
         before, now = now, (s - a) * now - b * before
-        value, value_before, slope, slope_before = (
+        value, value_before, derivative, derivative_before = (
             -a * value - b * value_before,
             value,
-            value - a * slope - b * slope_before,
-            slope,
+            value - a * derivative - b * derivative_before,
+            derivative,
         )
         norm_before = norm
     return near, weight / scale

@@ -221,7 +221,7 @@ def system_of(
     dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
 ) -> AbstractVectorField:
-    """The known system that made the trajectories, rebuilt from its parameters.
+    """The known system that made the trajectories, with the parameters that they store.
 
     Args:
         name: of the system; by default the Dataset's attribute ``system``.

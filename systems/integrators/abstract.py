@@ -12,7 +12,6 @@ from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractVectorField
 
 Integrator = TypeVar("Integrator", bound="AbstractIntegrator")
-Charges = Literal["linear", "bilinear", "quadratic"]
 
 
 class AbstractIntegrator(ABC):
@@ -25,8 +24,8 @@ class AbstractIntegrator(ABC):
     symplectic: ClassVar[bool]
     requires: ClassVar[type[AbstractVectorField]]
     """The least structure of a vector field that the method works with."""
-    keeps: ClassVar[Charges]
-    """The conserved quantities that the method keeps to round-off at any step, where the exact flow keeps them:
+    preserves: ClassVar[Literal["linear", "bilinear", "quadratic"]]
+    """The charges that the method preserves to round-off at any step, where the exact flow preserves them:
 
     - linear: those linear in the state (total momentum);
     - bilinear: also p . A q with a constant matrix A (angular momentum);

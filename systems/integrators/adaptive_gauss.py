@@ -27,13 +27,13 @@ SHRINK, GROW = 0.2, 4.0
 class AdaptiveGauss(AbstractStepping):
     """Order 16, each trajectory with its own steps, exact to round-off: the Gauss method with eight stages.
 
-    A step is accepted where the slopes in it are smooth: their last coefficient in Legendre polynomials is below
-    ``tolerance`` times their size. The method gains twice the digits that this says, so that the default, the square
-    root of the machine's precision, leaves round-off alone. The next step is sized by the same coefficient.
+    A step is accepted where the derivatives at its stages are smooth: their last coefficient in Legendre polynomials is
+    below ``tolerance`` times their size. The method gains twice the digits that this says, so that the default, the
+    square root of the machine's precision, leaves round-off alone. The next step is sized by the same coefficient.
 
     Advantages: no step to choose; the energy error is that of rounding and grows like the square root of the number of
-    steps; keeps all quadratic charges whatever the steps; works for any vector field; close encounters cost only the
-    trajectory that has one. All stages are evaluated at once: few calls of the field, on eight times the states.
+    steps; preserves all quadratic charges whatever the steps; works for any vector field; close encounters cost only
+    the trajectory that has one. All stages are evaluated at once: few calls of the field, on eight times the states.
     Drawbacks: about 20 evaluations for an output time that is near the last, about 40 a step far from it, more for a
     field that is not separable; a trajectory that has arrived at an output time waits there for the slowest of its
     batch. Not symplectic: the steps depend on the state.
@@ -64,7 +64,7 @@ class AdaptiveGauss(AbstractStepping):
     order = 16
     symplectic = False
     symmetric = False
-    keeps = "quadratic"
+    preserves = "quadratic"
     requires = AbstractVectorField
 
     def check(self, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> None:
@@ -76,24 +76,24 @@ class AdaptiveGauss(AbstractStepping):
 
     def _begin(self, field: AbstractVectorField, t: Tensor, state: PhaseSpace) -> Carried:
         t = t.expand(state.q.shape[:-2])
-        slopes, last = first_guess(field, t, state, STAGES)
-        return Carried(*self._totals(state), (*slopes, last, _first_length(state, slopes)))
+        derivatives, last = first_guess(field, t, state, STAGES)
+        return Carried(*self._totals(state), (*derivatives, last, _first_length(state, derivatives)))
 
     def _step(self, field: AbstractVectorField, t: Tensor, h: Tensor, carried: Carried) -> Carried:
-        slopes, _ = collocation.solve(field, t, h, carried.state, guess(h, carried), SWEEPS)
-        return advanced(field, t, h, carried, slopes)
+        derivatives, _ = collocation.solve(field, t, h, carried.state, guess(h, carried), SWEEPS)
+        return advanced(field, t, h, carried, derivatives)
 
     def _trajectory(self, field: AbstractVectorField, times: Tensor, carried: Carried) -> PhaseSpace:
         """Each trajectory runs ahead by itself: none waits at an output time for another."""
         shape = carried.q.value.shape
         trajectory = torch.arange(shape[:-2].numel(), device=times.device)
-        kept = [x.new_zeros(len(times) + 1, len(trajectory), *shape[-2:]) for x in carried.state]
-        for x, z in zip(kept, carried.state, strict=True):
+        states = [x.new_zeros(len(times) + 1, len(trajectory), *shape[-2:]) for x in carried.state]
+        for x, z in zip(states, carried.state, strict=True):
             x[0] = z.reshape(x.shape[1:])
         for step, row in self._run(field, times, carried):
-            for x, z in zip(kept, step.after.state, strict=True):
+            for x, z in zip(states, step.after.state, strict=True):
                 x[row.flatten(), trajectory] = z.reshape(x.shape[1:])
-        return PhaseSpace(*(x[:-1].reshape(len(times), *shape) for x in kept))
+        return PhaseSpace(*(x[:-1].reshape(len(times), *shape) for x in states))
 
     def _walk(self, field: AbstractVectorField, interval: Interval, carried: Carried) -> Iterator[Step]:
         for step, _ in self._run(field, torch.stack(interval[:2]), carried):
@@ -116,12 +116,12 @@ class AdaptiveGauss(AbstractStepping):
         while some_left:
             *reused, suggested = carried.reused
             t, h = end.detach() - left, self._length(suggested, left)
-            slopes, found = collocation.solve(field, t, h, carried.state, guess(h, carried), SWEEPS)
-            accepted, suggested = self._judged(h, suggested, carried.state, slopes, found)
+            derivatives, found = collocation.solve(field, t, h, carried.state, guess(h, carried), SWEEPS)
+            accepted, suggested = self._judged(h, suggested, carried.state, derivatives, found)
             before = carried._replace(reused=(*reused, suggested))
             h = torch.where(accepted, h, 0)
-            slopes = tuple(torch.where(accepted[..., None, None], x, 0) for x in slopes)
-            carried = advanced(field, *_placed(t, h, start, end), before, slopes)
+            derivatives = tuple(torch.where(accepted[..., None, None], x, 0) for x in derivatives)
+            carried = advanced(field, *_placed(t, h, start, end), before, derivatives)
 
             left = left - h
             stuck = (left != 0) & (suggested <= 4 * torch.finfo(h.dtype).eps * torch.maximum(left, end).abs())
@@ -147,12 +147,12 @@ class AdaptiveGauss(AbstractStepping):
         return torch.where(longest >= size, left, torch.where(2 * longest > size, left / 2, longest * left.sign()))
 
     def _judged(
-        self, h: Tensor, suggested: Tensor, state: PhaseSpace, slopes: Tensors, found: Tensor
+        self, h: Tensor, suggested: Tensor, state: PhaseSpace, derivatives: Tensors, found: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Whether a step is accepted, and how long the next should be, each ``(*batch)``; not differentiated."""
         state = PhaseSpace(state.q.detach(), state.p.detach())
         tolerance = torch.finfo(h.dtype).eps ** 0.5 if self.tolerance is None else self.tolerance
-        rough = collocation.roughness(h, state, slopes)
+        rough = collocation.roughness(h, state, derivatives)
         accepted = found & (rough <= 2 * tolerance)
         growth = (0.9 * (tolerance / rough) ** (1 / (STAGES - 1))).clamp(SHRINK, GROW)
         length = h.abs() * torch.where(found, growth, SHRINK)
@@ -161,18 +161,18 @@ class AdaptiveGauss(AbstractStepping):
         return accepted, torch.where(h == 0, suggested, length)
 
 
-def _first_length(state: PhaseSpace, slopes: Tensors) -> Tensor:
+def _first_length(state: PhaseSpace, derivatives: Tensors) -> Tensor:
     """A tenth of the time in which the state would change by its own size."""
     sizes = [
         (z.detach().abs().amax((-2, -1)), k[0].detach().abs().amax((-2, -1)))
-        for z, k in zip(state, slopes, strict=True)
+        for z, k in zip(state, derivatives, strict=True)
     ]
     spans = [torch.where((size > 0) & (rate > 0), 0.1 * size / rate, torch.inf) for size, rate in sizes]
     return torch.minimum(*spans)
 
 
 def _placed(t: Tensor, h: Tensor, start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
-    """t and h as functions of the interval's ends: a step keeps its share of the interval."""
+    """t and h as functions of the interval's ends: a step has its share of the interval."""
     if not start.requires_grad:
         return t, h
     shift_start, shift_end = start - start.detach(), end - end.detach()  # both are zero

@@ -1,10 +1,10 @@
 """Gauss collocation: the equations that implicit steps solve, and their derivative.
 
-A step of length h from z looks for slopes K_i at s nodes with
+A step of length h from z looks for the derivatives K_i at s nodes (the stages) with
 
     K_i = f(t + c_i h, z + h sum_j a_ij K_j)    and ends at    z + h sum_i b_i K_i.
 
-The slopes are found by fixed-point iteration to round-off, for each trajectory by itself. Where H = T(p) + V(q) a sweep
+The stages are found by fixed-point iteration to round-off, for each trajectory by itself. Where H = T(p) + V(q) a sweep
 takes velocities to positions to forces to momenta to velocities: it gains twice the digits of a plain one.
 
 Sources: Hairer, Lubich & Wanner, Geometric Numerical Integration (2006), sections II.1.3, IV.2.1 and VIII.6; Hairer,
@@ -38,9 +38,9 @@ class Tableau(NamedTuple):
     weights: Tensor
     """b ``(1, s)``."""
     matrix: Tensor
-    """a ``(s, s)``; b_i a_ij + b_j a_ji = b_i b_j makes the method keep quadratic charges."""
+    """a ``(s, s)``; b_i a_ij + b_j a_ji = b_i b_j makes the method preserve quadratic charges."""
     roughness: Tensor
-    """``(1, s)``: the last coefficient of the slopes in orthonormal Legendre polynomials."""
+    """``(1, s)``: the last coefficient of the derivatives in orthonormal Legendre polynomials."""
     barycentric: Tensor
     """``(s)``: 1 / product of the differences to the other nodes."""
 
@@ -80,7 +80,7 @@ def weighted(coefficients: Tensor, values: Tensor) -> Tensor:
 
 
 def extrapolation(stages: int, ratio: Tensor) -> Tensor:
-    """Coefficients ``(s, s)`` or ``(s, s, *batch)``: from slopes at the nodes to those at the nodes of the next step.
+    """Coefficients ``(s, s)`` or ``(s, s, *batch)``: from derivatives at the nodes to those in the next step.
 
     Args:
         stages: s.
@@ -93,15 +93,15 @@ def extrapolation(stages: int, ratio: Tensor) -> Tensor:
     return folded(torch.mul, apart)[:, None] * barycentric.reshape(flat) / apart
 
 
-def sweep(field: AbstractVectorField, t: Tensor, h: Tensor, state: PhaseSpace, slopes: Tensors) -> Tensors:
-    """Slopes (dq/dt, dp/dt) at the nodes, each ``(s, *batch, n, d)``, from such slopes."""
-    nodes, _, matrix, _, _ = tableau(len(slopes[0]), state.q.dtype, state.q.device)
+def sweep(field: AbstractVectorField, t: Tensor, h: Tensor, state: PhaseSpace, derivatives: Tensors) -> Tensors:
+    """Stage derivatives (dq/dt, dp/dt), each ``(s, *batch, n, d)``, from earlier ones."""
+    nodes, _, matrix, _, _ = tableau(len(derivatives[0]), state.q.dtype, state.q.device)
     length = wide(h)
-    q = state.q + length * weighted(matrix, slopes[0])
+    q = state.q + length * weighted(matrix, derivatives[0])
     if isinstance(field, AbstractSeparable):
         force = field.force(q)
         return field.velocity(state.p + length * weighted(matrix, force)), force
-    p = state.p + length * weighted(matrix, slopes[1])
+    p = state.p + length * weighted(matrix, derivatives[1])
     return tuple(field(t + nodes.reshape(-1, *(1,) * (q.ndim - 3)) * h, PhaseSpace(q, p)))
 
 
@@ -113,11 +113,11 @@ def unknowns(field: AbstractVectorField, values: tuple[Any, ...]) -> tuple[Any, 
 def solve(
     field: AbstractVectorField, t: Tensor, h: Tensor, state: PhaseSpace, guess: Tensors, sweeps: int
 ) -> tuple[Tensors, Tensor]:
-    """The slopes of a step, and where ``(*batch)`` they were found."""
+    """The stages of a step, and where ``(*batch)`` they were found."""
     with torch.no_grad():
         floors = tuple(_floor(z) for z in unknowns(field, state))
         return fixed_point(
-            lambda slopes: sweep(field, t, h, state, slopes), guess, len(floors), h.abs(), floors, sweeps
+            lambda derivatives: sweep(field, t, h, state, derivatives), guess, len(floors), h.abs(), floors, sweeps
         )
 
 
@@ -161,10 +161,10 @@ def fixed_point(
     return values, arrived
 
 
-def roughness(h: Tensor, state: PhaseSpace, slopes: Tensors) -> Tensor:
-    """The last Legendre coefficient of the slopes as a share of their size ``(*batch)``: q's or p's, the larger."""
-    last = tableau(len(slopes[0]), h.dtype, h.device).roughness
-    shares = [_share(weighted(last, k), k, h.abs(), _floor(z)) for k, z in zip(slopes, state, strict=True)]
+def roughness(h: Tensor, state: PhaseSpace, derivatives: Tensors) -> Tensor:
+    """The last Legendre coefficient of the derivatives as a share of their size ``(*batch)``; of q or p, the larger."""
+    last = tableau(len(derivatives[0]), h.dtype, h.device).roughness
+    shares = [_share(weighted(last, k), k, h.abs(), _floor(z)) for k, z in zip(derivatives, state, strict=True)]
     return torch.maximum(*shares)
 
 
@@ -179,10 +179,12 @@ def _floor(z: Tensor) -> Tensor:
     return z.abs().amax((-2, -1)) / 1024
 
 
-def differentiable(field: AbstractVectorField, t: Tensor, h: Tensor, state: PhaseSpace, slopes: Tensors) -> Tensors:
-    """Solved slopes with their derivative with respect to all that the step depends on."""
-    free = [x.detach().requires_grad_() for x in unknowns(field, slopes)]
-    found = sweep(field, t, h, state, (*free, *slopes[len(free) :]))
+def differentiable(
+    field: AbstractVectorField, t: Tensor, h: Tensor, state: PhaseSpace, derivatives: Tensors
+) -> Tensors:
+    """Solved stages, differentiable with respect to all that the step depends on."""
+    free = [x.detach().requires_grad_() for x in unknowns(field, derivatives)]
+    found = sweep(field, t, h, state, (*free, *derivatives[len(free) :]))
     return _Implicit.apply(len(free), *found, *free)
 
 

@@ -15,7 +15,8 @@ def _leapfrogs(*steps: float) -> tuple[float, ...]:
 class Yoshida4(AbstractKickDrift):
     """Order 4, three forces a step: three leapfrog steps of which the middle one runs backward (the triple jump).
 
-    Advantages: symplectic and reversible; keeps linear and bilinear charges (total and angular momentum) to round-off.
+    Advantages: symplectic and reversible; preserves linear and bilinear charges (total and angular momentum)
+    to round-off.
     Drawbacks: large error constant; `BlanesMoanS6` is more accurate for the same work.
 
     Source: Yoshida (1990), Physics Letters A 150, 262.
@@ -39,7 +40,8 @@ class Yoshida4(AbstractKickDrift):
 class Yoshida6(AbstractKickDrift):
     """Order 6, seven forces a step: seven leapfrog steps (solution A).
 
-    Advantages: symplectic and reversible; keeps linear and bilinear charges (total and angular momentum) to round-off.
+    Advantages: symplectic and reversible; preserves linear and bilinear charges (total and angular momentum)
+    to round-off.
     Drawbacks: steps backward in time on the way; `BlanesMoanSRKN11` is more accurate where T is quadratic in p.
 
     Source: Yoshida (1990), Physics Letters A 150, 262; digits beyond his from the order conditions.
@@ -63,8 +65,8 @@ class Yoshida6(AbstractKickDrift):
 class Yoshida8(AbstractKickDrift):
     """Order 8, fifteen forces a step: fifteen leapfrog steps (solution D).
 
-    Advantages: symplectic and reversible; keeps linear and bilinear charges (total and angular momentum) to round-off;
-    reaches round-off at moderate steps.
+    Advantages: symplectic and reversible; preserves linear and bilinear charges (total and angular momentum)
+    to round-off; reaches round-off at moderate steps.
     Drawbacks: needs small steps before the order shows.
 
     Source: Yoshida (1990), Physics Letters A 150, 262; digits beyond his from the order conditions.
@@ -96,8 +98,8 @@ class Yoshida8(AbstractKickDrift):
 class BlanesMoanS6(AbstractKickDrift):
     """Order 4, six forces a step, with a small error constant.
 
-    Advantages: symplectic and reversible; keeps linear and bilinear charges (total and angular momentum) to round-off;
-    for the same work hundreds of times more accurate than `Yoshida4`.
+    Advantages: symplectic and reversible; preserves linear and bilinear charges (total and angular momentum)
+    to round-off; for the same work hundreds of times more accurate than `Yoshida4`.
     Drawbacks: six forces before the first output.
 
     Source: Blanes & Moan (2002), Journal of Computational and Applied Mathematics 142, 313 (S6, of order 4).

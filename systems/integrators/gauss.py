@@ -22,22 +22,22 @@ class AbstractGauss(AbstractFixedStep):
     compensated: bool = True
     symplectic = True
     symmetric = True
-    keeps = "quadratic"
+    preserves = "quadratic"
     requires = AbstractVectorField
     stages: ClassVar[int]
 
     def _begin(self, field: AbstractVectorField, t: Tensor, state: PhaseSpace) -> Carried:
-        slopes, last = first_guess(field, t, state, self.stages)
-        return Carried(*self._totals(state), (*slopes, last))
+        derivatives, last = first_guess(field, t, state, self.stages)
+        return Carried(*self._totals(state), (*derivatives, last))
 
     def _step(self, field: AbstractVectorField, t: Tensor, h: Tensor, carried: Carried) -> Carried:
-        slopes, converged = collocation.solve(field, t, h, carried.state, guess(h, carried), sweeps=100)
+        derivatives, converged = collocation.solve(field, t, h, carried.state, guess(h, carried), sweeps=100)
         if not bool(converged.all()):
             raise ValueError(
                 f"step: the stages of {type(self).__name__} converge only for smaller steps than "
                 f"{h.abs().max().item():g} (here in {(~converged).sum().item()} of {converged.numel()} trajectories)"
             )
-        return advanced(field, t, h, carried, slopes)
+        return advanced(field, t, h, carried, derivatives)
 
     def _walk_back(
         self, field: AbstractVectorField, interval: Interval, start: PhaseSpace, end: PhaseSpace
@@ -46,28 +46,28 @@ class AbstractGauss(AbstractFixedStep):
 
 
 def first_guess(field: AbstractVectorField, t: Tensor, state: PhaseSpace, stages: int) -> tuple[Tensors, Tensor]:
-    """Constant slopes, as if the last step had been infinitely long."""
+    """The same derivatives at all stages, as if the last step had been infinitely long."""
     k_q, k_p = (x.expand(stages, *x.shape) for x in field(t, state))
     return (k_q, k_p), torch.full_like(k_q[0, ..., 0, 0], torch.inf)
 
 
 def guess(h: Tensor, carried: Carried) -> Tensors:
-    """The slopes of the next step by extrapolation."""
+    """The stages of the next step by extrapolation."""
     k_q, k_p, last, *_ = carried.reused
     coefficients = collocation.extrapolation(len(k_q), (h / last).detach())
     return tuple(collocation.weighted(coefficients, k.detach()) for k in (k_q, k_p))
 
 
-def advanced(field: AbstractVectorField, t: Tensor, h: Tensor, carried: Carried, slopes: Tensors) -> Carried:
-    """The end of a step with known slopes; where its length is zero nothing changes."""
+def advanced(field: AbstractVectorField, t: Tensor, h: Tensor, carried: Carried, derivatives: Tensors) -> Carried:
+    """The end of a step with known stages; where its length is zero nothing changes."""
     q, p, (k_q, k_p, last, *more) = carried
     old = (k_q, k_p)
     if torch.is_grad_enabled() and any(x.requires_grad for x in (t, h, *carried.state, *old)):
-        slopes = collocation.differentiable(field, t, h, carried.state, slopes)
-    weights = collocation.tableau(len(slopes[0]), q.value.dtype, q.value.device).weights
-    dq, dp = (wide(h) * collocation.weighted(weights, x)[0] for x in slopes)
+        derivatives = collocation.differentiable(field, t, h, carried.state, derivatives)
+    weights = collocation.tableau(len(derivatives[0]), q.value.dtype, q.value.device).weights
+    dq, dp = (wide(h) * collocation.weighted(weights, x)[0] for x in derivatives)
     moved = h != 0
-    reused = [torch.where(wide(moved), new.detach(), x.detach()) for new, x in zip(slopes, old, strict=True)]
+    reused = [torch.where(wide(moved), new.detach(), x.detach()) for new, x in zip(derivatives, old, strict=True)]
     return Carried(q.plus(dq), p.plus(dp), (*reused, torch.where(moved, h.detach(), last), *more))
 
 
@@ -75,7 +75,7 @@ def advanced(field: AbstractVectorField, t: Tensor, h: Tensor, carried: Carried,
 class ImplicitMidpoint(AbstractGauss):
     """Order 2, the Gauss method with one stage: z' = z + h f((z + z') / 2).
 
-    Advantages: symplectic and reversible for any Hamiltonian; keeps all quadratic charges to round-off.
+    Advantages: symplectic and reversible for any Hamiltonian; preserves all quadratic charges to round-off.
     Drawbacks: low order; several evaluations a step; the iteration needs h below about 2 / (the highest frequency).
 
     Source: Hairer, Lubich & Wanner, Geometric Numerical Integration (2006), section II.1.3.
@@ -104,7 +104,7 @@ class ImplicitMidpoint(AbstractGauss):
 class Gauss4(AbstractGauss):
     """Order 4, the Gauss method with two stages.
 
-    Advantages: symplectic and reversible for any Hamiltonian, separable or not; keeps all quadratic charges to
+    Advantages: symplectic and reversible for any Hamiltonian, separable or not; preserves all quadratic charges to
     round-off; small error constant.
     Drawbacks: several sweeps of two evaluations a step; the iteration needs h below about 3 / (the highest
     frequency).
@@ -119,7 +119,7 @@ class Gauss4(AbstractGauss):
 
     Example:
         >>> from systems.integrators import Gauss4
-        >>> Gauss4.order, Gauss4.keeps
+        >>> Gauss4.order, Gauss4.preserves
         (4, 'quadratic')
     """
 
@@ -131,7 +131,7 @@ class Gauss4(AbstractGauss):
 class Gauss6(AbstractGauss):
     """Order 6, the Gauss method with three stages.
 
-    Advantages: symplectic and reversible for any Hamiltonian, separable or not; keeps all quadratic charges to
+    Advantages: symplectic and reversible for any Hamiltonian, separable or not; preserves all quadratic charges to
     round-off; small error constant.
     Drawbacks: several sweeps of three evaluations a step; the iteration needs h below about 4 / (the highest
     frequency).
@@ -146,7 +146,7 @@ class Gauss6(AbstractGauss):
 
     Example:
         >>> from systems.integrators import Gauss6
-        >>> Gauss6.order, Gauss6.keeps
+        >>> Gauss6.order, Gauss6.preserves
         (6, 'quadratic')
     """
 

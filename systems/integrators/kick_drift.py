@@ -20,7 +20,7 @@ class AbstractKickDrift(AbstractFixedStep):
     """
 
     symplectic = True
-    keeps = "bilinear"
+    preserves = "bilinear"
     requires = AbstractSeparable
     drifts: ClassVar[tuple[float, ...]]
     """a_1 ... a_s, their sum is 1."""

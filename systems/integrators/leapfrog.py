@@ -10,7 +10,7 @@ class Leapfrog(AbstractKickDrift):
     """Order 2, one force a step: half a kick, a drift, half a kick.
 
     Advantages: symplectic and reversible, so that the energy error stays bounded; linear and bilinear charges (total
-    and angular momentum) are kept to round-off at any step. The least work a step.
+    and angular momentum) are preserved to round-off at any step. The least work a step.
     Drawbacks: low order. Needs H = T(p) + V(q).
 
     Source: Hairer, Lubich & Wanner (2003), Acta Numerica 12, 399.

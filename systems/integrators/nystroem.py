@@ -10,7 +10,7 @@ from systems.vector_field import AbstractNewtonian
 class McLachlanAtela4(AbstractKickDrift):
     """Order 4, four forces a step.
 
-    Advantages: symplectic; keeps linear and bilinear charges (total and angular momentum) to round-off; few forces.
+    Advantages: symplectic; preserves linear and bilinear charges (total and angular momentum) to round-off; few forces.
     Drawbacks: not symmetric, hence not reversible; needs H = sum |p|^2 / 2m + V(q) (order 3 otherwise).
 
     Source: McLachlan & Atela (1992), Nonlinearity 5, 541.
@@ -35,8 +35,8 @@ class McLachlanAtela4(AbstractKickDrift):
 class BlanesMoanSRKN6(AbstractKickDrift):
     """Order 4, six forces a step, with a very small error constant.
 
-    Advantages: symplectic and reversible; keeps linear and bilinear charges (total and angular momentum) to round-off;
-    the most accurate method of order 4 here for its work.
+    Advantages: symplectic and reversible; preserves linear and bilinear charges (total and angular momentum)
+    to round-off; the most accurate method of order 4 here for its work.
     Drawbacks: needs H = sum |p|^2 / 2m + V(q).
 
     Source: Blanes & Moan (2002), Journal of Computational and Applied Mathematics 142, 313 (SRKN_6^b).
@@ -61,8 +61,8 @@ class BlanesMoanSRKN6(AbstractKickDrift):
 class BlanesMoanSRKN11(AbstractKickDrift):
     """Order 6, eleven forces a step, with a very small error constant.
 
-    Advantages: symplectic and reversible; keeps linear and bilinear charges (total and angular momentum) to round-off;
-    the method of choice for accurate long runs of Newtonian systems.
+    Advantages: symplectic and reversible; preserves linear and bilinear charges (total and angular momentum)
+    to round-off; the method of choice for accurate long runs of Newtonian systems.
     Drawbacks: needs H = sum |p|^2 / 2m + V(q).
 
     Source: Blanes & Moan (2002), Journal of Computational and Applied Mathematics 142, 313 (SRKN_11^b).

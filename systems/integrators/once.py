@@ -18,9 +18,9 @@ def once_differentiable(backward: Backward) -> Backward:
     """
 
     @wraps(backward)
-    def checked(ctx: Any, *slopes: Tensor | None) -> tuple[Tensor | None, ...]:
+    def checked(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         with torch.no_grad():
-            found = backward(ctx, *slopes)
+            found = backward(ctx, *gradients)
         if not torch.is_grad_enabled():
             return found
         return tuple(None if x is None else _Refusal.apply(x, torch.zeros((), requires_grad=True)) for x in found)
@@ -34,5 +34,5 @@ class _Refusal(torch.autograd.Function):
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> Any:
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
         raise RuntimeError("there is no second derivative of implicit steps, nor of recomputed ones")

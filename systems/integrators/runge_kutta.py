@@ -15,7 +15,7 @@ from systems.vector_field import AbstractVectorField
 class RK4(AbstractFixedStep):
     """The classic Runge-Kutta method of order 4: four evaluations a step, for any vector field.
 
-    Advantages: accurate over short times; works with any vector field, also one that depends on time. Keeps linear
+    Advantages: accurate over short times; works with any vector field, also one that depends on time. Preserves linear
     charges (total momentum).
     Drawbacks: not symplectic: energy and angular momentum drift in proportion to the time.
 
@@ -37,7 +37,7 @@ class RK4(AbstractFixedStep):
     order = 4
     symplectic = False
     symmetric = False
-    keeps = "linear"
+    preserves = "linear"
     requires = AbstractVectorField
 
     def _begin(self, field: AbstractVectorField, t: Tensor, state: PhaseSpace) -> Carried:

@@ -27,7 +27,7 @@ class Torchdiffeq(AbstractIntegrator):
     Every output time is the end of a step: left to itself torchdiffeq interpolates, which is far less accurate than its
     tolerance.
 
-    Advantages: a familiar set of methods; any vector field. Keeps linear charges (total momentum).
+    Advantages: a familiar set of methods; any vector field. Preserves linear charges (total momentum).
     Drawbacks: one step size for the whole batch, set by the norm of all its states: trajectories disturb each other,
     and have the same output times. Not symplectic: energy and angular momentum drift.
 
@@ -60,7 +60,7 @@ class Torchdiffeq(AbstractIntegrator):
     """Of the default method."""
     symplectic = False
     symmetric = False
-    keeps = "linear"
+    preserves = "linear"
     requires = AbstractVectorField
 
     def check(self, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> None:

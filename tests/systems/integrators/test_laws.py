@@ -120,7 +120,7 @@ def test_charges(name, dtype):
         for charge, scale in zip((momentum, spin, quadratic), scales, strict=True)
     ]
     kinds = ("linear", "bilinear", "quadratic")
-    kept = kinds.index(METHODS[name].keeps) + 1
+    kept = kinds.index(METHODS[name].preserves) + 1
     # 40 steps, each with the rounding of forces times step that are about as large as the momenta.
     assert all(drift < 100 * torch.finfo(dtype).eps for drift in drifts[:kept])
     if kept < len(kinds) and dtype is torch.float64:  # float32's round-off hides the errors of high order
@@ -134,7 +134,7 @@ def test_recomputation_is_the_method_that_it_wraps(name):
     times = torch.tensor([0.0, 0.3, 0.4], dtype=torch.float64)
     step = torch.tensor([0.1, 0.05, 0.2], dtype=torch.float64)
     method, wrapped = METHODS[name](step), Recomputed(METHODS[name](step))
-    for fact in ("order", "symplectic", "requires", "keeps", "symmetric", "step"):
+    for fact in ("order", "symplectic", "requires", "preserves", "symmetric", "step"):
         assert getattr(wrapped, fact) is getattr(method, fact)
     wrapped.check(field, state, times)
     for found, expected in zip(
@@ -221,7 +221,7 @@ def test_compensated_summation_gains_tenfold(name):
     def spin(q, p):
         return q[..., 0] * p[..., 1] - q[..., 1] * p[..., 0]
 
-    if METHODS[name].keeps == "linear":
+    if METHODS[name].preserves == "linear":
         exact = torch.cat(end(torch.float64, True))
         errors = [torch.cat(end(torch.float32, compensated)) - exact for compensated in (False, True)]
     else:
