@@ -1,4 +1,4 @@
-"""What commands share: options, where to compute, with what, and one line that says what a file holds."""
+"""Options that commands share: where files go, what computes and where, settings; and what they become."""
 
 import argparse
 import dataclasses
@@ -8,13 +8,44 @@ from typing import Any
 from hlieconv.cli.signature import Option
 from systems.integrators import INTEGRATORS
 
+Container = argparse.ArgumentParser | argparse._ArgumentGroup
+
+
+class Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Help with those defaults that say something."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32, width=100)
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in ("", None) or action.default is False:
+            return action.help
+        if isinstance(action.default, list):
+            return f"{action.help} (default: {' '.join(map(str, action.default))})"
+        return super()._get_help_string(action)
+
+
+def described(text: str) -> dict[str, Any]:
+    """How a subparser shows what it does: in its parent's list and as a sentence of its own.
+
+    Example:
+        >>> described("train a model")["description"]
+        'Train a model.'
+    """
+    return {"help": text, "description": f"{text[0].upper()}{text[1:]}.", "formatter_class": Formatter}
+
 
 def flag_of(name: str) -> str:
-    """The option of a keyword."""
+    """The option of a keyword.
+
+    Example:
+        >>> flag_of("part_size")
+        '--part-size'
+    """
     return "--" + name.replace("_", "-")
 
 
-def add_option(parser: argparse.ArgumentParser, option: Option) -> None:
+def add_option(parser: Container, option: Option) -> None:
     """An option of the command line for a keyword: a flag, a number, or a number or a range of them."""
     flag = flag_of(option.name)
     if option.annotation == "bool":
@@ -36,28 +67,69 @@ def add_option(parser: argparse.ArgumentParser, option: Option) -> None:
     parser.add_argument(flag, type=number_or_range, default=option.default, metavar="N[,N]", help=option.help)
 
 
-def add_run(parser: argparse.ArgumentParser, folder: str, seconds: float) -> None:
+def add_output(parser: Container, path: str | None, text: str, *, replace: str = "replace the file") -> None:
+    """Where a command writes, and whether it may replace what is there."""
+    parser.add_argument("-o", "--path", default=path, help=text)
+    add_overwrite(parser, f"{replace} if it exists")
+
+
+def add_overwrite(parser: Container, text: str) -> None:
+    parser.add_argument("--overwrite", action="store_true", help=text)
+
+
+def add_json(parser: Container) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON in place of text")
+
+
+def add_trained(parser: Container, command: str) -> None:
+    """The run whose model is used."""
+    parser.add_argument("model", metavar="RUN", help=f"folder of a finished run of hlieconv {command}")
+
+
+def add_dtype(parser: Container, default: str, text: str) -> None:
+    parser.add_argument("--dtype", choices=["float32", "float64"], default=default, help=text)
+
+
+def add_device(parser: Container, default: str = "cpu") -> None:
+    automatic = "; auto takes a GPU where there is one" if default == "auto" else ""
+    parser.add_argument("--device", default=default, help=f"device that computes, such as cpu or cuda{automatic}")
+
+
+def add_solver(parser: Container, by_default: str) -> None:
+    """What solves the equations of motion, and where."""
+    parser.add_argument("--integrator", choices=[*INTEGRATORS], help=f"integration method; {by_default}")
+    parser.add_argument("--step", type=float, help="longest step of the integrator in seconds")
+    add_dtype(parser, "float64", "precision of the computation")
+    add_device(parser)
+    parser.add_argument("--workers", type=int, help="number of threads; by default one per core")
+
+
+def add_run(parser: Container, folder: str, seconds: float) -> None:
     """The options of every command that trains."""
-    parser.add_argument("-o", "--path", default=folder, help="folder of the run; the same command resumes it")
-    parser.add_argument("--overwrite", action="store_true", help="throw away the run that is in the folder")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, ... or auto: a GPU where there is one")
-    parser.add_argument("--checkpoint-seconds", type=float, default=seconds, help="time between checkpoints")
+    add_output(
+        parser, folder, "folder of the run; the same command resumes it", replace="discard the run in the folder"
+    )
+    add_device(parser, "auto")
+    text = "time between checkpoints in seconds"
+    parser.add_argument("--checkpoint-seconds", type=float, default=seconds, help=text)
 
 
-def add_settings(parser: argparse.ArgumentParser, kind: type, presets: Iterable[str], text: str) -> None:
+def add_settings(parser: argparse.ArgumentParser, settings: type, presets: Iterable[str], text: str) -> None:
     """The presets, the first of which is the default, and an option for each field of a dataclass of settings."""
-    presets = [*presets]
-    parser.add_argument("--preset", choices=presets, default=presets[0], help=text)
-    for setting in dataclasses.fields(kind):
-        told = f"{setting.metadata['help']} ({presets[0]}: {setting.default})"
-        parser.add_argument(
-            flag_of(setting.name), type=type(setting.default), choices=setting.metadata["choices"], help=told
+    group, presets = parser.add_argument_group("settings of the training"), [*presets]
+    group.add_argument("--preset", choices=presets, default=presets[0], help=text)
+    for setting in dataclasses.fields(settings):
+        group.add_argument(
+            flag_of(setting.name),
+            type=type(setting.default),
+            choices=setting.metadata["choices"],
+            help=f"{setting.metadata['help']} (preset {presets[0]}: {setting.default})",
         )
 
 
-def settings_of(arguments: argparse.Namespace, kind: type) -> dict[str, Any]:
+def settings_of(arguments: argparse.Namespace, settings: type) -> dict[str, Any]:
     """Those fields of the settings that the command line gives."""
-    given = {setting.name: getattr(arguments, setting.name) for setting in dataclasses.fields(kind)}
+    given = {setting.name: getattr(arguments, setting.name) for setting in dataclasses.fields(settings)}
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -69,13 +141,12 @@ def run_of(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def last_record(path: str, history: list[dict[str, Any]]) -> str:
-    """One line that says how a training ended."""
-    last = history[-1] if history else {"step": 0}
-    return f"{path}: {', '.join(f'{name} {value:.6g}' for name, value in last.items())}"
-
-
 def device_of(name: str) -> Any:
+    """The torch device of a name.
+
+    Raises:
+        ValueError: if torch cannot use it here.
+    """
     import torch
 
     try:
@@ -85,31 +156,16 @@ def device_of(name: str) -> Any:
 
 
 def integrator_of(arguments: argparse.Namespace) -> Any:
+    """The integrator of `add_solver`, None if the command line names none.
+
+    Raises:
+        ValueError: for a step without an integrator, or one out of range.
+    """
     from pkgutil import resolve_name
 
     if arguments.integrator is None:
         if arguments.step is not None:
             raise ValueError("step: expected an integrator beside it, got none")
         return None
-    kind = resolve_name(INTEGRATORS[arguments.integrator])
-    return kind() if arguments.step is None else kind(step=arguments.step)
-
-
-def summary_of(dataset: Any) -> str:
-    from systems.dataset.schema import times_of
-
-    times = times_of(dataset)
-    first, last = (f"{float(x):g}" for x in (times[0].min(), times[times == times].max()))
-    if times[-1].ravel()[0] < times[0].ravel()[0]:
-        first, last = f"{float(times[0].max()):g}", f"{float(times[times == times].min()):g}"
-    return (
-        f"{_number(dataset, 'trajectory', 'trajectories')} of {dataset.attrs.get('system', 'an unknown system')}, "
-        f"{_number(dataset, 'body', 'bodies')} in {_number(dataset, 'space', 'dimensions', 'dimension')}, "
-        f"{_number(dataset, 'time', 'points', 'point')} from {first} to {last} s, "
-        f"by {dataset.attrs.get('integrator', 'measurement')}"
-    )
-
-
-def _number(dataset: Any, dim: str, plural: str, singular: str = "") -> str:
-    size = dataset.sizes[dim]
-    return f"{size} {(singular or dim) if size == 1 else plural}"
+    method = resolve_name(INTEGRATORS[arguments.integrator])
+    return method() if arguments.step is None else method(step=arguments.step)

@@ -12,14 +12,14 @@ from systems.provenance import write_result
 Model = TypeVar("Model")
 
 
-def load_as(kind: type[Model], arguments: Namespace, command: str) -> Model:
+def load_as(expected: type[Model], arguments: Namespace, command: str) -> Model:
     """The model of the run that a command line names, on its device.
 
     Raises:
-        ValueError: if it is of another kind than the command trains.
+        ValueError: if it is of another class than the command trains.
     """
     model = load(arguments.model, device=str(device_of(arguments.device)))
-    if not isinstance(model, kind):
+    if not isinstance(model, expected):
         raise ValueError(f"model: expected a run of {command} in {arguments.model}, got {type(model).__name__}")
     return model
 
@@ -43,8 +43,8 @@ def write_run_result(path: Path, run: str | Path, result: dict[str, Any], *, fit
         path: of the result.
         run: folder of the run.
         result: JSON values.
-        fit: the command that trains, and what it was told besides the settings.
-        defaults: the dataclass of the settings: what differs from it is part of the command.
+        fit: the command that trains, with its options besides the settings.
+        defaults: the dataclass of the settings; what differs from its defaults is part of the command.
     """
     config = read_config(run)
     changed = [

@@ -156,17 +156,6 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.1e}"
 
 
-def lines(results: list[Result]) -> Iterator[str]:
-    """The tables for a terminal."""
-    for title, header, rows in tables(results):
-        if rows:
-            widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-            yield title
-            for row in [header, *rows]:
-                yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            yield ""
-
-
 def document(results: list[Result], stated: Iterable[str]) -> str:
     """The tables in Markdown, and what is stated of them."""
     parts = ["<!-- written by: hlieconv reproduce springs --no-run --document docs/study_tables.md -->\n"]

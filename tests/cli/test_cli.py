@@ -13,7 +13,7 @@ import xarray as xr
 import systems
 from hlieconv import cli
 from hlieconv.cli import signature
-from hlieconv.cli.entry import _parser
+from hlieconv.cli.entry import parser as whole_parser
 
 FEW = ["--count", "2", "--points", "4"]
 
@@ -33,7 +33,7 @@ def commands():
 
 
 def parser_of(words):
-    parser = _parser()
+    parser = whole_parser()
     for word in words:
         parser = next(action.choices[word] for action in parser._actions if isinstance(action.choices, dict))
     return parser

@@ -30,7 +30,7 @@ def run(data, tmp_path_factory):
 
 def _options():
     """Those of the model as far as it has them on the command line."""
-    from hlieconv.cli.dynamics import model_options
+    from hlieconv.cli.fit import model_options
 
     known = model_options()
     pairs = zip(SMALL[::2], SMALL[1::2], strict=True)

@@ -1,0 +1,49 @@
+"""The command diagnose."""
+
+import argparse
+import json
+from pathlib import Path
+
+from hlieconv.cli.command import AbstractCommand
+from hlieconv.cli.options import add_json, add_overwrite
+from hlieconv.cli.output import summary_of
+
+MEANINGS = {
+    "largest_q": "largest coordinate of any body",
+    "state_error": "relative error of the state, geometric mean over trajectories, mean over times",
+    "valid_time": "seconds until that error exceeds 0.1, median over trajectories",
+}
+DRIFT = "largest drift in time, median over trajectories"
+
+
+class Diagnose(AbstractCommand):
+    help = "measure the drift of energy and momenta and the errors of trajectories"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("path", metavar="G", help="file of trajectories: a rollout, a simulation or measured data")
+        text = "file of true trajectories at the same times, against which errors are measured"
+        parser.add_argument("--reference", metavar="F", help=text)
+        parser.add_argument("--figure", metavar="PNG", help="file of a one-page figure to draw: .png, .pdf or .svg")
+        add_overwrite(parser, "replace the figure if it exists")
+        add_json(parser)
+
+    def run(self, arguments: argparse.Namespace) -> None:
+        import systems
+        from hlieconv.diagnostics import summary
+
+        figure = None if arguments.figure is None else Path(arguments.figure)
+        if figure is not None and figure.exists() and not arguments.overwrite:
+            raise ValueError(f"figure: {figure} exists; --overwrite replaces it")
+        dataset = systems.open(arguments.path)
+        reference = None if arguments.reference is None else systems.open(arguments.reference)
+        numbers = summary(dataset, reference)
+        if arguments.json:
+            print(json.dumps(numbers, indent=2))
+        else:
+            print(f"{arguments.path}: {summary_of(dataset)}")
+            for name, value in numbers.items():
+                print(f"  {name:12} {value:10.2e}  {MEANINGS.get(name, DRIFT)}")
+        if figure is not None:
+            from hlieconv.plots import plot_summary
+
+            plot_summary(dataset, reference).savefig(figure)

@@ -1,0 +1,66 @@
+"""The command info: what a file of trajectories or the folder of a run holds."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from hlieconv.cli.command import AbstractCommand
+from hlieconv.cli.options import add_json
+from hlieconv.cli.output import summary_of
+
+
+class Info(AbstractCommand):
+    help = "describe what a file of trajectories or the folder of a run holds"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("path", metavar="F", help="file of trajectories, or folder of a run")
+        add_json(parser)
+
+    def run(self, arguments: argparse.Namespace) -> None:
+        path = Path(arguments.path)
+        if path.is_dir() and path.suffix not in (".nc", ".zarr"):
+            _run(arguments.path, as_json=arguments.json)
+        else:
+            _file(arguments.path, as_json=arguments.json)
+
+
+def _file(path: str, *, as_json: bool) -> None:
+    import systems
+
+    dataset = systems.open(path)
+    if as_json:
+        variables = {
+            name: {"dims": array.dims, "dtype": str(array.dtype), **array.attrs}
+            for name, array in dataset.variables.items()
+        }
+        attributes = {name: _from_json(value) for name, value in dataset.attrs.items()}
+        print(json.dumps({"sizes": dict(dataset.sizes), "variables": variables, "attributes": attributes}, indent=2))
+        return
+    print(f"{path}: {summary_of(dataset)}")
+    for name, array in dataset.variables.items():
+        units = "" if array.attrs["units"] == "1" else f" [{array.attrs['units']}]"
+        estimated = f" (estimated {array.attrs['estimated']})" if "estimated" in array.attrs else ""
+        dims = ", ".join(map(str, array.dims))
+        print(f"  {name:17} {array.attrs['long_name']}{units}{estimated}: {array.dtype} of each {dims}")
+    for name, value in dataset.attrs.items():
+        print(f"  {name:17} {value}")
+
+
+def _from_json(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) and value.startswith("{") else value
+
+
+def _run(path: str, *, as_json: bool) -> None:
+    from hlieconv.training.run import progress_of, read_config
+
+    config, progress = read_config(path), progress_of(path)
+    if as_json:
+        print(json.dumps(config | {"progress": progress}, indent=2))
+        return
+    print(f"{path}: {config['model']['name']}, {progress['state']}")
+    sections = {"model": config["model"]["config"]} | {name: config.get(name, {}) for name in ("settings", "data")}
+    for section, values in (sections | {"versions": config.get("versions", {}), "progress": progress}).items():
+        print(f"  {section}")
+        for name, value in values.items():
+            print(f"    {name:17} {value}")

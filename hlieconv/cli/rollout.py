@@ -1,0 +1,54 @@
+"""The command rollout."""
+
+import argparse
+
+from hlieconv.cli.command import AbstractCommand
+from hlieconv.cli.options import add_output, add_solver, add_trained, device_of, integrator_of
+from hlieconv.cli.output import one_line_warnings, summary_of
+
+
+class Rollout(AbstractCommand):
+    help = "predict trajectories with a trained model"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        add_trained(parser, "fit")
+        parser.add_argument(
+            "data", metavar="F", help="file of trajectories whose first states and parameters are taken"
+        )
+        add_output(parser, "rollout.nc", "file to write, .nc or .zarr")
+        text = "time from the first to the last point in seconds; by default the times of F"
+        parser.add_argument("--time", type=float, help=text)
+        text = "number of points in time; by default as closely spaced as in F"
+        parser.add_argument("--points", type=int, help=text)
+        add_solver(parser, "by default one that conserves the model's charges")
+
+    def run(self, arguments: argparse.Namespace) -> None:
+        import torch
+
+        import systems
+        from hlieconv.dynamics import load
+        from hlieconv.dynamics.rollouts import rollout, spacing_of
+        from systems.dataset.schema import times_of
+
+        model, dataset = load(arguments.model), systems.open(arguments.data)
+        if not isinstance(model, torch.nn.Module) or not hasattr(model, "condition"):
+            raise ValueError(f"model: expected a learned model in {arguments.model}, got a known system")
+        times = times_of(dataset, dtype=torch.float64)
+        if arguments.time is not None or arguments.points is not None:
+            start = float(times[0].flatten()[0])
+            length = float(times.nan_to_num(start).max()) - start if arguments.time is None else arguments.time
+            points = arguments.points or round(abs(length) / spacing_of(times)) + 1
+            times = torch.linspace(start, start + length, points, dtype=torch.float64)
+        with one_line_warnings():
+            result = rollout(
+                model,
+                dataset,
+                times,
+                integrator_of(arguments),
+                dtype=getattr(torch, arguments.dtype),
+                device=device_of(arguments.device),
+                path=arguments.path,
+                overwrite=arguments.overwrite,
+                workers=arguments.workers,
+            )
+        print(f"{arguments.path}: {summary_of(result)}")

@@ -1,0 +1,75 @@
+"""The command simulate."""
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any
+
+from hlieconv.cli.command import AbstractCommand
+from hlieconv.cli.options import add_option, add_output, add_solver, described, device_of, integrator_of
+from hlieconv.cli.output import summary_of
+from hlieconv.cli.signature import options_of
+from systems import SYSTEMS
+
+
+class Simulate(AbstractCommand):
+    help = "simulate a system and write its trajectories to a file"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        named = parser.add_subparsers(title="systems", required=True, metavar="SYSTEM", dest="system")
+        for name, target in SYSTEMS.items():
+            one = named.add_parser(name, **described(f"simulate trajectories of {name}"))
+            add_output(one, f"{name}.nc", "file to write, .nc or .zarr; without a suffix, the size decides")
+            one.add_argument("--count", type=int, default=100, help="number of trajectories")
+            one.add_argument("--seed", type=int, default=0, help="random seed of parameters and first states")
+            text = "file of trajectories whose parameters and first states are taken in place of random ones"
+            one.add_argument("--state", metavar="F", help=text)
+            text = "time from the first to the last point in seconds, negative for backward"
+            one.add_argument("--time", type=float, default=5.0, help=text)
+            one.add_argument("--points", type=int, default=500, help="number of points in time, both ends included")
+            add_solver(one, "by default the most exact one for the system")
+            text = "number of trajectories computed at a time, which is what an interruption costs"
+            one.add_argument("--part-size", type=int, help=text)
+            sampled = one.add_argument_group("options of the random systems")
+            for option in options_of(target, "sample"):
+                add_option(sampled, option)
+
+    def run(self, arguments: argparse.Namespace) -> None:
+        import torch
+
+        import systems
+        from systems.dataset.schema import state_of, system_of
+        from systems.dataset.storage import found
+
+        dtype = getattr(torch, arguments.dtype)
+        where: dict[str, Any] = {"dtype": dtype, "device": device_of(arguments.device)}
+        path = Path(arguments.path)
+        done = found(path).exists() and not arguments.overwrite
+        for name, least in {"points": 2, "count": 1}.items():
+            if getattr(arguments, name) < least:
+                raise ValueError(f"{name}: expected at least {least}, got {getattr(arguments, name)}")
+        if not (math.isfinite(arguments.time) and arguments.time):
+            raise ValueError(f"time: expected seconds, forward or backward, got {arguments.time}")
+        times = torch.linspace(0, arguments.time, arguments.points, dtype=torch.float64)
+        settings: dict[str, Any] = {}
+        if arguments.state is None:
+            target = SYSTEMS[arguments.system]
+            settings = {option.name: getattr(arguments, option.name) for option in options_of(target, "sample")}
+            system = getattr(systems, target.partition(":")[2])
+            field, state = system.sample(arguments.count, seed=arguments.seed, **settings, **where)
+        else:
+            given = systems.open(arguments.state)
+            field, state = system_of(given, name=arguments.system, **where), state_of(given, **where)
+        result = systems.simulate(
+            field,
+            state,
+            times,
+            integrator_of(arguments),
+            path=path,
+            overwrite=arguments.overwrite,
+            part_size=arguments.part_size,
+            workers=arguments.workers,
+            seed=arguments.seed if arguments.state is None else None,
+            settings=settings,
+        )
+        print(f"{found(path)}: {'done already, ' if done else ''}{summary_of(result)}")
