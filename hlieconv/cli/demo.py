@@ -22,7 +22,7 @@ class Demo(AbstractCommand):
         rows = demo(arguments.path, SMOKE if arguments.smoke else Size(), report=print)
         print(*_lines(rows), f"figure: {Path(arguments.path) / 'conservation.png'}", sep="\n")
         if not all(verdict for _, verdict in verdicts(rows)):
-            raise ValueError("demo: a charge was not kept, or not broken, as its symmetry demands")
+            raise ValueError("demo: a charge was not preserved, or not broken, as its symmetry demands")
 
 
 def _lines(rows: dict[str, dict[str, float]]) -> Iterator[str]:
