@@ -5,6 +5,7 @@
 
 import os
 import pkgutil
+from functools import partial
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ import torch
 from hlieconv.dynamics import fit, rollout
 from hlieconv.groups import GROUPS, group
 from hlieconv.models import MODELS
-from hlieconv.nn import LieResNet, nearest
+from hlieconv.nn import BottleneckBlock, LieConv, LieResNet, Neighbourhood, nearest
 from systems import SYSTEMS, PhaseSpace, simulate
 from systems.integrators import INTEGRATORS
 
@@ -41,7 +42,16 @@ def test_groups(name, generator):
 @pytest.mark.parametrize("name", ["T2", "SO2", "SE2", "RxSO2"])
 @pytest.mark.parametrize("options", [{"neighbours": 12}, {"tile": 64}, {"radius": 2.0, "edge": "smooth"}], ids=str)
 def test_networks_and_their_slopes(name, options, generator):
-    network = LieResNet(group(name), 2, 1, channels=8, layers=2, **options).double()
+    tiled = {"tile": options["tile"]} if "tile" in options else {}
+    network = LieResNet(
+        group(name),
+        2,
+        1,
+        channels=8,
+        layers=2,
+        neighbourhood=Neighbourhood(group(name), **options),
+        block=partial(BottleneckBlock, convolution=partial(LieConv, **tiled)),
+    ).double()
     points = torch.randn(2, 300, 2, generator=generator, dtype=torch.float64)
     values = torch.randn(2, 300, 2, generator=generator, dtype=torch.float64)
 

@@ -1,6 +1,6 @@
 """A classifier of images whose symmetry is a choice."""
 
-import inspect
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,7 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hlieconv.groups import group as group_of
-from hlieconv.nn import LieResNet
+from hlieconv.nn import BottleneckBlock, LieConv, LieResNet, Lifting, Neighbourhood
+from hlieconv.nn.config import config_of
 from hlieconv.nn.resnet import Geometry
 
 #: How far a pixel's point lies from the pixel's centre, in pixels: on an exact grid many points are equally far, and
@@ -35,8 +36,10 @@ class ImageClassifier(nn.Module):
         classes: how many there are.
         pool: blocks of pool x pool pixels are averaged first, and count as one pixel: far fewer points.
         crop: radius of the disc, 1 for the inscribed one; None: all pixels.
-        channels, layers, samples, stabiliser, subsampling, fill, neighbours, choice, coordinates, alpha, mid_channels:
-            of the `LieResNet`.
+        channels, layers, subsampling: as for the `LieResNet`.
+        samples, stabiliser: as for its `Lifting`.
+        fill, neighbours, choice, coordinates, alpha: as for its `Neighbourhood`.
+        mid_channels: as for its `LieConv` layers.
         seed: of what is drawn at random: the points' jitter, random neighbours, random stabiliser elements.
 
     Raises:
@@ -73,37 +76,42 @@ class ImageClassifier(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        arguments = {name: value for name, value in locals().items() if name in _arguments()}
-        self.config: dict[str, Any] = arguments | {"size": list(size)}
-        found = group_of(group)
-        if found.dimension != 2:
+        self.group, self.size, self.colours, self.classes = group, list(size), colours, classes
+        self.pool, self.crop, self.seed = pool, crop, seed
+        self.channels, self.layers, self.subsampling, self.mid_channels = channels, layers, subsampling, mid_channels
+        self.samples, self.stabiliser = samples, stabiliser
+        self.fill, self.neighbours, self.choice = fill, neighbours, choice
+        self.coordinates, self.alpha = coordinates, alpha
+        symmetry = group_of(group)
+        if symmetry.dimension != 2:
             raise ValueError(f"group: expected one that acts on the plane, got {group}")
         if crop is not None and not crop > 0:
             raise ValueError(f"crop: expected a positive radius, got {crop}")
+        if pool < 1:
+            raise ValueError(f"pool: expected at least 1, got {pool}")
         self.network = LieResNet(
-            found,
+            symmetry,
             colours,
             classes,
             channels=channels,
             layers=layers,
-            samples=samples,
-            stabiliser=stabiliser,
+            lifting=Lifting(samples, stabiliser),
+            neighbourhood=Neighbourhood(
+                symmetry, fill=fill, neighbours=neighbours, choice=choice, coordinates=coordinates, alpha=alpha
+            ),
+            block=partial(BottleneckBlock, convolution=partial(LieConv, mid_channels=mid_channels)),
             subsampling=subsampling,
-            fill=fill,
-            neighbours=neighbours,
-            choice=choice,
-            coordinates=coordinates,
-            alpha=alpha,
-            mid_channels=mid_channels,
             normalise=True,
             seed=seed,
         )
-        if pool < 1:
-            raise ValueError(f"pool: expected at least 1, got {pool}")
-        self.colours, self.pool, self.crop, self.seed = colours, pool, crop, seed
         self._of_size: dict[Any, tuple[Geometry, Tensor]] = {}
         self.register_load_state_dict_post_hook(lambda *_: self._of_size.clear())  # it may bring other radii
         self.network.update_radius(self.points(size[0] // pool, size[1] // pool)[0])
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, JSON-serialisable."""
+        return config_of(self)
 
     def forward(self, images: Tensor) -> Float[Tensor, "batch classes"]:
         """The scores; their softmax are probabilities.
@@ -146,7 +154,7 @@ class ImageClassifier(nn.Module):
     def of_size(self, height: int, width: int) -> tuple[Geometry, Tensor]:
         """Geometry and pixels of all images of this size: computed at the first call for it."""
         weight = self.network.readout.weight
-        key = (height, width, weight.dtype, weight.device, self.network.samples)
+        key = (height, width, weight.dtype, weight.device, self.network.lifting)
         if key not in self._of_size:
             if len(self._of_size) >= SIZES_KEPT:
                 self._of_size.clear()
@@ -187,7 +195,3 @@ def stack(images: Any) -> Tensor:
     if batch.ndim not in (3, 4):
         raise ValueError(f"images: expected shapes (h, w) or (c, h, w), got {sizes[0]}")
     return batch[:, None] if batch.ndim == 3 else batch
-
-
-def _arguments() -> list[str]:
-    return [name for name in inspect.signature(ImageClassifier.__init__).parameters if name != "self"]

@@ -10,6 +10,7 @@ import xarray as xr
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from hlieconv.nn.config import config_of
 from systems import AbstractVectorField
 from systems.dataset.schema import parameters_of
 from systems.integrators import AbstractIntegrator
@@ -81,7 +82,7 @@ class AbstractModel(nn.Module, ABC):
     @property
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, JSON-serialisable: ``type(model)(**model.config)`` has the same shape."""
-        return {argument: getattr(self, argument) for argument in inspect.signature(type(self)).parameters}
+        return config_of(self)
 
     @abstractmethod
     def condition(

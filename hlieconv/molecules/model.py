@@ -1,6 +1,5 @@
 """Properties of molecules by LieConv, with a symmetry of choice."""
 
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,8 @@ from torch import Tensor, nn
 
 from hlieconv.groups import group as group_of
 from hlieconv.molecules.data import ELEMENTS, TARGETS
-from hlieconv.nn import LieResNet
+from hlieconv.nn import LieResNet, Lifting, Neighbourhood
+from hlieconv.nn.config import config_of
 
 #: Atoms lie about so far from the origin in QM9: its positions come in these units, in angstrom.
 LENGTH = 2.0
@@ -30,9 +30,11 @@ class MoleculeRegressor(nn.Module):
         group: which the outputs are invariant to: Trivial, SO3, T3, SE3.
         targets: names in `TARGETS`.
         largest: atoms of the largest molecule.
-        channels, layers, samples, stabiliser, fill, neighbours, coordinates, pooling, normalise, alpha: of the
-            `LieResNet`. Batch norm needs batches of mixed sizes: statistics over molecules of one size tell the
-            network that size, in training and not in use.
+        channels, layers, pooling: as for the `LieResNet`.
+        samples, stabiliser: as for its `Lifting`.
+        fill, neighbours, coordinates, alpha: as for its `Neighbourhood`; 0 neighbours are all of them.
+        normalise: as for the `LieResNet`. Batch norm needs batches of mixed sizes: statistics over molecules of one
+            size tell the network that size, in training and not in use.
         seed: of what is drawn at random.
 
     Raises:
@@ -70,36 +72,38 @@ class MoleculeRegressor(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        known = inspect.signature(MoleculeRegressor.__init__).parameters
-        self.config: dict[str, Any] = {name: value for name, value in locals().items() if name in known}
-        del self.config["self"]
-        self.config["targets"] = list(targets)
-        found = group_of(group, dimension=3)
-        if found.dimension != 3:
+        self.group, self.targets, self.largest, self.seed = group, tuple(targets), largest, seed
+        self.channels, self.layers, self.pooling, self.normalise = channels, layers, pooling, normalise
+        self.samples, self.stabiliser = samples, stabiliser
+        self.fill, self.neighbours, self.coordinates, self.alpha = fill, neighbours, coordinates, alpha
+        symmetry = group_of(group, dimension=3)
+        if symmetry.dimension != 3:
             raise ValueError(f"group: expected one that acts on space, got {group}")
         unknown = [name for name in targets if name not in TARGETS]
         if not targets or unknown:
             raise ValueError(f"targets: expected some of {', '.join(TARGETS)}, got {', '.join(unknown) or 'none'}")
-        self.targets, self.largest = tuple(targets), largest
         self.network = LieResNet(
-            found,
+            symmetry,
             3 * len(CHARGES),
             len(targets),
             channels=channels,
             layers=layers,
-            samples=samples,
-            stabiliser=stabiliser,
-            fill=fill,
-            neighbours=neighbours or None,
-            coordinates=coordinates,
+            lifting=Lifting(samples, stabiliser),
+            neighbourhood=Neighbourhood(
+                symmetry, fill=fill, neighbours=neighbours or None, coordinates=coordinates, alpha=alpha
+            ),
             pooling=pooling,
-            alpha=alpha,
             normalise=normalise,
             seed=seed,
         )
         self.register_buffer("median", torch.zeros(len(targets)))
         self.register_buffer("deviation", torch.ones(len(targets)))
         self.register_buffer("charges", torch.tensor(CHARGES), persistent=False)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, JSON-serialisable."""
+        return config_of(self)
 
     def forward(
         self,

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -69,13 +70,13 @@ def lifted_with(network: LieResNet, samples: Iterable[int]) -> Iterator[int]:
         The number that the network lifts with now.
     """
     parts: list[Any] = [*network.neighbourhoods]
-    lifted, seen = network.samples, [part.neighbours for part in parts]
+    lifting, seen = network.lifting, [part.neighbours for part in parts]
     for count in samples if network.group.stabiliser_dimension else (1,):
-        network.samples = count
+        network.lifting = replace(lifting, samples=count)
         for part, neighbours in zip(parts, seen, strict=True):
-            part.neighbours = neighbours and max(1, round(neighbours * count / lifted))
+            part.neighbours = neighbours and max(1, round(neighbours * count / lifting.samples))
         yield count
-    network.samples = lifted
+    network.lifting = lifting
     for part, neighbours in zip(parts, seen, strict=True):
         part.neighbours = neighbours
 

@@ -1,5 +1,6 @@
 """From points to group elements, flat: every sample of every point is a point of the network."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -68,6 +69,55 @@ def lift(
     if mask is not None:
         mask = mask.repeat_interleave(samples, -1)
     return LiftedPoints(lifted.elements.flatten(-4, -3), lifted.orbit.flatten(-3, -2), mask)
+
+
+@dataclass(frozen=True)
+class Lifting:
+    """How a network lifts points: to how many group elements each, and to which.
+
+    Args:
+        samples: group elements a point. Only groups with a stabiliser (SE(2), SE(3), SO(3)) need more than one.
+        stabiliser: "nodes" of a quadrature, the same for all points and at each call; or drawn at "random".
+
+    Raises:
+        ValueError: for values outside their range.
+
+    Example:
+        >>> from hlieconv.groups import SE2
+        >>> Lifting(samples=4)(SE2(), torch.randn(10, 5, 2)).elements.shape
+        torch.Size([10, 20, 3, 3])
+    """
+
+    samples: int = 1
+    stabiliser: str = "nodes"
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise ValueError(f"samples: expected at least 1, got {self.samples}")
+        if self.stabiliser not in ("nodes", "random"):
+            raise ValueError(f"stabiliser: expected nodes or random, got {self.stabiliser!r}")
+
+    @property
+    def random(self) -> bool:
+        """Whether it draws anything."""
+        return self.stabiliser == "random"
+
+    def __call__(
+        self,
+        group: AbstractGroup,
+        points: Float[Tensor, "*batch n d"],
+        mask: Bool[Tensor, "*batch n"] | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> LiftedPoints:
+        """The lifted points (see `lift`).
+
+        Raises:
+            ValueError: as `lift`, and if the elements are to be drawn and there is no generator.
+        """
+        if self.random and generator is None:
+            raise ValueError("generator: random elements of the stabiliser need one, got None")
+        return lift(group, points, self.samples, mask=mask, generator=generator if self.random else None)
 
 
 def check_mask(points: Float[Tensor, "*batch n d"], mask: Bool[Tensor, "*batch n"] | None) -> None:

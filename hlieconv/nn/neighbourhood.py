@@ -1,5 +1,6 @@
 """Which points a convolution sees from each query: all, those in a ball, or some of them."""
 
+import copy
 import math
 
 import torch
@@ -55,8 +56,6 @@ class Neighbourhood(nn.Module):
     """
 
     radius: Tensor
-    bounded: bool
-    """Whether the ball has an edge at all."""
     placement: Placement | None
     """Coordinates in which a list finds the nearest; None: all distances are looked at."""
 
@@ -90,11 +89,24 @@ class Neighbourhood(nn.Module):
         self.smooth = edge == "smooth"
         self.metric = Metric(group, coordinates, alpha, self.smooth)
         self.fill = None if fill == 1 else fill
+        self.radius_given = radius is not None
         self.neighbours, self.choice = neighbours, choice
         self.momentum, self.tile = momentum, tile
         self.register_buffer("radius", torch.tensor(math.inf if radius is None else float(radius)))
-        self.bounded = radius is not None or self.fill is not None
         self.placement = placement_of(self.metric)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the ball has an edge at all."""
+        return self.radius_given or self.fill is not None
+
+    def enlarged(self, factor: float) -> "Neighbourhood":
+        """A copy of it whose balls hold so many times the fraction ``fill`` of the points, all of them at most."""
+        copied = copy.deepcopy(self)
+        if self.fill is not None:
+            fill = min(1.0, self.fill * factor)
+            copied.fill = None if fill == 1 else fill
+        return copied
 
     def distances(self, lifted: LiftedPoints) -> Distances:
         """The distances among these points that the balls are made of."""

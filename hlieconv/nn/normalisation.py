@@ -66,3 +66,15 @@ class MaskedBatchNorm(nn.Module):
             self.mean.lerp_(mean, self.momentum)
             self.variance.lerp_(variance * count / (count - 1).clamp(min=1), self.momentum)
         return torch.addcmul(self.bias, centred, self.weight * (variance + self.epsilon).rsqrt())
+
+
+class Unnormalised(nn.Module):
+    """Stands where a norm would: values unchanged."""
+
+    def forward(self, values: Tensor, mask: Tensor | None = None) -> Tensor:
+        return values
+
+
+def normalisation(channels: int, normalise: bool) -> nn.Module:
+    """A `MaskedBatchNorm`, or `Unnormalised`."""
+    return MaskedBatchNorm(channels) if normalise else Unnormalised()

@@ -40,7 +40,7 @@ def plain_forward(model, images):
     batch, values = len(images), images.flatten(-2)[..., pixels].mT
     lifted = network.lift(points.expand(batch, -1, -1))
     elements, orbit = lifted.elements, lifted.orbit
-    values = network.embed(values.repeat_interleave(network.samples, 1))
+    values = network.embed(values.repeat_interleave(network.lifting.samples, 1))
     entry = torch.arange(batch)[:, None]
     for block, neighbourhood in zip(network.blocks, network.neighbourhoods, strict=True):
         n = elements.shape[1]
@@ -72,16 +72,16 @@ def plain_forward(model, images):
             [some, orbit[entry, queries][:, :, None].expand(*some.shape[:-1], -1), orbit[entry[..., None], neighbour]],
             -1,
         )
-        hidden = block.narrow(block.activation(block.norms[0](values)))
-        hidden = block.activation(block.norms[1](hidden))[entry[..., None], neighbour]
+        hidden = block.narrow(F.silu(block.norms[0](values)))
+        hidden = F.silu(block.norms[1](hidden))[entry[..., None], neighbour]
         kernel = block.convolution.kernel(features) * there[..., None]
         weight = block.convolution.weight
         summed = torch.einsum("bmkc,bmki->bmci", kernel, hidden).flatten(-2) @ weight.flatten(0, 1)
         hidden = summed / there.sum(-1, keepdim=True).clamp(min=1) + block.convolution.bias
-        hidden = block.widen(block.activation(block.norms[2](hidden)))
+        hidden = block.widen(F.silu(block.norms[2](hidden)))
         values = F.pad(values[entry, queries], (0, block.widening)) + hidden
         elements, orbit = elements[entry, queries], orbit[entry, queries]
-    return network.readout(network.activation(network.norm(values))).mean(1)
+    return network.readout(F.silu(network.norm(values))).mean(1)
 
 
 def measure(name, way, batch=25, repeats=4):

@@ -12,13 +12,14 @@ import resource
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 import torch
 
 from hlieconv.groups import T
 from hlieconv.groups import group as group_of
-from hlieconv.nn import LieResNet, Neighbourhood, lift
+from hlieconv.nn import BottleneckBlock, LieConv, LieResNet, Neighbourhood, lift
 from systems.provenance import write_result
 
 SIZES = (6, 20, 100, 500, 2000, 8000)
@@ -47,7 +48,9 @@ def measure(derivative, pairs, n):
     """CPU seconds and the MB that one gradient adds to the process."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    network = LieResNet(T(2), 2, 1, channels=64, layers=4, **PAIRS[pairs])
+    block = partial(BottleneckBlock, convolution=partial(LieConv, tile=PAIRS[pairs].get("tile")))
+    neighbourhood = Neighbourhood(T(2), **PAIRS[pairs])
+    network = LieResNet(T(2), 2, 1, channels=64, layers=4, neighbourhood=neighbourhood, block=block)
 
     def gradient(n):
         points, values = (n**0.5 * torch.rand(n, 2)).requires_grad_(), torch.randn(n, 2)

@@ -6,7 +6,7 @@ from torch import nn
 
 import hlieconv
 from hlieconv.groups import SE2, SO2, T
-from hlieconv.nn import LieResNet, assert_equivariant, equivariance_error
+from hlieconv.nn import LieResNet, Lifting, assert_equivariant, equivariance_error
 
 
 def centre(points):
@@ -19,13 +19,13 @@ def test_exported_at_the_top():
 
 def test_networks_need_only_the_group():
     for group in (T(2), SO2(), SE2()):
-        assert_equivariant(LieResNet(group, 3, 1, channels=8, layers=1, samples=2), group)
+        assert_equivariant(LieResNet(group, 3, 1, channels=8, layers=1, lifting=Lifting(2)), group)
     with pytest.raises(AssertionError, match=r"LieResNet is not equivariant to SE2: error .* of the output's size"):
         assert_equivariant(LieResNet(T(2), 3, 1, channels=8, layers=1), SE2())
 
 
 def test_few_samples_lifted_anew_are_not_exact():
-    net = LieResNet(SE2(), 3, 1, channels=8, layers=1, samples=2)
+    net = LieResNet(SE2(), 3, 1, channels=8, layers=1, lifting=Lifting(2))
     with pytest.raises(AssertionError):
         assert_equivariant(net, SE2(), samples_along=False)
 

@@ -2,31 +2,51 @@
 
 import math
 import re
+from functools import partial
 
 import pytest
 import torch
 
 from hlieconv.groups import GROUPS, SE2, SQ, T, group
-from hlieconv.nn import BottleneckBlock, LieResNet, LiftedPoints, Pairs, equivariance_error
+from hlieconv.nn import (
+    BottleneckBlock,
+    LieConv,
+    LieResNet,
+    LiftedPoints,
+    Lifting,
+    Neighbourhood,
+    Pairs,
+    equivariance_error,
+)
 
-#: Ways to choose pairs, with several samples of the stabiliser, and with none where the stabiliser is left out.
+#: Options of the neighbourhood and of the network.
 MODES = {
-    "all pairs": {},
-    "logarithms": {"coordinates": "log"},
-    "bi-invariants": {"coordinates": "bi_invariants"},
-    "ball": {"fill": 0.5, "aggregation": "sum", "pooling": "sum"},
-    "nearest in a ball": {"fill": 0.7, "neighbours": 4},
-    "smooth edge": {"radius": 1.5, "edge": "smooth"},
-    "subsampling": {"subsampling": 0.4, "fill": 0.5, "normalise": True},
+    "all pairs": ({}, {}),
+    "logarithms": ({"coordinates": "log"}, {}),
+    "bi-invariants": ({"coordinates": "bi_invariants"}, {}),
+    "ball": (
+        {"fill": 0.5},
+        {
+            "pooling": "sum",
+            "block": partial(BottleneckBlock, convolution=partial(LieConv, widths=(8,), aggregation="sum")),
+        },
+    ),
+    "nearest in a ball": ({"fill": 0.7, "neighbours": 4}, {}),
+    "smooth edge": ({"radius": 1.5, "edge": "smooth"}, {}),
+    "subsampling": ({"fill": 0.5}, {"subsampling": 0.4, "normalise": True}),
 }
+SMALL_KERNEL = partial(BottleneckBlock, convolution=partial(LieConv, widths=(8,)))
 STABILISED = [name for name in GROUPS if group(name).stabiliser_dimension]
 
 
-def network(name, mode, **options):
+def network(name, mode, lifting=None, choice="nearest", **options):
     torch.manual_seed(0)
     some = 3 if group(name).stabiliser_dimension and mode != "bi-invariants" else 1
-    options = {"channels": 12, "layers": 2, "widths": (8,), "samples": some, "stabiliser": "random"} | options
-    return LieResNet(group(name), 3, 2, **MODES[mode], **options)
+    of_neighbourhood, of_network = MODES[mode]
+    options = {"channels": 12, "layers": 2, "block": SMALL_KERNEL} | of_network | options
+    neighbourhood = Neighbourhood(group(name), choice=choice, **of_neighbourhood)
+    lifting = lifting or Lifting(some, "random")
+    return LieResNet(group(name), 3, 2, lifting=lifting, neighbourhood=neighbourhood, **options)
 
 
 def data(name, dtype=torch.float64, batch=3, n=8):
@@ -44,7 +64,7 @@ def test_moving_the_points_changes_nothing(name, mode):
     net = network(name, mode)
     points, values, mask = data(name)
     net.double().update_radius(points, mask)
-    along = net.samples > 1
+    along = net.lifting.samples > 1
     error = equivariance_error(net, net.group, points, values, mask, samples_along=along, elements=2)
     # A few hundred roundings of numbers up to |g| ~ e^2.
     assert error < 1e-12
@@ -57,7 +77,8 @@ def test_moving_the_points_changes_nothing(name, mode):
 def test_the_error_of_random_lifts_falls_as_one_over_the_root(name):
     """K = 4 to 256 samples a point. Far points and a steep kernel: else K^-1 of the pairs' own noise hides it."""
     torch.manual_seed(0)
-    net = LieResNet(group(name), 1, 1, channels=8, layers=1, widths=(8,), mid_channels=4, stabiliser="random")
+    block = partial(BottleneckBlock, convolution=partial(LieConv, widths=(8,), mid_channels=4))
+    net = LieResNet(group(name), 1, 1, channels=8, layers=1, block=block)
     generator = torch.Generator().manual_seed(0)
     g = net.group.exp(torch.randn(net.group.algebra_dimension, generator=generator))
     points, values = 3 * (torch.rand(1, 2, net.group.dimension) + 0.5), torch.tensor([[[1.0], [-1.0]]])
@@ -65,7 +86,7 @@ def test_the_error_of_random_lifts_falls_as_one_over_the_root(name):
     with torch.no_grad():
         net.blocks[0].convolution.kernel[0].weight.mul_(4)
         for samples, draws, repeats in ((4, 128, 1), (16, 128, 1), (64, 32, 1), (256, 8, 3)):
-            net.samples = samples
+            net.lifting = Lifting(samples, "random")
             drawn = values.expand(draws, 2, 1)
             gaps = [
                 net(points.expand(draws, 2, -1), drawn, generator=generator)
@@ -83,22 +104,25 @@ def test_quadrature_of_the_stabiliser_converges_exponentially():
     torch.manual_seed(0)
     net = LieResNet(SE2(), 2, 1, channels=16, layers=2)
     errors = {}
-    for net.samples in (4, 8, 16, 32):
-        errors[net.samples] = equivariance_error(net, SE2(), samples_along=False)
+    for samples in (4, 8, 16, 32):
+        net.lifting = Lifting(samples)
+        errors[samples] = equivariance_error(net, SE2(), samples_along=False)
     assert errors[4] > 1e-7
     assert errors[8] < errors[4] / 100
     assert errors[16] < 1e-9
     assert errors[32] < 1e-14
     # Not with logarithms: they jump at pi.
-    net = LieResNet(SE2(), 2, 1, channels=16, layers=2, samples=32, coordinates="log")
+    logarithms = Neighbourhood(SE2(), coordinates="log")
+    net = LieResNet(SE2(), 2, 1, channels=16, layers=2, lifting=Lifting(32), neighbourhood=logarithms)
     assert equivariance_error(net, SE2(), samples_along=False) > 1e-7
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", GROUPS)
 def test_order_and_padding_change_nothing(name, mode, dtype):
-    one = {"samples": 1} if name == "SE3" else {}  # of SE(3)'s nodes there are 1, or 12 and more
-    net = network(name, mode, stabiliser="nodes", **one).to(dtype)
+    # Of SE(3)'s nodes there are 1, or 12 and more.
+    several = name in STABILISED and name != "SE3" and mode != "bi-invariants"
+    net = network(name, mode, Lifting(3 if several else 1)).to(dtype)
     points, values, mask = data(name, dtype)
     net.update_radius(points, mask)
     net.eval()
@@ -120,8 +144,10 @@ def test_order_and_padding_change_nothing(name, mode, dtype):
 @pytest.mark.parametrize("name", ["T2", "SE2", "SO2", "Trivial2", "RxSO2"])
 def test_energy_is_twice_differentiable(name):
     torch.manual_seed(0)
+    smooth = Neighbourhood(group(name), radius=1.2, edge="smooth")
+    block = partial(BottleneckBlock, convolution=partial(LieConv, widths=(5,), mid_channels=3))
     net = LieResNet(
-        group(name), 1, 1, channels=8, layers=2, widths=(5,), mid_channels=3, samples=2, radius=1.2, edge="smooth"
+        group(name), 1, 1, channels=8, layers=2, lifting=Lifting(2), neighbourhood=smooth, block=block
     ).double()
     points = data(name, batch=1, n=3)[0][0].requires_grad_()
     values = torch.randn(3, 1, dtype=torch.float64)
@@ -138,7 +164,19 @@ def test_energy_is_twice_differentiable(name):
 
 
 def test_tiles_change_nothing_in_training_of_forces():
-    plain, tiled = (LieResNet(SE2(), 1, 1, channels=8, layers=2, samples=2, tile=tile).double() for tile in (None, 5))
+    plain, tiled = (
+        LieResNet(
+            SE2(),
+            1,
+            1,
+            channels=8,
+            layers=2,
+            lifting=Lifting(2),
+            neighbourhood=Neighbourhood(SE2(), tile=tile),
+            block=partial(BottleneckBlock, convolution=partial(LieConv, tile=tile)),
+        ).double()
+        for tile in (None, 5)
+    )
     tiled.load_state_dict(plain.state_dict())
     points, values, _ = data("SE2", n=7)
 
@@ -153,7 +191,10 @@ def test_tiles_change_nothing_in_training_of_forces():
 
 def test_poolings():
     poolings = ("mean", "sum", "points", None)
-    nets = {pooling: LieResNet(SE2(), 3, 2, channels=8, layers=1, samples=4, pooling=pooling) for pooling in poolings}
+    nets = {
+        pooling: LieResNet(SE2(), 3, 2, channels=8, layers=1, lifting=Lifting(4), pooling=pooling)
+        for pooling in poolings
+    }
     for net in nets.values():
         net.load_state_dict(nets["mean"].state_dict())
     points, values, mask = data("SE2", torch.float32)
@@ -207,8 +248,7 @@ def test_pairs_are_shared_by_blocks_that_keep_all_points():
     ("options", "message"),
     [
         ({"layers": 0}, "layers: expected at least 1, got 0"),
-        ({"samples": 0}, "samples: expected at least 1, got 0"),
-        ({"stabiliser": "grid"}, "stabiliser: expected nodes or random, got 'grid'"),
+        ({"neighbourhood": Neighbourhood(T(2))}, "neighbourhood: expected one of SE2, got one of T2"),
         ({"subsampling": 0.0}, "subsampling: expected a fraction in (0, 1], got 0.0"),
         ({"sampling": "near"}, "sampling: expected farthest or random, got 'near'"),
         ({"pooling": "max"}, "pooling: expected mean, sum, points or None, got 'max'"),
@@ -218,6 +258,23 @@ def test_pairs_are_shared_by_blocks_that_keep_all_points():
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         LieResNet(SE2(), 3, 2, **options)
+
+
+def test_bad_lifting():
+    with pytest.raises(ValueError, match="samples: expected at least 1, got 0"):
+        Lifting(0)
+    with pytest.raises(ValueError, match="stabiliser: expected nodes or random, got 'grid'"):
+        Lifting(stabiliser="grid")
+    with pytest.raises(ValueError, match="generator: random elements of the stabiliser need one, got None"):
+        Lifting(2, "random")(SE2(), torch.randn(3, 2))
+
+
+def test_a_network_leaves_the_given_neighbourhood_alone():
+    given = Neighbourhood(T(2), fill=0.5)
+    net = LieResNet(T(2), 3, 2, channels=8, layers=2, neighbourhood=given, subsampling=0.5)
+    net.update_radius(data("T2", torch.float32)[0])
+    assert given.radius.isinf()
+    assert all(neighbourhood.radius.isfinite() for neighbourhood in net.neighbourhoods)
 
 
 def test_bad_input():
