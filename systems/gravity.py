@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from systems.checks import check
 from systems.inverse_distance import AbstractInverseDistance
 from systems.phase_space import PhaseSpace
 from systems.sampling import Draws
@@ -91,10 +92,8 @@ class Gravity(AbstractInverseDistance):
             >>> state.q.shape, bool((system.energy(state) < 0).all())
             (torch.Size([10, 3, 2]), True)
         """
-        if bodies < 2:
-            raise ValueError(f"bodies: expected a star and at least one planet, so 2 or more, got {bodies}")
-        if dimension not in (2, 3):
-            raise ValueError(f"dimension: expected 2 or 3, got {dimension}")
+        check("bodies", bodies, bodies >= 2, "a star and at least one planet, so 2 or more")
+        check("dimension", dimension, dimension in (2, 3), "2 or 3")
         draws, planets = Draws(count, seed), bodies - 1
         mass = torch.cat([torch.ones(count, 1, dtype=torch.float64), draws.uniform(0.0005, 0.005, planets)], -1)
         growth = torch.cat([draws.uniform(0.8, 1.2, 1), draws.uniform(1.5, 2.0, planets - 1)], -1)

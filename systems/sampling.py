@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from systems.checks import check
+
 
 class Draws:
     """Random tensors ``(count, *shape)`` in float64 on the CPU, each from a stream of its own.
@@ -25,10 +27,8 @@ class Draws:
 
     def __init__(self, count: int, seed: int, **sizes: int) -> None:
         for name, size in {"count": count, **sizes}.items():
-            if size < 1:
-                raise ValueError(f"{name}: expected at least 1, got {size}")
-        if not 0 <= seed < 2**63:
-            raise ValueError(f"seed: expected a number from 0 to 2^63 - 1, got {seed}")
+            check(name, size, size >= 1, "at least 1")
+        check("seed", seed, 0 <= seed < 2**63, "a number from 0 to 2^63 - 1")
         self.count = count
         self.seeds = torch.Generator().manual_seed(seed)
 

@@ -14,6 +14,7 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
+from systems.checks import check
 from systems.dataset import storage
 from systems.dataset.schema import described, stored_variables, to_dataset
 from systems.fingerprint import fingerprint
@@ -90,8 +91,7 @@ def simulate(
     if integrator is not None:
         integrator.check(field, state, times)
     for name, value in {"part_size": part_size, "workers": workers}.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{name}: expected at least 1, got {value}")
+        check(name, value, value is None or value >= 1, "at least 1")
     work = _Work(field, state, times, integrator, dict(variables or {}), seed, dict(settings or {}), true)
     with _pool(workers or torch.get_num_threads()) as pool, _progress(work.count) as progress:
         if path is None:
@@ -295,8 +295,7 @@ def _checked_times(times: Any, state: PhaseSpace) -> Tensor:
     count = len(state.q)
     if times.ndim not in (1, 2) or (times.ndim == 2 and times.shape[1] != count):
         raise ValueError(f"times: expected shape (time,) or (time, {count}), got {tuple(times.shape)}")
-    if len(times) < 2:
-        raise ValueError(f"times: expected at least 2, got {len(times)}")
+    check("times", len(times), len(times) >= 2, "at least 2")
     steps = times.diff(dim=0)
     if not torch.isfinite(times).all():
         raise ValueError("times: expected finite values, got NaN or infinity")

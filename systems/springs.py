@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from systems.checks import check
 from systems.closed_forms.normal_modes import normal_mode_flow
 from systems.phase_space import PhaseSpace
 from systems.sampling import Draws
@@ -123,14 +124,9 @@ class Springs(AbstractNewtonian):
         """
         least, most = (bodies, bodies) if isinstance(bodies, int) else bodies
         shortest, longest = rest_length if isinstance(rest_length, tuple) else (rest_length, rest_length)
-        for name, value in {"count": count, "dimension": dimension}.items():
-            if value < 1:
-                raise ValueError(f"{name}: expected at least 1, got {value}")
-        if not 1 <= least <= most:
-            raise ValueError(f"bodies: expected a number or a range (least, most) of at least 1, got {bodies}")
-        if not 0 <= shortest <= longest < math.inf:
-            raise ValueError(f"rest_length: expected a number or a range of at least 0, got {rest_length}")
-        draws = Draws(count, seed)
+        check("bodies", bodies, 1 <= least <= most, "a number or a range (least, most) of at least 1")
+        check("rest_length", rest_length, 0 <= shortest <= longest < math.inf, "a number or a range of at least 0")
+        draws = Draws(count, seed, dimension=dimension)
         mass = draws.uniform(0.1, 3.1, most)
         stiffness = draws.uniform(0.0, 5.0, most)
         q, p = 0.4 * draws.normal(most, dimension), 0.6 * draws.normal(most, dimension)

@@ -9,6 +9,7 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
+from systems.checks import check
 from systems.dataset.schema import data_array, to_dataset, validate
 from systems.phase_space import PhaseSpace
 from systems.registry import system_class
@@ -180,8 +181,7 @@ def derivative(
         >>> bool(np.allclose(dx[0, :, 0, 0], 3 * t**2))
         True
     """
-    if not 1 <= degree < window:
-        raise ValueError(f"degree: expected 1 to {window - 1}, less than window, got {degree}")
+    check("degree", degree, 1 <= degree < window, f"1 to {window - 1}, less than window")
     count, points, n, _ = x.shape
     seen = _seen(x).swapaxes(1, 2).reshape(count * n, points)
     when = np.broadcast_to(times, (count, points)).repeat(n, 0)

@@ -27,6 +27,7 @@ import xarray as xr
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from systems.checks import check
 from systems.phase_space import PhaseSpace
 from systems.registry import system_class
 from systems.vector_field import AbstractVectorField, Variable
@@ -159,8 +160,8 @@ def state_of(
     Raises:
         ValueError: if there is no such time, or a body was not seen then.
     """
-    if not -dataset.sizes["time"] <= time < dataset.sizes["time"]:
-        raise ValueError(f"time: expected an index below {dataset.sizes['time']}, got {time}")
+    points = dataset.sizes["time"]
+    check("time", time, -points <= time < points, f"an index below {points}")
     _, state = trajectory_of(dataset.isel(time=[time]), dtype=dtype, device=device)
     state = PhaseSpace(state.q[0], state.p[0])
     if not (torch.isfinite(state.q).all() and torch.isfinite(state.p).all()):

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from systems.integrators.abstract import AbstractIntegrator
-from systems.integrators.steps import Carried, Interval, Step
+from systems.integrators.steps import Carried, Interval, Step, substep_counts
 from systems.integrators.sums import Total
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractVectorField
@@ -104,12 +104,7 @@ class AbstractFixedStep(AbstractStepping):
         ends = list(pairwise(times))
         if self.step is None:
             return [Interval(start, end) for start, end in ends]
-        # Times are rounded: a span of one step and a half unit in the last place is one step.
-        blur = 2 * torch.finfo(times.dtype).eps * torch.maximum(times[:-1].abs(), times[1:].abs())
-        spans = times.diff(dim=0).abs() - blur
-        if isinstance(self.step, Tensor) and times.ndim == 1:  # the same times for all, but steps of each
-            spans = spans.reshape(-1, *(1,) * self.step.ndim)
-        counts = (spans / self.step).detach().ceil().clamp(min=1)
+        counts = substep_counts(times, self.step)
         whole = counts.flatten(1) if counts.ndim > 1 else counts[:, None]
         least, most = torch.stack([whole.amin(1), whole.amax(1)]).long().tolist()
         return [

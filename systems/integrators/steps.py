@@ -62,6 +62,28 @@ class Interval(NamedTuple):
         return torch.where(moving, t, self.end), torch.where(moving, length, 0)
 
 
+def substep_counts(times: Tensor, step: float | Tensor) -> Tensor:
+    """How many equal steps no longer than ``step`` lead from each time to the next.
+
+    Args:
+        times: ``(time,)`` or ``(time, *batch)``.
+        step: a number, or ``(*batch)``.
+
+    Returns:
+        Whole numbers of at least 1, in the dtype of the times: ``(time - 1,)`` or ``(time - 1, *batch)``.
+
+    Example:
+        >>> substep_counts(torch.tensor([0.0, 0.3, 0.35]), 0.1)
+        tensor([3., 1.])
+    """
+    # Times are rounded: a span of one step and a half unit in the last place is one step.
+    blur = 2 * torch.finfo(times.dtype).eps * torch.maximum(times[:-1].abs(), times[1:].abs())
+    spans = times.diff(dim=0).abs() - blur
+    if isinstance(step, Tensor) and times.ndim == 1:  # the same times for all, but steps of each
+        spans = spans.reshape(-1, *(1,) * step.ndim)
+    return (spans / step).detach().ceil().clamp(min=1)
+
+
 def wide(h: Tensor) -> Tensor:
     """h of shape () or ``(*batch)``, so that it multiplies ``(*batch, n, d)``."""
     return h[..., None, None] if h.ndim else h

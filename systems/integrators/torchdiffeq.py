@@ -13,6 +13,7 @@ from torch import Tensor
 
 from systems.checks import check_choice
 from systems.integrators.abstract import AbstractIntegrator
+from systems.integrators.steps import substep_counts
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractVectorField
 
@@ -103,8 +104,7 @@ class Torchdiffeq(AbstractIntegrator):
         """Equal steps from each time to the next."""
         if self.step is None:
             return times
-        blur = 2 * torch.finfo(times.dtype).eps * torch.maximum(times[:-1].abs(), times[1:].abs())
-        counts = ((times.diff().abs() - blur) / self.step).ceil().clamp(min=1).long().tolist()
+        counts = substep_counts(times, self.step).long().tolist()
         shares = [torch.arange(count, dtype=times.dtype, device=times.device) / count for count in counts]
         starts = [start + share * (end - start) for (start, end), share in zip(pairwise(times), shares, strict=True)]
         return torch.cat([*starts, times[-1:]])

@@ -27,13 +27,13 @@ def test_energy_is_that_of_the_masses_in_the_plane(bodies, generator):
     potential = 1.3 * (system.mass * place[..., 1]).sum(-1)
     momentum = system.mass_matrix(state.q) @ rates
     # p = dT/d(rates) is what makes it canonical.
-    slope = torch.func.grad(
+    gradient = torch.func.grad(
         lambda w: (
             0.5
             * (system.mass * torch.func.jvp(lambda q: places(system, q), (state.q,), (w,))[1].square().sum(-1)).sum()
         )
     )(rates)
-    assert torch.allclose(momentum, slope, rtol=1e-12, atol=1e-12)
+    assert torch.allclose(momentum, gradient, rtol=1e-12, atol=1e-12)
     now = PhaseSpace(state.q, momentum)
     assert torch.allclose(system.energy(now), kinetic + potential, rtol=1e-12)
     assert torch.allclose(system(torch.tensor(0.0), now).q, rates, rtol=1e-10, atol=1e-10)

@@ -287,18 +287,18 @@ def test_derivatives_in_blocks_and_with_shared_values(monkeypatch):
     state, times = start(3, 2, 4), torch.linspace(0, 3, 40, dtype=torch.float64)
     separate = [mass.expand(4, 3), k.expand(4, 3, 3), *state, times[:, None].expand(40, 4)]
 
-    def slopes(*inputs):
+    def gradients(*inputs):
         inputs = [x.clone().requires_grad_() for x in inputs]
         path = normal_mode_flow(inputs[0], inputs[1], PhaseSpace(*inputs[2:4]), inputs[4])
         return torch.autograd.grad((path.q * path.p.sin()).sum(), inputs)
 
-    for a, b in zip(slopes(mass, k, *state, times), slopes(*separate), strict=True):
+    for a, b in zip(gradients(mass, k, *state, times), gradients(*separate), strict=True):
         if a.shape != b.shape:
             b = b.sum(1 if len(b) == 40 else 0)
         assert (a - b).abs().max() < 1e-12 * b.abs().max()
-    once = slopes(mass, k, *state, times)
+    once = gradients(mass, k, *state, times)
     monkeypatch.setattr("systems.closed_forms.normal_modes._BLOCK", 10**6)
-    for a, b in zip(once, slopes(mass, k, *state, times), strict=True):
+    for a, b in zip(once, gradients(mass, k, *state, times), strict=True):
         assert (a - b).abs().max() < 1e-12 * b.abs().max()
 
 
@@ -309,9 +309,9 @@ def test_torch_func_takes_the_closed_form():
     def size(state):
         return system.closed_form(state, times).q.square().sum()
 
-    slope = torch.func.grad(size)(state)
+    gradient = torch.func.grad(size)(state)
     leaves = PhaseSpace(*(x.clone().requires_grad_() for x in state))
-    for a, b in zip(slope, torch.autograd.grad(size(leaves), leaves), strict=True):
+    for a, b in zip(gradient, torch.autograd.grad(size(leaves), leaves), strict=True):
         assert a.equal(b)
 
 
@@ -355,8 +355,8 @@ def test_potential_is_the_formula():
         (Springs(mass=one, spring_constant=0.7), formula(everywhere, zero)),
     ):
         assert math.isclose(system.potential(q), expected, rel_tol=1e-13)
-        slope = torch.func.grad(system.potential)(q)
-        assert (system.force(q) + slope).abs().max() < 1e-13 * slope.abs().max()
+        gradient = torch.func.grad(system.potential)(q)
+        assert (system.force(q) + gradient).abs().max() < 1e-13 * gradient.abs().max()
 
 
 def test_pair_forces_are_antisymmetric_to_the_last_bit(dtype):
@@ -409,12 +409,12 @@ def test_trained_values_keep_their_symmetry_and_missing_bodies_their_zeros():
             outcome = outcome + sum(x.square().sum() for x in system.closed_form(state, times))
         outcome.backward()
         for name, parameter in system.named_parameters():
-            slope = parameter.grad
-            assert slope is not None, name
-            assert (slope != 0).any(), name
-            assert (slope[~mask] == 0).all(), name
-            if slope.ndim == 2:
-                assert (slope - slope.mT).abs().max() < 1e-14 * slope.abs().max(), name
+            gradient = parameter.grad
+            assert gradient is not None, name
+            assert (gradient != 0).any(), name
+            assert (gradient[~mask] == 0).all(), name
+            if gradient.ndim == 2:
+                assert (gradient - gradient.mT).abs().max() < 1e-14 * gradient.abs().max(), name
     assert not with_lengths.has_closed_form
     assert not Springs(mass=1.0, stiffness=1.0, rest_length=0.0, trainable=("rest_length",)).has_closed_form
     assert Springs(mass=1.0, stiffness=1.0, rest_length=0.0).has_closed_form

@@ -110,9 +110,9 @@ def test_samples_are_reproducible_and_begin_with_smaller_ones(case, dtype):
 def test_vector_field_is_the_symplectic_gradient(case, dtype):
     system, state = sample(case, dtype=dtype)
     derivative = vector_field(system, state)
-    slope = torch.func.grad(lambda s: system.energy(s).sum())(state)
-    assert_close(derivative.q, slope.p, dtype)
-    assert_close(derivative.p, -slope.q, dtype)
+    gradient = torch.func.grad(lambda s: system.energy(s).sum())(state)
+    assert_close(derivative.q, gradient.p, dtype)
+    assert_close(derivative.p, -gradient.q, dtype)
     if isinstance(system, AbstractSeparable):
         assert torch.equal(system.velocity(state.p), derivative.q)
         assert torch.equal(system.force(state.q), derivative.p)
@@ -125,7 +125,7 @@ def test_vector_field_agrees_with_central_differences(case):
     derivative = vector_field(system, state)
     step = 1e-5  # fourth order: an error of about step^4, and of eps / step from round-off
 
-    def slope(move):
+    def central(move):
         values = [
             system.energy(PhaseSpace(*(x + k * step * m for x, m in zip(state, move, strict=True))))
             for k in (1, -1, 2, -2)
@@ -138,7 +138,7 @@ def test_vector_field_agrees_with_central_differences(case):
             unit = torch.zeros_like(state.q)
             unit[..., n, d] = 1.0
             unit, still = unit * exists, torch.zeros_like(unit)
-            along_q, along_p = slope((unit, still)), slope((still, unit))
+            along_q, along_p = central((unit, still)), central((still, unit))
             bound = 1e-9 * (1 + scale(derivative.q, derivative.p))
             assert (along_p - derivative.q[..., n, d]).abs().max() < bound
             assert (along_q + derivative.p[..., n, d]).abs().max() < bound
@@ -241,8 +241,8 @@ def test_masked_bodies_change_nothing_even_if_they_are_nan(case, dtype, place):
     for a, b in zip(vector_field(padded, larger), vector_field(system, state), strict=True):
         assert_close(a[..., bodies, :], b, dtype)
         assert (a[~mask] == 0).all()
-    slope = torch.func.grad(lambda s: padded.energy(s).sum())(larger)
-    for a, b in zip(slope, torch.func.grad(lambda s: system.energy(s).sum())(state), strict=True):
+    gradient = torch.func.grad(lambda s: padded.energy(s).sum())(larger)
+    for a, b in zip(gradient, torch.func.grad(lambda s: system.energy(s).sum())(state), strict=True):
         assert_close(a[..., bodies, :], b, dtype)
         assert (a[~mask] == 0).all()
 

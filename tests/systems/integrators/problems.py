@@ -74,14 +74,14 @@ def truth(field, state, times):
     shape = state.q.shape
     size = state.q.numel()
 
-    def slope(t, z):
+    def derivative(t, z):
         with torch.no_grad():
             rates = field(torch.tensor(t), PhaseSpace(*(x.view(shape) for x in torch.from_numpy(z).split(size))))
         return torch.cat([x.flatten() for x in rates]).numpy()
 
     first = np.concatenate([x.double().numpy().ravel() for x in state])
     times = np.asarray(times, dtype=float)
-    found = scipy.integrate.solve_ivp(slope, (times[0], times[-1]), first, "DOP853", times, rtol=3e-14, atol=1e-15)
+    found = scipy.integrate.solve_ivp(derivative, (times[0], times[-1]), first, "DOP853", times, rtol=3e-14, atol=1e-15)
     q, p = torch.from_numpy(found.y.T.copy()).split(size, 1)
     return PhaseSpace(q.view(-1, *shape), p.view(-1, *shape))
 

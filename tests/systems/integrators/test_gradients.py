@@ -135,9 +135,9 @@ def test_a_second_derivative_that_is_not_there_is_an_error(method):
     field, state = problem("newtonian", count=1)
     q = state.q.clone().requires_grad_()
     end = method.integrate(field, PhaseSpace(q, state.p), torch.tensor([0.0, 0.4], dtype=torch.float64)).q[-1]
-    (slope,) = torch.autograd.grad(end.sum(), q, create_graph=True)
+    (gradient,) = torch.autograd.grad(end.sum(), q, create_graph=True)
     with pytest.raises(RuntimeError, match="there is no second derivative"):
-        slope.sum().backward()
+        gradient.sum().backward()
 
 
 COMPILING = """
