@@ -43,12 +43,11 @@ class ImageTask(AbstractTask):
         return fit_images(_data(arguments).first(arguments.train_images), **options).history
 
     def evaluate(self, arguments: argparse.Namespace) -> Evaluation:
-        from hlieconv.cli.results import load_as
-        from hlieconv.images.model import ImageClassifier
+        from hlieconv.images.loading import load
         from hlieconv.images.plots import plot_confusion, plot_rotation
         from hlieconv.images.task import evaluate_images, rotation_errors
 
-        model = load_as(ImageClassifier, arguments, "fit-images")
+        model = load(arguments.model, trust_code=arguments.trust_code, device=arguments.device)
         data = _data(arguments).first(test=arguments.test_images)
         result = evaluate_images(model, data) | {"test_data": data.name}
         few = data.test_images[:16].to(next(model.parameters()).device)

@@ -94,7 +94,6 @@ def _data(arguments: argparse.Namespace) -> Any:
 
 
 def _model(arguments: argparse.Namespace) -> Any:
-    from hlieconv.cli.results import load_as
-    from hlieconv.molecules.model import MoleculeRegressor
+    from hlieconv.molecules.loading import load
 
-    return load_as(MoleculeRegressor, arguments, "fit-molecules")
+    return load(arguments.model, trust_code=arguments.trust_code, device=arguments.device)

@@ -84,6 +84,8 @@ def add_json(parser: Container) -> None:
 def add_trained(parser: Container, command: str) -> None:
     """The run whose model is used."""
     parser.add_argument("model", metavar="RUN", help=f"folder of a finished run of hlieconv {command}")
+    text = "import the model or group from outside the library that the run names; its code then runs"
+    parser.add_argument("--trust-code", action="store_true", help=text)
 
 
 def add_dtype(parser: Container, default: str, text: str) -> None:
@@ -135,24 +137,8 @@ def settings_of(arguments: argparse.Namespace, settings: type) -> dict[str, Any]
 
 def run_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options of `add_run`, and the preset."""
-    device = arguments.device if arguments.device == "auto" else str(device_of(arguments.device))
-    return {name: getattr(arguments, name) for name in ("preset", "path", "overwrite", "checkpoint_seconds")} | {
-        "device": device
-    }
-
-
-def device_of(name: str) -> Any:
-    """The torch device of a name.
-
-    Raises:
-        ValueError: if torch cannot use it here.
-    """
-    import torch
-
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device: expected one that torch can use here, got {name}") from error
+    names = ("preset", "path", "overwrite", "device", "checkpoint_seconds")
+    return {name: getattr(arguments, name) for name in names}
 
 
 def integrator_of(arguments: argparse.Namespace) -> Any:

@@ -1,27 +1,12 @@
 """Trained runs on the command line, and their result files."""
 
-from argparse import Namespace
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from hlieconv.cli.options import device_of, flag_of
-from hlieconv.training.run import load, read_config, read_metrics
+from hlieconv.cli.options import flag_of
+from hlieconv.training.run import read_config, read_metrics
 from systems.provenance import write_result
-
-Model = TypeVar("Model")
-
-
-def load_as(expected: type[Model], arguments: Namespace, command: str) -> Model:
-    """The model of the run that a command line names, on its device.
-
-    Raises:
-        ValueError: if it is of another class than the command trains.
-    """
-    model = load(arguments.model, device=str(device_of(arguments.device)))
-    if not isinstance(model, expected):
-        raise ValueError(f"model: expected a run of {command} in {arguments.model}, got {type(model).__name__}")
-    return model
 
 
 def new_result(path: str | Path, overwrite: bool) -> Path:

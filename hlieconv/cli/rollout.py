@@ -3,7 +3,7 @@
 import argparse
 
 from hlieconv.cli.command import AbstractCommand
-from hlieconv.cli.options import add_output, add_solver, add_trained, device_of, integrator_of
+from hlieconv.cli.options import add_output, add_solver, add_trained, integrator_of
 from hlieconv.cli.output import one_line_warnings, summary_of
 
 
@@ -28,9 +28,10 @@ class Rollout(AbstractCommand):
         import systems
         from hlieconv.dynamics import load
         from hlieconv.dynamics.rollouts import rollout, spacing_of
+        from hlieconv.training.device import device_named
         from systems.dataset.schema import times_of
 
-        model, dataset = load(arguments.model), systems.open(arguments.data)
+        model, dataset = load(arguments.model, trust_code=arguments.trust_code), systems.open(arguments.data)
         if not isinstance(model, torch.nn.Module) or not hasattr(model, "condition"):
             raise ValueError(f"model: expected a learned model in {arguments.model}, got a known system")
         times = times_of(dataset, dtype=torch.float64)
@@ -46,7 +47,7 @@ class Rollout(AbstractCommand):
                 times,
                 integrator_of(arguments),
                 dtype=getattr(torch, arguments.dtype),
-                device=device_of(arguments.device),
+                device=device_named(arguments.device),
                 path=arguments.path,
                 overwrite=arguments.overwrite,
                 workers=arguments.workers,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hlieconv.cli.command import AbstractCommand
-from hlieconv.cli.options import add_option, add_output, add_solver, described, device_of, integrator_of
+from hlieconv.cli.options import add_option, add_output, add_solver, described, integrator_of
 from hlieconv.cli.output import summary_of
 from hlieconv.cli.signature import options_of
 from systems import SYSTEMS
@@ -38,11 +38,12 @@ class Simulate(AbstractCommand):
         import torch
 
         import systems
+        from hlieconv.training.device import device_named
         from systems.dataset.schema import state_of, system_of
         from systems.dataset.storage import found
 
         dtype = getattr(torch, arguments.dtype)
-        where: dict[str, Any] = {"dtype": dtype, "device": device_of(arguments.device)}
+        where: dict[str, Any] = {"dtype": dtype, "device": device_named(arguments.device)}
         path = Path(arguments.path)
         done = found(path).exists() and not arguments.overwrite
         for name, least in {"points": 2, "count": 1}.items():

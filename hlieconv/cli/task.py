@@ -2,7 +2,7 @@
 
 import argparse
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, NamedTuple
 
@@ -35,7 +35,7 @@ class AbstractTask(ABC):
     panel_height: ClassVar[float]
     """Inches; a panel is 4 inches wide."""
     settings: ClassVar[type]
-    presets: ClassVar[dict[str, dict[str, Any]]]
+    presets: ClassVar[Mapping[str, Callable[..., Any]]]
     samples: ClassVar[list[int]]
     """Numbers of group elements per point with which the equivariance is measured."""
 

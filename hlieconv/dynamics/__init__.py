@@ -1,14 +1,16 @@
 """Learning dynamics: fit models and systems to trajectories, and roll them out.
 
-settings.py     how `fit` trains: every choice, its default, the presets
-chunks.py       trajectories become pieces of consecutive points
-interpolant.py  the exact derivatives of a trajectory between and at its points
-losses.py       rollout, one-step, multiple shooting, force matching
-bodies.py       what moves the bodies of these trajectories: a conditioned model, or a system with free parameters
-compilation.py  whether the forces of a model go through torch.compile
-fitting.py      fit(model, dataset, ...)
-rollouts.py     rollout(model, dataset, times): the trajectories that a model predicts
-evaluation.py   chunk_error(model, dataset): the test error of the paper
+settings.py         how `fit` trains: every choice, its default, the presets
+chunks.py           trajectories become pieces of consecutive points
+interpolant.py      the exact derivatives of a trajectory between and at its points
+losses.py           rollout, one-step, multiple shooting, force matching
+bodies.py           what is trained: a model, conditioned on the bodies of every trajectory
+free_parameters.py  or the free parameters of a known system
+compilation.py      whether the forces of a model go through torch.compile
+fitting.py          fit(model, dataset, ...)
+loading.py          load(path): the model of a run
+rollouts.py         rollout(model, dataset, times): the trajectories that a model predicts
+evaluation.py       chunk_error(model, dataset): the test error of the paper
 """
 
 from hlieconv.lazy import lazy
@@ -17,11 +19,11 @@ __getattr__, __dir__ = lazy(
     __name__,
     (
         "hlieconv.dynamics.evaluation:chunk_error",
-        "hlieconv.dynamics.fitting:Fit",
         "hlieconv.dynamics.fitting:fit",
+        "hlieconv.dynamics.loading:load",
         "hlieconv.dynamics.rollouts:default_integrator",
         "hlieconv.dynamics.rollouts:rollout",
         "hlieconv.dynamics.settings:Settings",
-        "hlieconv.training.run:load",
+        "hlieconv.training.fit:Fit",
     ),
 )

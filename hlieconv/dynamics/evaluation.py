@@ -7,7 +7,7 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.dynamics.bodies import Conditioned
+from hlieconv.dynamics.bodies import LearnedBodies
 from hlieconv.dynamics.chunks import chunks_of
 from hlieconv.dynamics.rollouts import default_integrator, spacing_of
 from hlieconv.models import AbstractModel
@@ -42,7 +42,7 @@ def chunk_error(
         ValueError: if the Dataset lacks a feature of the model.
     """
     model = copy.deepcopy(model).double().eval()
-    bodies = Conditioned(model, dataset)
+    bodies = LearnedBodies(model, dataset)
     device = next(model.parameters()).device
     chunks = chunks_of(dataset, chunk, 1, seed=seed).to(torch.float64, device)
     spacing = spacing_of(chunks.times)

@@ -1,40 +1,33 @@
-"""fit(model, dataset): train a model of dynamics, or the parameters of a known system, on trajectories."""
+"""fit(model, dataset): train a model of dynamics, or the free parameters of a known system, on trajectories."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 import xarray as xr
-from torch import Tensor, nn
+from torch import Tensor
 
-from hlieconv.dynamics.bodies import Conditioned, Unknowns
+from hlieconv.dynamics.bodies import AbstractBodies, LearnedBodies
 from hlieconv.dynamics.chunks import Chunks, chunks_of
 from hlieconv.dynamics.compilation import check_mode, compiled
-from hlieconv.dynamics.losses import AbstractLoss, ForceMatching, make_loss, trained_on
+from hlieconv.dynamics.free_parameters import FreeParameters
+from hlieconv.dynamics.loading import rollout_section, trained_of
+from hlieconv.dynamics.losses import make_loss
 from hlieconv.dynamics.rollouts import spacing_of
 from hlieconv.dynamics.settings import Settings, settings
 from hlieconv.models import AbstractModel
-from hlieconv.training.loop import Shuffle, device_named, train
-from hlieconv.training.run import Run, describe, load
+from hlieconv.training.device import device_named
+from hlieconv.training.fit import Fit
+from hlieconv.training.loop import Shuffle, train
+from hlieconv.training.run import Run, keep
 from systems import AbstractVectorField
-from systems.dataset.schema import parameters_of, validate, variables_of
+from systems.dataset.schema import parameters_of, validate
 from systems.fingerprint import fingerprint
 from systems.provenance import versions
 
 #: Enough to judge by, few enough to evaluate at every record.
 VALIDATION_SAMPLES = 256
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A trained model, and how it came about."""
-
-    model: nn.Module
-    history: list[dict[str, float | int]]
-    """One record a row: step, loss, validation (both as a fraction of the data's size), learning_rate, seconds."""
-    settings: Settings
 
 
 def fit(
@@ -50,7 +43,7 @@ def fit(
     checkpoint_steps: int | None = None,
     progress: bool = True,
     **changes: Any,
-) -> Fit:
+) -> Fit[Any]:
     """Train a model on trajectories, in place.
 
     Args:
@@ -73,66 +66,64 @@ def fit(
     """
     validate(dataset)
     check_mode(compile, model)
-    description = describe(model)
+    where = device_named(device)
+    bodies = bodies_of(model.to(where), dataset)
+    description = bodies.describe()
     group = str(description["config"].get("group", ""))
     chosen = settings(preset, dataset.sizes["trajectory"], description["name"], group, **changes)
     loss = make_loss(chosen)
-    target = device_named(device)
-    model.to(target)
-    bodies = (Conditioned if isinstance(model, AbstractModel) else Unknowns)(model, dataset)
-    if (
-        isinstance(bodies, Unknowns)
-        and any(variable.name == "mass" for variable in bodies.unknown)
-        and isinstance(loss, ForceMatching)
-    ):
-        raise ValueError("loss: force_matching needs known masses; use rollout, one_step or multiple_shooting")
     chunks = _split(dataset, chosen)
-    mass = variables_of(dataset, ["mass"], dtype=torch.float64)["mass"] if "mass" in dataset else None
     dtype = next(bodies.parameters()).dtype
-    seen, unseen = (loss.samples(part, mass).to(dtype, target) for part in chunks)
+    seen, unseen = (loss.samples(part, bodies.mass).to(dtype, where) for part in chunks)
     count = len(unseen.trajectory)
-    unseen = unseen.take(torch.arange(0, count, max(1, count // VALIDATION_SAMPLES), device=target))
-    unit, spacing = loss.unit(seen), spacing_of(chunks[0].times)
-    run = None
-    if path is not None:
-        run = Run(path, _configuration(model, description, chosen, dataset, spacing), overwrite=overwrite)
-        if run.done:
-            model.load_state_dict(load(path).state_dict())
-            return Fit(_trained(model, chosen, spacing), run.history(until=chosen.steps), chosen)
-    if isinstance(bodies, Conditioned):
-        bodies.calibrate(chunks[0].to(dtype, target))
-    with compiled(model, compile, steps=chosen.steps, device=target):
-        history = train(
-            bodies,
-            lambda bodies, index: _evaluate(loss, bodies, seen.take(index)) / unit,
-            Shuffle(len(seen.trajectory), chosen.batch, seed=chosen.seed, device=target),
-            steps=chosen.steps,
-            optimiser=chosen.optimiser,
-            learning_rate=chosen.learning_rate,
-            weight_average=chosen.weight_average,
-            seed=chosen.seed,
-            validate=(lambda bodies: _evaluate(loss, bodies, unseen) / unit) if len(unseen.trajectory) else None,
-            run=run,
-            records=max(1, min(100, chosen.steps // 10)),
-            checkpoint_seconds=checkpoint_seconds,
-            checkpoint_steps=checkpoint_steps,
-            progress=progress,
-        )
-    if isinstance(bodies, Unknowns):
+    unseen = unseen.take(torch.arange(0, count, max(1, count // VALIDATION_SAMPLES), device=where))
+    unit = loss.unit(seen)
+    rollout = rollout_section(chosen, spacing_of(chunks[0].times))
+
+    def loss_of(bodies: AbstractBodies, samples: Any) -> Tensor:
+        return loss(bodies(samples.trajectory), samples) / unit
+
+    def training(run: Run | None) -> list[dict[str, float | int]]:
+        bodies.calibrate(chunks[0].to(dtype, where))
+        with compiled(model, compile, steps=chosen.steps, device=where):
+            history = train(
+                bodies,
+                lambda bodies, index: loss_of(bodies, seen.take(index)),
+                Shuffle(len(seen.trajectory), chosen.batch, seed=chosen.seed, device=where),
+                steps=chosen.steps,
+                optimiser=chosen.optimiser,
+                learning_rate=chosen.learning_rate,
+                weight_average=chosen.weight_average,
+                seed=chosen.seed,
+                validate=(lambda bodies: loss_of(bodies, unseen)) if count else None,
+                run=run,
+                records=max(1, min(100, chosen.steps // 10)),
+                checkpoint_seconds=checkpoint_seconds,
+                checkpoint_steps=checkpoint_steps,
+                progress=progress,
+            )
         bodies.write_back()
-    if run is not None:
-        run.finish(model)
-    return Fit(_trained(model, chosen, spacing), history, chosen)
+        return history
+
+    config = {
+        "model": description,
+        "settings": asdict(chosen),
+        "data": {"trajectories": dataset.sizes["trajectory"], "sha256": fingerprint(bodies.known | _inputs(dataset))},
+        "rollout": rollout,
+        "versions": versions(("hlieconv", "torch")),
+    }
+    history = keep(path, config, model, training, overwrite=overwrite)
+    bodies.trained(trained_of(rollout))
+    return Fit(model.eval(), history, chosen)
 
 
-def _trained(model: AbstractModel | AbstractVectorField, chosen: Settings, spacing: float) -> nn.Module:
-    if isinstance(model, AbstractModel):
-        model.trained = trained_on(chosen, spacing)
-    return model.eval()
+def bodies_of(model: AbstractModel | AbstractVectorField, dataset: xr.Dataset) -> AbstractBodies:
+    """What is trained of a model, or of a known system.
 
-
-def _evaluate(loss: AbstractLoss, bodies: Callable[[Tensor], AbstractVectorField], samples: Any) -> Tensor:
-    return loss(bodies(samples.trajectory), samples)
+    Raises:
+        ValueError: if the Dataset lacks a feature of the model, or the system has nothing to train.
+    """
+    return LearnedBodies(model, dataset) if isinstance(model, AbstractModel) else FreeParameters(model, dataset)
 
 
 def _split(dataset: xr.Dataset, chosen: Settings) -> tuple[Chunks, Chunks]:
@@ -147,10 +138,6 @@ def _split(dataset: xr.Dataset, chosen: Settings) -> tuple[Chunks, Chunks]:
     return chunks.take(order[~kept][: chosen.steps * chosen.batch]), chunks.take(order[kept][:VALIDATION_SAMPLES])
 
 
-def _configuration(
-    model: nn.Module, description: dict[str, Any], chosen: Settings, dataset: xr.Dataset, spacing: float
-) -> dict[str, dict[str, Any]]:
-    known = {} if isinstance(model, AbstractModel) else model.state_dict()
-    inputs = known | {"q": dataset["q"], "p": dataset["p"]} | parameters_of(dataset)
-    data = {"trajectories": dataset.sizes["trajectory"], "spacing": spacing, "sha256": fingerprint(inputs)}
-    return {"model": description, "settings": asdict(chosen), "data": data, "versions": versions(("hlieconv", "torch"))}
+def _inputs(dataset: xr.Dataset) -> dict[str, Any]:
+    """What decides the weights: the trajectories, and the parameters of the bodies."""
+    return {"q": dataset["q"], "p": dataset["p"]} | parameters_of(dataset)

@@ -28,15 +28,15 @@ def nodes(points: int) -> Float[Tensor, " node"]:
 def hermite(
     times: Float[Tensor, "point chunk"],
     x: Float[Tensor, "point chunk *shape"],
-    slope: Float[Tensor, "point chunk *shape"],
+    derivative: Float[Tensor, "point chunk *shape"],
     at: Float[Tensor, " node"],
 ) -> tuple[Float[Tensor, "node chunk *shape"], Float[Tensor, "node chunk *shape"], Float[Tensor, "node chunk *shape"]]:
-    """The polynomial through x with the given slopes, and its first two derivatives, at some nodes.
+    """The polynomial through x with the given derivatives, and its own first two, at some nodes.
 
     Args:
         times: of the points, float64; they need not be equally spaced.
         x: values at the points.
-        slope: dx/dt at the points.
+        derivative: dx/dt at the points.
         at: fractions of the chunk's duration.
 
     Returns:
@@ -57,7 +57,7 @@ def hermite(
     rows = torch.linalg.solve(matrix, wanted.flatten(0, 1).expand(len(matrix), -1, -1), left=False)
     weights = rows.unflatten(1, wanted.shape[:2])  # (chunk, 3, node, 2 points)
     scale = half.reshape(-1, *[1] * (x.ndim - 2))
-    values = torch.cat([x, slope * scale])
+    values = torch.cat([x, derivative * scale])
     found = torch.einsum("conp,pc...->onc...", weights, values)
     return found[0], found[1] / scale, found[2] / scale.square()
 

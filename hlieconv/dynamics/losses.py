@@ -4,7 +4,7 @@ Each loss turns chunks into `samples` once, and gives a scalar for a vector fiel
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 import torch
@@ -14,7 +14,6 @@ from torch import Tensor
 from hlieconv.dynamics.chunks import Chunks
 from hlieconv.dynamics.interpolant import hermite, nodes
 from hlieconv.dynamics.settings import Settings
-from hlieconv.models.abstract import Trained
 from systems import AbstractNewtonian, AbstractVectorField, PhaseSpace, integrators
 from systems.integrators import INTEGRATORS, AbstractIntegrator
 
@@ -107,7 +106,9 @@ class ForceMatching(AbstractLoss[Derivatives]):
 
     def samples(self, chunks: Chunks, mass: Float[Tensor, "trajectory n"] | None) -> Derivatives:
         if mass is None:
-            raise ValueError("loss: force_matching needs the variable mass; use rollout, one_step or multiple_shooting")
+            raise ValueError(
+                "loss: force_matching needs known masses, the variable mass; use rollout, one_step or multiple_shooting"
+            )
         m = torch.where(mass > 0, mass, 1)[chunks.trajectory][..., None]  # 0 where there is no body
         path = torch.trapezoid(chunks.p / m, chunks.times[..., None, None], dim=0)
         if (path - (chunks.q[-1] - chunks.q[0])).norm() > 0.3 * path.norm():
@@ -123,9 +124,9 @@ class ForceMatching(AbstractLoss[Derivatives]):
     def __call__(self, field: AbstractVectorField, samples: Derivatives) -> Float[Tensor, ""]:
         if isinstance(field, AbstractNewtonian):
             return mean_square(field.force(samples.q) - samples.force, field.mask)
-        slope = field(samples.q.new_zeros(()), PhaseSpace(samples.q, samples.p))
-        velocity = mean_square(slope.q - samples.velocity, field.mask)
-        return (velocity + mean_square(slope.p - samples.force, field.mask)) / 2
+        derivative = field(samples.q.new_zeros(()), PhaseSpace(samples.q, samples.p))
+        velocity = mean_square(derivative.q - samples.velocity, field.mask)
+        return (velocity + mean_square(derivative.p - samples.force, field.mask)) / 2
 
 
 def _size(values: Float[Tensor, "..."]) -> Float[Tensor, ""]:
@@ -140,14 +141,6 @@ def mean_square(error: Float[Tensor, "*batch n d"], mask: Tensor | None) -> Floa
         return error.square().mean()
     real = mask.expand(error.shape[:-1])[..., None]
     return torch.where(real, error, 0).square().sum() / (real.sum() * error.shape[-1])
-
-
-def trained_on(settings: Settings, spacing: float) -> Trained:
-    """What a rollout has to know of a training on points so many seconds apart."""
-    loss = make_loss(settings)
-    if not isinstance(loss, Shooting):
-        return Trained(spacing, None)
-    return Trained(spacing, replace(loss.integrator, step=settings.step or spacing))
 
 
 def make_loss(settings: Settings) -> AbstractLoss:

@@ -1,17 +1,17 @@
 """How `fit` trains: every choice, its default and the presets. The command line is made from this."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from hlieconv.training.choices import changed, check, check_choices, check_preset, setting
+from hlieconv.training.settings import AbstractSettings, Range, choose, setting
 
 LOSSES = ("force_matching", "rollout", "one_step", "multiple_shooting")
 OPTIMISERS = ("soap", "adam", "lbfgs")
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(AbstractSettings):
     """The choices that decide the weights; the defaults are the best known recipe.
 
     Raises:
@@ -22,41 +22,25 @@ class Settings:
         "force_matching", "training loss: force_matching compares forces, the others compare integrated points", LOSSES
     )
     integrator: str = setting("rk4", "integrator of the losses that compare integrated points")
-    step: float = setting(0.0, "longest step of that integrator in seconds; 0 takes one step from point to point")
-    segment: int = setting(2, "number of points from one restart to the next in the loss multiple_shooting")
-    chunk: int = setting(5, "number of consecutive points in a chunk of a trajectory")
-    chunks: int = setting(0, "number of random chunks from each trajectory; 0 takes all chunks, end to end")
+    step: float = setting(
+        0.0, "longest step of that integrator in seconds; 0 takes one step from point to point", Range(0)
+    )
+    segment: int = setting(2, "number of points from one restart to the next in the loss multiple_shooting", Range(1))
+    chunk: int = setting(5, "number of consecutive points in a chunk of a trajectory", Range(2))
+    chunks: int = setting(0, "number of random chunks from each trajectory; 0 takes all chunks, end to end", Range(0))
     optimiser: str = setting(
         "soap", "optimiser of the weights; lbfgs suits few free parameters and whole batches", OPTIMISERS
     )
-    learning_rate: float = setting(3e-3, "initial learning rate, which falls to zero along a cosine")
-    batch: int = setting(64, "batch size, in chunks, or in states with the loss force_matching")
-    steps: int = setting(3000, "number of updates of the weights")
-    weight_average: float = setting(0.99, "decay per step of the average of the weights; 0 takes the last weights")
-    validation: float = setting(0.1, "fraction of the trajectories held out for validation")
-    seed: int = setting(0, "random seed of chunks, validation split and batches, and of the command's first weights")
-
-    def __post_init__(self) -> None:
-        ranges = {
-            "step": (0.0, math.inf),
-            "segment": (1, math.inf),
-            "chunk": (2, math.inf),
-            "chunks": (0, math.inf),
-            "learning_rate": (0.0, math.inf),
-            "batch": (1, math.inf),
-            "steps": (1, math.inf),
-            "weight_average": (0.0, 1.0),
-            "validation": (0.0, 0.9),
-            "seed": (0, 2**62),
-        }
-        check_choices(self)
-        for option in fields(self):
-            if option.name in ranges:
-                value, (low, high) = getattr(self, option.name), ranges[option.name]
-                whole = isinstance(option.default, int)
-                kind = "a whole number" if whole else "a number"
-                good = isinstance(value, int if whole else int | float) and low <= value <= high
-                check(option.name, value, good, f"{kind} from {low} to {high}")
+    learning_rate: float = setting(3e-3, "initial learning rate, which falls to zero along a cosine", Range(0))
+    batch: int = setting(64, "batch size, in chunks, or in states with the loss force_matching", Range(1))
+    steps: int = setting(3000, "number of updates of the weights", Range(1))
+    weight_average: float = setting(
+        0.99, "decay per step of the average of the weights; 0 takes the last weights", Range(0, 1)
+    )
+    validation: float = setting(0.1, "fraction of the trajectories held out for validation", Range(0, 0.9))
+    seed: int = setting(
+        0, "random seed of chunks, validation split and batches, and of the command's first weights", Range(0, 2**62)
+    )
 
 
 def best(trajectories: int, model: str = "", group: str = "") -> Settings:
@@ -100,5 +84,4 @@ def settings(preset: str, trajectories: int, model: str = "", group: str = "", *
     Raises:
         ValueError: for an unknown preset, an unknown setting or a value outside its range.
     """
-    check_preset(preset, PRESETS)
-    return changed(PRESETS[preset](trajectories, model, group), changes, "fit")
+    return choose(PRESETS, preset, trajectories, model, group, owner="fit", changes=changes)

@@ -3,9 +3,8 @@
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,10 +12,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hlieconv.images.data import ImageData, rotate
+from hlieconv.images.loading import CLASSIFIERS
 from hlieconv.images.model import ImageClassifier
 from hlieconv.images.settings import image_settings
 from hlieconv.nn.equivariance import lifted_with
-from hlieconv.training.loop import Shuffle, device_named
+from hlieconv.training.device import device_named
+from hlieconv.training.fit import Fit
+from hlieconv.training.loop import Shuffle
+from hlieconv.training.settings import arguments_of
 from hlieconv.training.supervised import fit_samples
 from systems.fingerprint import fingerprint
 
@@ -25,15 +28,6 @@ BLOCK, VALIDATED = 250, 1000
 
 #: Degrees of the test rotation in the curve of accuracy against angle.
 ANGLES = (0.0, 15.0, 30.0, 45.0, 60.0, 75.0, 90.0, 135.0, 180.0)
-
-
-class ImageFit(NamedTuple):
-    """A trained classifier, and how it came about."""
-
-    model: ImageClassifier
-    history: list[dict[str, float | int]]
-    """One record a row: step, loss, validation (fraction of wrong classes), learning_rate, seconds."""
-    settings: dict[str, Any]
 
 
 def fit_images(
@@ -45,7 +39,7 @@ def fit_images(
     device: str = "auto",
     checkpoint_seconds: float = 60.0,
     **changes: Any,
-) -> ImageFit:
+) -> Fit[ImageClassifier]:
     """Train an `ImageClassifier`: cross-entropy, images turned at random, batch norm.
 
     Args:
@@ -56,6 +50,9 @@ def fit_images(
         device: "cpu", "cuda", ... or "auto": a GPU where there is one.
         checkpoint_seconds: time between checkpoints.
         **changes: any field of `ImageSettings`, in place of the preset's.
+
+    Returns:
+        The fit; ``validation`` in its history is the fraction of wrong classes.
 
     Raises:
         ValueError: for a setting out of range, or a folder with another run.
@@ -68,11 +65,10 @@ def fit_images(
     if not len(images):
         raise ValueError(f"validation: expected a fraction that leaves images to train on, got {chosen.validation}")
     batches = Shuffle(len(images), chosen.batch, seed=chosen.seed, device=target)
-    settings = asdict(chosen) | {"steps": max(1, round(chosen.epochs * batches.steps_per_epoch))}
     torch.manual_seed(chosen.seed)
-    of_model: dict[str, Any] = {name: settings[name] for name in OF_MODEL}
     colours, *size = images.shape[1:]
-    model = ImageClassifier(chosen.group, size=size, colours=colours, classes=data.classes, **of_model).to(target)
+    of_model = arguments_of(ImageClassifier, chosen)
+    model = ImageClassifier(size=size, colours=colours, classes=data.classes, **of_model).to(target)
 
     def loss(model: ImageClassifier, index: Tensor) -> Tensor:
         some = images[index].to(torch.float32) / 255
@@ -84,37 +80,22 @@ def fit_images(
     def validate(model: ImageClassifier) -> Tensor:
         return (classes_of(model, unseen[0]) != unseen[1]).double().mean()
 
-    history = fit_samples(
+    return fit_samples(
         model,
         loss,
         batches,
-        settings=settings,
+        chosen,
         data={
             "name": data.name,
             "images": len(data.train_images),
             "sha256": fingerprint({"images": data.train_images, "labels": data.train_labels}),
         },
+        registry=CLASSIFIERS,
         validate=validate if held_out else None,
         path=path,
         overwrite=overwrite,
         checkpoint_seconds=checkpoint_seconds,
     )
-    return ImageFit(model, history, settings)
-
-
-OF_MODEL = (
-    "pool",
-    "channels",
-    "layers",
-    "samples",
-    "stabiliser",
-    "subsampling",
-    "fill",
-    "neighbours",
-    "choice",
-    "coordinates",
-    "seed",
-)
 
 
 @torch.no_grad()

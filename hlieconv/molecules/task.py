@@ -2,9 +2,8 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -13,24 +12,18 @@ from torch import Tensor
 from hlieconv.groups.rotation_quadrature import random_rotations
 from hlieconv.molecules.batches import POOL, Buckets, padded
 from hlieconv.molecules.data import TARGETS, Molecules, checked, split
+from hlieconv.molecules.loading import REGRESSORS
 from hlieconv.molecules.model import LENGTH, MoleculeRegressor
 from hlieconv.molecules.settings import molecule_settings
 from hlieconv.nn.equivariance import lifted_with
-from hlieconv.training.loop import device_named
+from hlieconv.training.device import device_named
+from hlieconv.training.fit import Fit
+from hlieconv.training.settings import arguments_of
 from hlieconv.training.supervised import fit_samples
 from systems.fingerprint import fingerprint
 
 #: Molecules evaluated at a time, and how many of those held out are looked at at every record.
 BLOCK, VALIDATED = 250, 1000
-
-
-class MoleculeFit(NamedTuple):
-    """A trained regressor, and how it came about."""
-
-    model: MoleculeRegressor
-    history: list[dict[str, float | int]]
-    """One record a row: step, loss, validation (in mean absolute deviations), learning_rate, seconds."""
-    settings: dict[str, Any]
 
 
 def fit_molecules(
@@ -43,7 +36,7 @@ def fit_molecules(
     device: str = "auto",
     checkpoint_seconds: float = 60.0,
     **changes: Any,
-) -> MoleculeFit:
+) -> Fit[MoleculeRegressor]:
     """Train a `MoleculeRegressor`: absolute error in mean absolute deviations, molecules turned at random.
 
     Args:
@@ -55,6 +48,9 @@ def fit_molecules(
         device: "cpu", "cuda", ... or "auto": a GPU where there is one.
         checkpoint_seconds: time between checkpoints.
         **changes: any field of `MoleculeSettings`, in place of the preset's.
+
+    Returns:
+        The fit; ``validation`` in its history is in mean absolute deviations.
 
     Raises:
         ValueError: for an unknown target, a setting out of range, molecules larger than the largest, or a folder with
@@ -69,13 +65,10 @@ def fit_molecules(
     on_device = Molecules(*(tensor.to(device_) for tensor in molecules))
     pool = 1 if chosen.normalise else POOL
     batches = Buckets(molecules.n_atoms[train], chosen.batch, seed=chosen.seed, pool=pool)
-    settings = asdict(chosen) | {"steps": max(1, round(chosen.epochs * batches.steps_per_epoch))}
     torch.manual_seed(chosen.seed)
-    of_model: dict[str, Any] = {name: settings[name] for name in OF_MODEL}
-    fill = None if chosen.fill == 1 else chosen.fill
-    model = MoleculeRegressor(
-        chosen.group, targets=tuple(targets), fill=fill, normalise=bool(chosen.normalise), **of_model
-    ).to(device_)
+    of_model = arguments_of(MoleculeRegressor, chosen)
+    of_model |= {"fill": None if chosen.fill == 1 else chosen.fill, "normalise": bool(chosen.normalise)}
+    model = MoleculeRegressor(targets=tuple(targets), **of_model).to(device_)
     model.standardise(wanted[train].to(model.median))
     labels = ((wanted.to(model.median) - model.median) / model.deviation).to(device_)
     unseen = validation[:VALIDATED]
@@ -94,31 +87,18 @@ def fit_molecules(
         found = predict(model, on_device, unseen.to(device_))
         return ((found - wanted[unseen].to(found)) / model.deviation).abs().mean()
 
-    history = fit_samples(
+    return fit_samples(
         model,
         loss,
         batches,
-        settings=settings,
+        chosen,
         data={"molecules": len(molecules.n_atoms), "sha256": fingerprint(molecules._asdict())},
+        registry=REGRESSORS,
         validate=validate if len(unseen) else None,
         path=path,
         overwrite=overwrite,
         checkpoint_seconds=checkpoint_seconds,
     )
-    return MoleculeFit(model, history, settings)
-
-
-OF_MODEL = (
-    "largest",
-    "channels",
-    "layers",
-    "samples",
-    "stabiliser",
-    "neighbours",
-    "coordinates",
-    "pooling",
-    "seed",
-)
 
 
 def check_size(molecules: Molecules, largest: int) -> None:

@@ -2,9 +2,12 @@
 
 loop.py         train(model, loss, batches, ...)
 optimisers.py   Adam, SOAP, L-BFGS, the cosine schedule, the average of the weights
+settings.py     settings as dataclasses with help texts, ranges and presets
+device.py       where to compute
 checkpoint.py   one atomic file that holds everything a killed training needs
-run.py          the folder of a run: configuration, metrics, checkpoint, model
-choices.py      settings as dataclasses, from which the command line is made
+run.py          the folder of a run, which a training resumes or returns: configuration, metrics, checkpoint, model
+loading.py      from that folder to a model, without running what it names
+fit.py          what a training gives back
 supervised.py   training on samples with labels
 """
 
@@ -13,6 +16,7 @@ from hlieconv.lazy import lazy
 __getattr__, __dir__ = lazy(
     __name__,
     (
+        "hlieconv.training.fit:Fit",
         "hlieconv.training.loop:Shuffle",
         "hlieconv.training.loop:train",
         "hlieconv.training.run:Run",

@@ -235,8 +235,3 @@ def _mix(seed: int, step: int) -> int:
     value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
     value = (value ^ (value >> 27)) * 0x94D049BB133111EB % 2**64
     return (value ^ (value >> 31)) % 2**63
-
-
-def device_named(name: str) -> torch.device:
-    """The device called so; of "auto", a GPU where there is one."""
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)

@@ -25,7 +25,7 @@ def soap(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.opti
 def lbfgs(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
     """L-BFGS with a line search (Nocedal and Wright 2006, chapter 7), up to 20 evaluations a step.
 
-    For few unknowns and batches that hold all data: the parameters of a known system, to round-off.
+    For few free parameters and batches that hold all data: those of a known system, to round-off.
     """
     return torch.optim.LBFGS(
         parameters, lr=learning_rate, line_search_fn="strong_wolfe", tolerance_grad=0.0, tolerance_change=0.0

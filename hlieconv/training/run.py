@@ -5,23 +5,20 @@
     checkpoint.safetensors   everything that a killed training needs to go on, to the bit
     model.safetensors        the trained model: present when the training is done
 
-Files are replaced atomically; nothing is ever unpickled. A user's own model is named by its import path.
+Files are replaced atomically; nothing is ever unpickled.
 """
 
 import json
-import pkgutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
-from hlieconv.dynamics.losses import trained_on
-from hlieconv.dynamics.settings import Settings
-from hlieconv.models import MODELS, AbstractModel
-from hlieconv.training.checkpoint import restore, save, write_atomically
-from systems import SYSTEMS, AbstractVectorField
+from hlieconv.training.checkpoint import restore, save
+from systems.files import write_atomically
 
 CONFIG, METRICS, CHECKPOINT, MODEL = "config.json", "metrics.jsonl", "checkpoint.safetensors", "model.safetensors"
 
@@ -32,7 +29,7 @@ class Run:
     Args:
         path: the folder; made if it is missing.
         config: what was asked for, in sections of JSON values. Runs that differ in more than the section "versions"
-            are not the same; "model" (see `describe`) is what `load` builds.
+            are not the same; "model" (see `loading.describe`) is what `loading.load` builds.
         overwrite: throw an earlier run away.
 
     Raises:
@@ -85,61 +82,55 @@ class Run:
         (self.path / CHECKPOINT).unlink(missing_ok=True)
 
 
-def describe(model: nn.Module) -> dict[str, Any]:
-    """How to build a model again: its registered name (or its import path) and its constructor's arguments.
+def keep(
+    path: str | Path | None,
+    config: dict[str, Any],
+    model: nn.Module,
+    training: Callable[[Run | None], list[dict[str, float | int]]],
+    *,
+    overwrite: bool = False,
+) -> list[dict[str, float | int]]:
+    """The records of a training that is kept in a folder, and its weights in the model.
+
+    Args:
+        path: the folder; None: nothing is kept.
+        config: of the `Run`.
+        model: whose weights are kept.
+        training: ``training(run)`` trains the model and returns the records; it begins a run or goes on with one, and
+            is not called for one that is done.
+        overwrite: throw away the run that is in the folder.
 
     Raises:
-        ValueError: if an argument is not a JSON value.
+        ValueError: if the folder holds a run with another configuration, or something else.
     """
-    own = f"{type(model).__module__}:{type(model).__qualname__}"
-    name = next((name for name, target in (MODELS | SYSTEMS).items() if target == own), own)
-    if isinstance(model, AbstractVectorField):  # its values are in its state
-        config = {"trainable": [name for name, _ in model.named_parameters()]}
-    else:
-        config = getattr(model, "config", {})
-    try:
-        json.dumps(config)
-    except TypeError as error:
-        raise ValueError(f"model: expected JSON values in the config of {own} ({error})") from error
-    return {"name": name, "config": config}
+    if path is None:
+        return training(None)
+    run = Run(path, config, overwrite=overwrite)
+    if run.done:
+        try:
+            model.load_state_dict(read_weights(run.path))
+        except RuntimeError as error:
+            raise ValueError(f"{run.path / MODEL}: does not fit the model ({' '.join(str(error).split())})") from error
+        model.eval()
+        return read_metrics(run.path)
+    history = training(run)
+    run.finish(model)
+    return history
 
 
-def load(path: str | Path, device: str = "cpu") -> nn.Module:
-    """The trained model of a run.
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a trained model.
 
     Raises:
-        ValueError: if the folder holds no finished run, a file is corrupt, or the class of the model, or of something
-            in its configuration, cannot be imported.
+        ValueError: if the run is not finished, or the file cannot be read.
     """
-    path = Path(path)
-    config = read_config(path)
-    description = config["model"]
-    file = path / MODEL
+    file = Path(path) / MODEL
     if not file.exists():
         raise ValueError(f"{path}: the training is not finished (no {MODEL}); the same fit command goes on with it")
     try:
-        tensors = safetensors.torch.load_file(file)
+        return safetensors.torch.load_file(file)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{file}: cannot be read ({error})") from error
-    name: str = description["name"]
-    target = (MODELS | SYSTEMS).get(name, name)
-    try:
-        kind = pkgutil.resolve_name(target)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"model {target}: cannot be imported ({error}); is its folder on PYTHONPATH?") from error
-    try:
-        if issubclass(kind, AbstractVectorField):
-            model = kind(**tensors, **description["config"])
-        else:
-            model = kind(**description["config"])
-            model.to(next((x.dtype for x in tensors.values() if x.is_floating_point()), None))
-            model.load_state_dict(tensors)
-            if isinstance(model, AbstractModel):
-                model.trained = trained_on(Settings(**config["settings"]), config["data"]["spacing"])
-    except (RuntimeError, TypeError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{file}: does not fit {target} with the arguments of {CONFIG} ({reason})") from error
-    return model.to(device).eval()
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
@@ -190,7 +181,7 @@ def progress_of(path: str | Path) -> dict[str, Any]:
 
 def _check_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     sections = sorted({**old, **new}.keys() - {"versions"})
-    pairs = [(old.get(section, {}), new.get(section, {})) for section in sections]
+    pairs = [(old.get(section) or {}, new.get(section) or {}) for section in sections]
     differences = [
         f"{key} was {before.get(key)!r}, is {after.get(key)!r}"
         for before, after in pairs

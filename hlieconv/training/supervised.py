@@ -1,44 +1,61 @@
 """Train a model on samples with labels, in the folder of a run. Images and molecules are its clients."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from hlieconv.nn import MaskedBatchNorm
+from hlieconv.training.fit import Fit
+from hlieconv.training.loading import describe
 from hlieconv.training.loop import train
-from hlieconv.training.run import Run, describe, load
+from hlieconv.training.run import Run, keep
+from hlieconv.training.settings import AbstractSettings
 from systems.provenance import versions
 
 #: Batches by which the statistics of the norms are measured.
 SETTLED = 10
 
-#: Choices of `train` that come from the settings of a run.
+#: Settings that are arguments of `train`.
 CHOICES = ("steps", "optimiser", "learning_rate", "warmup", "weight_average", "seed", "patience", "records")
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+@runtime_checkable
+class Epochs(Protocol):
+    """Batches of indices that come again in every epoch, such as `Shuffle`."""
+
+    steps_per_epoch: int
+
+    def __call__(self, step: int) -> Tensor: ...
 
 
 def fit_samples(
-    model: nn.Module,
-    loss: Callable[[Any, Any], Tensor],
-    batches: Callable[[int], Any],
+    model: Model,
+    loss: Callable[[Any, Tensor], Tensor],
+    batches: Epochs,
+    settings: AbstractSettings,
     *,
-    settings: dict[str, Any],
     data: dict[str, Any],
+    registry: dict[str, str],
     validate: Callable[[Any], Tensor] | None = None,
     path: str | Path | None = None,
     overwrite: bool = False,
     checkpoint_seconds: float = 60.0,
-) -> list[dict[str, float | int]]:
+) -> Fit[Model]:
     """`train` the model in place, and keep it: the same call resumes a killed run and returns one that is done.
 
     Args:
-        model: with a ``config``, its constructor's arguments, by which `load` builds it again.
+        model: with a ``config``, its constructor's arguments, by which it is built again.
         loss: ``loss(model, batch)``.
         batches: the batch of a step.
-        settings: JSON values that decide the weights; those of `CHOICES` go to `train`.
+        settings: all that decides the weights; ``epochs`` of them give the steps, those of `CHOICES` go to `train`.
         data: JSON values that say which samples these are.
+        registry: models by name, as `training.loading.load` takes it.
         validate: ``validate(model)``, at every record.
         path: folder of the run; None: nothing is kept.
         overwrite: throw away the run that is in the folder.
@@ -47,20 +64,20 @@ def fit_samples(
     Raises:
         ValueError: if the folder holds a run with other settings, or something else.
     """
-    run = None
-    if path is not None:
-        installed = versions(("hlieconv", "torch"))
-        config = {"model": describe(model), "settings": settings, "data": data, "versions": installed}
-        run = Run(path, config, overwrite=overwrite)
-        if run.done:
-            model.load_state_dict(load(path).state_dict())
-            model.eval()
-            return run.history(until=settings["steps"])
-    choices = {name: settings[name] for name in CHOICES if name in settings}
-    history = train(model, loss, batches, validate=validate, run=run, checkpoint_seconds=checkpoint_seconds, **choices)
-    if run is not None:
-        run.finish(model)
-    return history
+    chosen = asdict(settings)
+    chosen["steps"] = max(1, round(chosen["epochs"] * batches.steps_per_epoch))
+
+    def training(run: Run | None) -> list[dict[str, float | int]]:
+        choices = {name: chosen[name] for name in CHOICES}
+        return train(model, loss, batches, validate=validate, run=run, checkpoint_seconds=checkpoint_seconds, **choices)
+
+    config = {
+        "model": describe(model, getattr(model, "config"), registry),  # noqa: B009 (a Module's attributes are tensors)
+        "settings": chosen,
+        "data": data,
+        "versions": versions(("hlieconv", "torch")),
+    }
+    return Fit(model, keep(path, config, model, training, overwrite=overwrite), chosen)
 
 
 @torch.no_grad()

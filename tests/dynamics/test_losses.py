@@ -5,8 +5,8 @@ import torch
 from small import small, springs
 
 from hlieconv.dynamics import fit
+from hlieconv.dynamics.bodies import LearnedBodies
 from hlieconv.dynamics.chunks import chunks_of
-from hlieconv.dynamics.fitting import Conditioned
 from hlieconv.dynamics.losses import ForceMatching, Shooting, make_loss
 from hlieconv.dynamics.settings import LOSSES, Settings
 from systems import AbstractHamiltonian, PhaseSpace, Springs
@@ -74,7 +74,7 @@ def test_shooting_sees_the_error_of_the_integrator(integrator, order, segment):
 def test_segments_in_parallel_are_segments_one_by_one(segment):
     _, data = springs(points=9, bodies=(2, 4))
     data["time"] = data.time**1.5  # uneven
-    chunks, field = chunks_of(data, 5), Conditioned(small(), data)
+    chunks, field = chunks_of(data, 5), LearnedBodies(small(), data)
     chunks = chunks.take(torch.tensor([3, 12, 1]))
     field = field(chunks.trajectory)
     squares = []
@@ -92,7 +92,7 @@ def test_gradients(loss):
     model, (_, data) = small(width=3), springs(count=3, points=5)
     loss = make_loss(Settings(loss=loss))
     samples = loss.samples(chunks_of(data, 5), masses(data))
-    bodies = Conditioned(model, data)
+    bodies = LearnedBodies(model, data)
     assert torch.autograd.gradcheck(lambda *_: loss(bodies(samples.trajectory), samples), tuple(model.parameters()))
 
 
@@ -104,7 +104,7 @@ def test_a_segment_divides_the_chunk():
 def test_force_matching_says_what_it_needs():
     _, data = springs()
     chunks = chunks_of(data, 5)
-    with pytest.raises(ValueError, match="needs the variable mass"):
+    with pytest.raises(ValueError, match="needs known masses, the variable mass"):
         ForceMatching().samples(chunks, None)
     with pytest.raises(ValueError, match="needs p = mass dq/dt"):
         ForceMatching().samples(chunks, 2 * masses(data))

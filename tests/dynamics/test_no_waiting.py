@@ -8,7 +8,7 @@ import pkgutil
 import pytest
 import torch
 
-from hlieconv.dynamics.bodies import Conditioned
+from hlieconv.dynamics.bodies import LearnedBodies
 from hlieconv.dynamics.chunks import chunks_of
 from hlieconv.dynamics.losses import make_loss
 from hlieconv.dynamics.settings import LOSSES, Settings
@@ -22,7 +22,7 @@ DATA = simulate(*Springs.sample(4, seed=0, bodies=3), torch.linspace(0, 0.1, 5, 
 
 def step(name, loss="force_matching", optimiser="adam"):
     model = pkgutil.resolve_name(MODELS[name]).of(DATA).to("meta")
-    bodies, loss = Conditioned(model, DATA), make_loss(Settings(loss=loss))
+    bodies, loss = LearnedBodies(model, DATA), make_loss(Settings(loss=loss))
     samples = loss.samples(chunks_of(DATA, 5), torch.as_tensor(DATA.mass.values)).to(
         torch.float32, torch.device("meta")
     )

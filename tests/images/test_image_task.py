@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from hlieconv.cli import main
-from hlieconv.dynamics import load
-from hlieconv.images import digits, evaluate_images, fit_images
+from hlieconv.images import digits, evaluate_images, fit_images, load
 from hlieconv.images.task import classes_of
 
 TINY = {"channels": 16, "layers": 2, "subsampling": 0.3, "fill": 0.3, "neighbours": 9, "rotation": 0.0, "records": 4}

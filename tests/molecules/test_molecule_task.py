@@ -7,8 +7,7 @@ import torch
 from random_molecules import molecules
 
 from hlieconv.cli import main
-from hlieconv.dynamics import load
-from hlieconv.molecules import evaluate_molecules, fit_molecules, predict
+from hlieconv.molecules import evaluate_molecules, fit_molecules, load, predict
 from hlieconv.molecules.data import write_compact
 
 TINY = {"channels": 16, "layers": 1, "batch": 20, "records": 4}

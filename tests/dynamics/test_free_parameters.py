@@ -1,4 +1,4 @@
-"""The same fit finds the unknown parameters of a known system."""
+"""The same fit finds the free parameters of a known system."""
 
 import pytest
 import torch

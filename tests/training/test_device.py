@@ -1,0 +1,16 @@
+"""A device is one that torch can use here."""
+
+import pytest
+import torch
+
+from hlieconv.training.device import device_named
+
+
+def test_auto_is_a_device_that_there_is():
+    assert torch.empty(1, device=device_named("auto")).device.type in ("cpu", "cuda")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", ""])
+def test_others_are_named(name):
+    with pytest.raises(ValueError, match="device: expected one that torch can use here"):
+        device_named(name)
