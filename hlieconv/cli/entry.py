@@ -9,7 +9,7 @@ from typing import NoReturn
 from hlieconv.cli.command import AbstractCommand
 from hlieconv.cli.demo import Demo
 from hlieconv.cli.diagnose import Diagnose
-from hlieconv.cli.fit import Fit
+from hlieconv.cli.fit import FitDynamics
 from hlieconv.cli.images import ImageTask
 from hlieconv.cli.info import Info
 from hlieconv.cli.molecules import MoleculeTask, PredictMolecules
@@ -25,7 +25,7 @@ COMMANDS: dict[str, AbstractCommand] = {
     "simulate": Simulate(),
     "import": ImportTable(),
     "info": Info(),
-    "fit": Fit(),
+    "fit": FitDynamics(),
     "rollout": Rollout(),
     "diagnose": Diagnose(),
     "fit-images": FitTask(ImageTask()),

@@ -10,7 +10,7 @@ from hlieconv.dynamics.settings import PRESETS, Settings
 from hlieconv.models import MODELS
 
 
-class Fit(AbstractCommand):
+class FitDynamics(AbstractCommand):
     help = "train a model on trajectories"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
