@@ -74,7 +74,7 @@ def test_a_stopped_fit_goes_on_with_the_same_bits(tmp_path, monkeypatch):
     assert_same_bits(whole.model, resumed.model)
 
 
-def test_a_killed_compiled_fit_goes_on_with_the_same_bits(tmp_path):
+def test_a_compiled_fit_is_eager_and_goes_on_with_the_same_bits_after_a_kill(tmp_path):
     """In processes of their own: the compiler does not understand the tests' type checks."""
     script = Path(__file__).with_name("compiled_fit.py")
 

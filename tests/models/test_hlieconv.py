@@ -2,9 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -255,13 +252,6 @@ def test_wrong_features_are_named():
         network().condition({"mass": features["mass"]})
     with pytest.raises(ValueError, match=r"stiffness: expected shape \(\*batch, 5\)"):
         network().condition(features | {"stiffness": torch.ones(4, 3)})
-
-
-def test_compiled_is_eager():
-    """In a process of its own: the compiler does not understand the tests' type checks."""
-    script = Path(__file__).with_name("compiled_force.py")
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=script.parents[2])
-    assert done.returncode == 0, done.stderr
 
 
 def test_without_a_compiler_a_fit_is_eager(monkeypatch):

@@ -75,7 +75,7 @@ def test_moving_the_points_changes_nothing(name, mode):
 
 @pytest.mark.parametrize("name", STABILISED)
 def test_the_error_of_random_lifts_falls_as_one_over_the_root(name):
-    """K = 4 to 256 samples a point. Far points and a steep kernel: else K^-1 of the pairs' own noise hides it."""
+    """K = 16 to 128 samples a point. Far points and a steep kernel: else K^-1 of the pairs' own noise hides it."""
     torch.manual_seed(0)
     block = partial(BottleneckBlock, convolution=partial(LieConv, widths=(8,), mid_channels=4))
     net = LieResNet(group(name), 1, 1, channels=8, layers=1, block=block)
@@ -85,17 +85,14 @@ def test_the_error_of_random_lifts_falls_as_one_over_the_root(name):
     errors = []
     with torch.no_grad():
         net.blocks[0].convolution.kernel[0].weight.mul_(4)
-        for samples, draws, repeats in ((4, 128, 1), (16, 128, 1), (64, 32, 1), (256, 8, 3)):
+        for samples, draws in ((16, 256), (64, 32), (128, 16)):
             net.lifting = Lifting(samples, "random")
             drawn = values.expand(draws, 2, 1)
-            gaps = [
-                net(points.expand(draws, 2, -1), drawn, generator=generator)
-                - net(net.group.apply(g, points).expand(draws, 2, -1), drawn, generator=generator)
-                for _ in range(repeats)
-            ]
-            errors.append(torch.cat(gaps).square().mean().sqrt())
+            output = net(points.expand(draws, 2, -1), drawn, generator=generator)
+            moved = net(net.group.apply(g, points).expand(draws, 2, -1), drawn, generator=generator)
+            errors.append((output - moved).square().mean().sqrt())
     height = torch.stack(errors).log()
-    width = torch.tensor([4.0, 16.0, 64.0, 256.0]).log()
+    width = torch.tensor([16.0, 64.0, 128.0]).log()
     width = width - width.mean()
     assert abs((width @ height / (width @ width)).item() + 0.5) < 0.15
 
