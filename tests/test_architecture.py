@@ -29,14 +29,8 @@ FLOORS = [
     ["systems.integrators"],
     ["systems.dataset"],
     ["systems.vector_field", "systems.provenance"],
-    [
-        "systems.phase_space",
-        "systems.registry",
-        "systems.lazy",
-        "systems.checks",
-        "systems.files",
-        "systems.fingerprint",
-    ],
+    ["systems.phase_space", "systems.checks", "systems.files", "systems.fingerprint"],
+    ["systems.registry", "systems.lazy"],
 ]
 
 #: Whatever the floors are: physics knows nothing of learning; groups, networks and the loop know nothing of physics;

@@ -197,10 +197,11 @@ class AbstractGroup(ABC):
         """Every element (of `samples`) that takes the origin of a point's orbit to the point, and that orbit.
 
         Args:
-            points: in R^d.
-            samples: elements a point. They differ by elements of the stabiliser (repeated where that is trivial).
-            generator: draws the stabiliser elements uniformly, anew for each point. Without it they are the fixed
-                nodes of a quadrature: then the lift is deterministic and smooth, as a Hamiltonian must be.
+            points: points in R^d.
+            samples: how many elements a point has. They differ by elements of the stabiliser (and are repeated where
+                that is trivial).
+            generator: the source of uniform stabiliser elements, drawn anew for each point. Without it they are the
+                fixed nodes of a quadrature: then the lift is deterministic and smooth, as a Hamiltonian must be.
             stabiliser: the stabiliser elements to use instead, ``(samples, r, r)`` or ``(*batch, n, samples, r, r)``.
             mask: True where a body exists. What is masked may be anything, also NaN, and lifts as (1, ..., 1).
 

@@ -37,7 +37,7 @@ def from_generators(
     exp is the matrix exponential. log is its inverse in coordinates of the algebra, found from the principal logarithm
     of the matrix and refined by Newton's method, in float64; it is differentiable any number of times, also at pi.
     Where all generators commute, angles that the matrix shows elsewhere are unwound (a helix, whose shift along the
-    axis tells how often it turned).
+    axis shows how often it turned).
 
     The lift needs a cross-section, one point of each orbit. Without one of your own it is the plane through ``base``
     across the orbit of ``base``, and each point is brought there by Newton's method. That is right where every orbit
@@ -50,7 +50,8 @@ def from_generators(
             an affine one x -> A x + b. Translations first.
         dim: d of the space R^d that the group acts on.
         name: what `repr` and errors call it.
-        names: of the generators. Translations, rotations and the dilation are recognised, the rest is X0, X1, ...
+        names: the names of the generators. Translations, rotations and the dilation are recognised, the rest is X0,
+            X1, ...
         base: a point whose orbit is as large as any, 0 by default.
         section: points ``(*batch, d)`` to elements ``(*batch, r, r)`` and orbits ``(*batch, o)``.
         origin: orbits to points ``(*batch, d)``, such that the elements take them to the points of `section`.

@@ -25,8 +25,8 @@ class ImageClassifier(nn.Module):
     """Class scores of images: the pixels in the inscribed disc are points, their colours the values.
 
     Points are in units of half the shorter side, the centre of the image at 0. Their lift, the points that each block
-    keeps and all neighbourhoods are the same for all images of a size: they are computed once, at the first call. The
-    radii of the balls hold the fraction ``fill`` of the points of an image of the size that the constructor is told;
+    leaves and all neighbourhoods are the same for all images of a size: they are computed once, at the first call. The
+    radii of the balls hold the fraction ``fill`` of the points of an image of the size given to the constructor;
     neighbours are drawn from them once, by the seed of the network, or the nearest ones are taken.
 
     Args:
@@ -36,11 +36,11 @@ class ImageClassifier(nn.Module):
         classes: how many there are.
         pool: blocks of pool x pool pixels are averaged first, and count as one pixel: far fewer points.
         crop: radius of the disc, 1 for the inscribed one; None: all pixels.
-        channels, layers, subsampling: as for the `LieResNet`.
-        samples, stabiliser: as for its `Lifting`.
-        fill, neighbours, choice, coordinates, alpha: as for its `Neighbourhood`.
-        mid_channels: as for its `LieConv` layers.
-        seed: of what is drawn at random: the points' jitter, random neighbours, random stabiliser elements.
+        channels, layers, subsampling: options of the `LieResNet`.
+        samples, stabiliser: options of its `Lifting`.
+        fill, neighbours, choice, coordinates, alpha: options of its `Neighbourhood`.
+        mid_channels: an option of its `LieConv` layers.
+        seed: the seed of what is drawn at random: the points' jitter, random neighbours, random stabiliser elements.
 
     Raises:
         ValueError: for an unknown group, one that does not act on the plane, or values out of range.

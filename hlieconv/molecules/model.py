@@ -30,12 +30,12 @@ class MoleculeRegressor(nn.Module):
         group: which the outputs are invariant to: Trivial, SO3, T3, SE3.
         targets: names in `TARGETS`.
         largest: atoms of the largest molecule.
-        channels, layers, pooling: as for the `LieResNet`.
-        samples, stabiliser: as for its `Lifting`.
-        fill, neighbours, coordinates, alpha: as for its `Neighbourhood`; 0 neighbours are all of them.
-        normalise: as for the `LieResNet`. Batch norm needs batches of mixed sizes: statistics over molecules of one
-            size tell the network that size, in training and not in use.
-        seed: of what is drawn at random.
+        channels, layers, pooling: options of the `LieResNet`.
+        samples, stabiliser: options of its `Lifting`.
+        fill, neighbours, coordinates, alpha: options of its `Neighbourhood`; 0 neighbours are all of them.
+        normalise: batch norm in the `LieResNet`. It needs batches of mixed sizes: statistics over molecules of one size
+            show that size to the network, in training and not in use.
+        seed: the seed of what is drawn at random.
 
     Raises:
         ValueError: for an unknown group or target, or a group that does not act on space.
@@ -114,7 +114,7 @@ class MoleculeRegressor(nn.Module):
         """The targets in their units.
 
         Args:
-            charge: of the nuclei.
+            charge: charges of the nuclei.
             position: angstrom.
             mask: which atoms exist.
 

@@ -71,7 +71,7 @@ class BottleneckBlock(nn.Module):
         """The values at the query points.
 
         Args:
-            values: at the input points, finite everywhere.
+            values: the values at the input points, finite everywhere.
             pairs: queries and their neighbours.
             mask: which input points exist; None if all do.
             queries: which input points the queries are; None if they are all of them, in order.

@@ -1,7 +1,7 @@
 """The convolution: a kernel of pair features, factored so that no pair ever carries the channels."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ MOVE = 8
 
 
 class Pairs(NamedTuple):
-    """What a convolution needs to know of the geometry: computed once, shared by layers.
+    """The geometry that a convolution takes: computed once, shared by layers.
 
     m query points, each with k neighbours among n input points. Without batch dimensions they are the same for a whole
     batch of values, as for images of one size: then the kernel is evaluated once, not once an entry.
@@ -56,7 +56,7 @@ def rows_of(values: Float[Tensor, "*batch n c"], rows: Int[Tensor, "..."]) -> Fl
 
 
 def linear(narrow: int, wide: int) -> nn.Linear:
-    """A linear layer that keeps the size of what passes through it and the Swish before it (He et al. 2015).
+    """A linear layer that preserves the size of what passes through it and the Swish before it (He et al. 2015).
 
     With torch's own first weights the output of a fresh network hardly depends on where the points are.
     """
@@ -65,11 +65,11 @@ def linear(narrow: int, wide: int) -> nn.Linear:
     return layer
 
 
-def perceptron(widths: Sequence[int], activation: Callable[[], nn.Module] = nn.SiLU) -> nn.Sequential:
-    """Linear layers of these widths with the activation between them."""
+def perceptron(widths: Sequence[int]) -> nn.Sequential:
+    """Linear layers of these widths with Swish between them: smooth, as a Hamiltonian must be."""
     layers: list[nn.Module] = []
     for narrow, wide in pairwise(widths):
-        layers += [linear(narrow, wide), activation()]
+        layers += [linear(narrow, wide), nn.SiLU()]
     return nn.Sequential(*layers[:-1])
 
 
@@ -89,7 +89,6 @@ class LieConv(nn.Module):
         widths: the hidden layers of the kernel.
         mid_channels: how many matrices W_c there are.
         aggregation: "mean" divides by the sum of the weights, "sum" does not.
-        activation: of the kernel. Swish keeps the layer smooth.
         tile: queries computed at a time, each tile computed again in the backward pass (and in the backward pass of
             that), so that memory no longer grows as m k times the widths; None: all at once, nothing twice.
 
@@ -115,7 +114,6 @@ class LieConv(nn.Module):
         widths: Sequence[int] = (32, 32),
         mid_channels: int = 16,
         aggregation: str = "mean",
-        activation: Callable[[], nn.Module] = nn.SiLU,
         tile: int | None = None,
     ) -> None:
         super().__init__()
@@ -124,7 +122,7 @@ class LieConv(nn.Module):
         self.aggregation = aggregation
         self.pair_channels = pair_channels
         self.tile = tile
-        self.kernel = perceptron((pair_channels, *widths, mid_channels), activation)
+        self.kernel = perceptron((pair_channels, *widths, mid_channels))
         self.weight = nn.Parameter(
             torch.randn(mid_channels, in_channels, out_channels) / math.sqrt(mid_channels * in_channels)
         )
@@ -152,7 +150,7 @@ class LieConv(nn.Module):
         return self._finished(total, pairs)
 
     def weighted(self, values: Float[Tensor, "*batch n c_in"]) -> Float[Tensor, "*batch n c"]:
-        """W_c f_j for all c: what knows nothing of the geometry. `sum` does the rest of `forward`.
+        """W_c f_j for all c: what does not depend on the geometry. `sum` does the rest of `forward`.
 
         Of values that stay while the points move, this part is computed once.
         """
@@ -252,11 +250,11 @@ class _OfNeighbours(torch.autograd.Function):
         ctx.save_for_forward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
         kernel, columns, neighbour = ctx.saved_tensors
-        of_pairs = (kernel @ slope).flatten(0, 1)
+        of_pairs = (kernel @ cotangent).flatten(0, 1)
         of_columns = torch.zeros_like(columns).index_add(0, neighbour.flatten(), of_pairs)
-        return _gathered(columns, neighbour) @ slope.mT, of_columns, None
+        return _gathered(columns, neighbour) @ cotangent.mT, of_columns, None
 
     @staticmethod
     def jvp(ctx: Any, kernel_tangent: Tensor, columns_tangent: Tensor, _: None) -> Tensor:  # type: ignore[override]

@@ -32,7 +32,7 @@ def equivariance_error(
         module: called as ``module(points, *inputs)``; returns a tensor, or a tuple whose last entry is compared. Of an
             ``nn.Module`` a copy is evaluated, in eval mode and float64, where rounding cannot pass for symmetry.
         group: whose random elements move the points.
-        points: in the group's domain; None draws 7 with coordinates in (0.5, 1.5).
+        points: points in the group's domain; None draws 7 with coordinates in (0.5, 1.5).
         *inputs: what else the module takes, the same for moved points (values, mask); without ``points``, a module with
             ``in_channels`` gets values drawn at random.
         output: "invariant", or "points" if the outputs are points that move too, or how an element g moves an output:
@@ -41,7 +41,7 @@ def equivariance_error(
             whatever the lift, the result must be exact. None: where the group has a stabiliser and the module a `lift`.
         elements: how many random elements to try.
         scale: standard deviation of their algebra vectors.
-        seed: of everything drawn.
+        seed: the seed of everything that is drawn.
 
     Returns:
         About 1e-15 for an equivariant module; for others as large as the output's dependence on the points.

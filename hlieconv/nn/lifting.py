@@ -48,12 +48,12 @@ def lift(
     """Every point as ``samples`` group elements that take the origin of its orbit to it.
 
     Args:
-        group: any.
-        points: in its domain; what is masked may be anything, also NaN.
-        samples: elements a point, which differ by elements of the stabiliser.
+        group: the group of the elements.
+        points: points in the group's domain; what is masked may be anything, also NaN.
+        samples: how many elements a point has; they differ by elements of the stabiliser.
         mask: which points exist; None if all do.
-        generator: draws the stabiliser elements; without it they are the fixed nodes of a quadrature, so that the
-            lift is a smooth function of the points, the same at each call (as dynamics needs).
+        generator: the source of random stabiliser elements; without it they are the fixed nodes of a quadrature: then
+            the lift is a smooth function of the points, the same at each call (as dynamics needs).
 
     Raises:
         ValueError: for the wrong dimension or points outside the domain, no points at all, or a batch entry without
@@ -76,8 +76,10 @@ class Lifting:
     """How a network lifts points: to how many group elements each, and to which.
 
     Args:
-        samples: group elements a point. Only groups with a stabiliser (SE(2), SE(3), SO(3)) need more than one.
-        stabiliser: "nodes" of a quadrature, the same for all points and at each call; or drawn at "random".
+        samples: how many group elements a point has. Only groups with a stabiliser (SE(2), SE(3), SO(3)) need more than
+            one.
+        stabiliser: "nodes" are those of a quadrature, the same for all points and at each call; "random" elements are
+            drawn at each call.
 
     Raises:
         ValueError: for values outside their range.

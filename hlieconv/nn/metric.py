@@ -28,11 +28,11 @@ class Metric:
     Elements and orbits of the two may have any broadcastable batch shapes.
 
     Args:
-        group: of the elements.
-        coordinates: of v^-1 u, for the kernel. "embedding": smooth everywhere, angles as sine and cosine. "log": the
-            paper's, which jumps where an angle passes pi. "bi_invariants": nothing of the stabiliser, neither for the
-            kernel nor in the distance.
-        alpha: weight of the rotation and scale part of the distance against its translation and orbit part.
+        group: the group of the elements.
+        coordinates: the coordinates of v^-1 u for the kernel. "embedding": smooth everywhere, angles as sine and
+            cosine. "log": the paper's, which jumps where an angle passes pi. "bi_invariants": nothing of the
+            stabiliser, neither for the kernel nor in the distance.
+        alpha: the weight of the rotation and scale part of the distance against its translation and orbit part.
         smooth: the distance is the root of `square`, which is smooth everywhere, instead of the `norm` of a logarithm.
 
     Raises:
@@ -105,8 +105,8 @@ class Metric:
 
         Args:
             u, v: the points.
-            tie: by up to this fraction the distances of samples of the stabiliser at angles t and -t, which are
-                equally far, are set apart, so that rounding does not decide which of them is nearer.
+            tie: samples of the stabiliser at angles t and -t are equally far; up to this fraction of the distance is
+                added to set them apart, so that rounding does not decide which of them is nearer.
         """
         if self.is_root_of_square:
             return self.square(u, v).clamp(min=0).sqrt()

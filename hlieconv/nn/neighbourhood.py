@@ -33,15 +33,16 @@ class Neighbourhood(nn.Module):
     continuous derivatives, so that a Hamiltonian's forces stay differentiable when bodies cross it.
 
     Args:
-        group: of the elements.
-        radius: of the ball, in the group's distance; where the edge is smooth, in the root of `Metric.square`.
-        fill: fraction of the points that a ball should hold.
-        neighbours: at most so many a query; None: all those in the ball.
-        choice: which of them, if there are more: the "nearest", or drawn at "random" by the generator.
-        edge: "hard" or "smooth".
-        coordinates: of a pair: "embedding", "log" or "bi_invariants" (see `Metric`).
-        alpha: weight of the group part of the distance against its translation and orbit part.
-        momentum: weight of the newest batch in the radius.
+        group: the group of the elements.
+        radius: the radius of the ball, in the group's distance; where the edge is smooth, in the root of
+            `Metric.square`.
+        fill: the fraction of the points that a ball should hold.
+        neighbours: the most neighbours that a query has; None: all points in the ball.
+        choice: which points they are if the ball holds more: the "nearest", or some drawn at "random" by the generator.
+        edge: the edge of the ball, "hard" or "smooth".
+        coordinates: the coordinates of a pair, "embedding", "log" or "bi_invariants" (see `Metric`).
+        alpha: the weight of the rotation and scale part of the distance against its translation and orbit part.
+        momentum: the weight of the newest batch in the radius.
         tile: queries whose pair features are computed at a time, and again in the backward pass; None: all at once.
 
     Raises:
@@ -126,7 +127,7 @@ class Neighbourhood(nn.Module):
             lifted: the input points.
             queries: which of them to look from; None: all, in order.
             distances: among the input points, if they are known already.
-            generator: draws the neighbours where the choice is random.
+            generator: the source of the draws where the choice is random.
 
         Raises:
             ValueError: if the choice is random and there is no generator, or if the edge is smooth and a ball holds

@@ -46,8 +46,8 @@ class _Recomputed(torch.autograd.Function):
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
         wanted = [place for place, needed in enumerate(ctx.needs_input_grad[1:]) if needed]
         pull = partial(_pullback, ctx.function, len(cotangents), wanted)
-        slopes = iter(recomputed(pull, *cotangents, *ctx.saved_tensors))
-        return None, *(next(slopes) if needed else None for needed in ctx.needs_input_grad[1:])
+        gradients = iter(recomputed(pull, *cotangents, *ctx.saved_tensors))
+        return None, *(next(gradients) if needed else None for needed in ctx.needs_input_grad[1:])
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Any:

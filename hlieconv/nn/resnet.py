@@ -27,11 +27,11 @@ class Layer(NamedTuple):
     pairs: Pairs
     mask: Tensor | None
     queries: Tensor | None
-    """Rows of the points that the block keeps; None: all."""
+    """Rows of the points that are left after the block; None: all."""
 
 
 class Geometry(NamedTuple):
-    """All that a network needs to know of its points."""
+    """The geometry of all blocks of a network."""
 
     start: LiftedPoints
     end: LiftedPoints
@@ -43,10 +43,10 @@ class LieResNet(nn.Module):
     """Lift, Linear, bottleneck blocks, norm, Swish, Linear, and pool: values on points in, values out.
 
     Outputs are invariant numbers: they do not change when the group moves all points, up to what the lift does (see
-    `Lifting`). The geometry is computed once a call; blocks that keep all points share it. Where points do not change
+    `Lifting`). The geometry is computed once a call; blocks that leave all points share it. Where points do not change
     from call to call, compute it once (`geometry`) and give it to the calls in their place.
 
-    With ``subsampling`` each block keeps ``subsampling^(1/layers)`` of its points; channels and the fill of the balls
+    With ``subsampling`` each block leaves ``subsampling^(1/layers)`` of its points; channels and the fill of the balls
     grow by one over the root of that.
 
     Args:
@@ -65,7 +65,7 @@ class LieResNet(nn.Module):
         pooling: "mean" over points and samples, "sum" over points of the mean over samples, "points" the mean over the
             samples of each point; None: the lifted points and the values there.
         normalise: masked batch norm in the blocks and before the last linear layer.
-        seed: of what is drawn at random in a call that is given no generator: each such call draws the same.
+        seed: the seed of what is drawn at random in a call without a generator: each such call draws the same.
 
     Raises:
         ValueError: for values outside their range, or a neighbourhood of another group.
@@ -137,11 +137,11 @@ class LieResNet(nn.Module):
         """The pooled values ``(*batch, out)``, those of the points ``(*batch, n, out)``, or those of the lifted points.
 
         Args:
-            points: in R^d; or lifted already (by `lift`); or their `geometry`, whose points may be the same for a whole
-                batch of values.
-            values: at the points; what is masked may be anything, also NaN.
-            mask: which points exist; None if all do, or if the points are lifted and know it.
-            generator: of lifts, neighbours and points drawn at random.
+            points: points in R^d; or points lifted already (by `lift`); or their `geometry`, whose points may be
+                the same for a whole batch of values.
+            values: the values at the points; what is masked may be anything, also NaN.
+            mask: which points exist; None if all do, or if the points are lifted with their mask.
+            generator: the source of lifts, neighbours and points that are drawn at random.
 
         Raises:
             ValueError: for wrong shapes, no points, none that exist, or points outside the group's domain.
@@ -162,7 +162,7 @@ class LieResNet(nn.Module):
         *,
         generator: torch.Generator | None = None,
     ) -> Geometry:
-        """The lifted points, and of each block its pairs and the points it keeps."""
+        """The lifted points, and of each block its pairs and the points that are left after it."""
         generator = generator or self._own_generator(
             points.orbit.device if isinstance(points, LiftedPoints) else points.device
         )

@@ -1,4 +1,4 @@
-"""Which points a layer keeps."""
+"""The points that are left after a layer."""
 
 import math
 
@@ -10,7 +10,7 @@ from hlieconv.nn.metric import Distances
 
 
 def kept_points(fraction: float, n: int) -> int:
-    """How many of n points a layer keeps: at least one."""
+    """How many of n points are left after a layer: at least one."""
     return max(1, math.ceil(fraction * n - 1e-9))
 
 
@@ -24,7 +24,7 @@ def farthest_points(
 
     Args:
         distances: among the lifted points.
-        fraction: of the points that exist, to be kept; rounded up.
+        fraction: the part of the points that exist which is left, rounded up.
 
     Returns:
         The rows of the chosen points, and which of them exist (None if all do).
@@ -40,7 +40,7 @@ def farthest_points(
     rows = []
     for _ in range(count):
         rows.append(row)
-        # A chosen point is at distance 0 from itself; -1 keeps it behind others that coincide with it.
+        # A chosen point is at distance 0 from itself; -1 leaves it behind others that coincide with it.
         nearest = torch.minimum(nearest, distances.rows(row)[..., 0, :]).scatter(-1, row, -1.0)
         row = nearest.argmax(-1, keepdim=True)
     return torch.cat(rows, -1), _kept(fraction, count, mask)
@@ -58,8 +58,8 @@ def random_points(
     Args:
         lifted_mask: which points exist; None if all do.
         shape: ``(*batch, n)``.
-        fraction: of the points that exist, to be kept; rounded up.
-        generator: draws them.
+        fraction: the part of the points that exist which is left, rounded up.
+        generator: the source of the draws.
 
     Returns:
         As `farthest_points`.
@@ -72,7 +72,7 @@ def random_points(
 
 
 def _kept(fraction: float, count: int, mask: Tensor | None) -> Tensor | None:
-    """Padding must not change how many points a batch entry keeps."""
+    """Which of ``count`` chosen points count: padding must not change how many points of a batch entry are left."""
     if mask is None:
         return None
     wanted = (fraction * mask.sum(-1, keepdim=True).double() - 1e-9).ceil().clamp(min=1)

@@ -15,6 +15,7 @@ import sys
 import time
 
 import torch
+import torch.nn.functional as F
 from beside_plain import compare
 
 from hlieconv.molecules import MoleculeRegressor
@@ -62,13 +63,13 @@ def plain_forward(model, batch):
     for block in network.blocks:
         features = points[:, :, None] - points[:, None]
         there = mask[:, None].expand(-1, n, -1)
-        hidden = block.narrow(block.activation(plain_norm(block.norms[0], values, mask)))
-        hidden = block.activation(plain_norm(block.norms[1], hidden, mask))[entry, everyone]
+        hidden = block.narrow(F.silu(plain_norm(block.norms[0], values, mask)))
+        hidden = F.silu(plain_norm(block.norms[1], hidden, mask))[entry, everyone]
         kernel = block.convolution.kernel(features) * there[..., None]
         summed = torch.einsum("bmkc,bmki->bmci", kernel, hidden).flatten(-2) @ block.convolution.weight.flatten(0, 1)
         hidden = summed / there.sum(-1, keepdim=True) + block.convolution.bias
-        values = values + block.widen(block.activation(plain_norm(block.norms[2], hidden, mask)))
-    values = network.readout(network.activation(plain_norm(network.norm, values, mask)))
+        values = values + block.widen(F.silu(plain_norm(block.norms[2], hidden, mask)))
+    values = network.readout(F.silu(plain_norm(network.norm, values, mask)))
     return torch.where(mask[..., None], values, 0).sum(1) / mask.sum(1, keepdim=True)
 
 

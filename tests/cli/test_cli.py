@@ -1,4 +1,4 @@
-"""The command: help without torch, simulate, import, info."""
+"""The commands on trajectories: simulate, import, info; what a terminal, a closed pipe and an interruption see."""
 
 import json
 import os
@@ -13,54 +13,8 @@ import xarray as xr
 import systems
 from hlieconv import cli
 from hlieconv.cli import signature
-from hlieconv.cli.entry import parser as whole_parser
 
 FEW = ["--count", "2", "--points", "4"]
-
-
-def run(*arguments, cwd=None):
-    command = [sys.executable, "-m", "hlieconv", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
-
-
-def commands():
-    """All commands and subcommands, as lists of words."""
-    yield []
-    for name in cli.COMMANDS:
-        yield [name]
-    for name in systems.SYSTEMS:
-        yield ["simulate", name]
-
-
-def parser_of(words):
-    parser = whole_parser()
-    for word in words:
-        parser = next(action.choices[word] for action in parser._actions if isinstance(action.choices, dict))
-    return parser
-
-
-@pytest.mark.parametrize("words", [*commands()], ids=" ".join)
-def test_every_option_has_a_help_text_and_prints(words, capsys):
-    parser = parser_of(words)
-    assert all(action.help for action in parser._actions if action.metavar not in ("COMMAND", "SYSTEM"))
-    with pytest.raises(SystemExit) as done:
-        cli.main([*words, "--help"])
-    assert done.value.code == 0
-    assert "usage: hlieconv" in capsys.readouterr().out
-
-
-def test_help_imports_no_torch():
-    """What takes seconds is left to what runs."""
-    script = (
-        "import sys, contextlib, io\n"
-        "from hlieconv.cli import main, COMMANDS\n"
-        "for words in [[], *([name] for name in COMMANDS), ['simulate', 'springs']]:\n"
-        "    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
-        "        main([*words, '--help'])\n"
-        "print(sorted({'torch', 'numpy', 'xarray', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules)))\n"
-    )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("name", systems.SYSTEMS)
@@ -174,18 +128,16 @@ def test_a_bar_on_a_terminal_only(tmp_path, monkeypatch, capsys):
 
 
 def test_the_module_runs_and_a_closed_pipe_is_no_error(tmp_path):
-    result = run("simulate", "springs", *FEW, cwd=tmp_path)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert (tmp_path / "springs.nc").exists()
     nobody_reads, pipe = os.pipe()
     os.close(nobody_reads)
-    command = [sys.executable, "-m", "hlieconv", "info", "springs.nc"]
+    command = [sys.executable, "-m", "hlieconv", "simulate", "springs", *FEW]
     buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
     piped = subprocess.run(
         command, stdout=pipe, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=buffered, check=False
     )
     os.close(pipe)
     assert (piped.returncode, piped.stderr) == (0, "")
+    assert (tmp_path / "springs.nc").exists()
 
 
 def test_an_interruption_is_one_line(tmp_path, monkeypatch, capsys):

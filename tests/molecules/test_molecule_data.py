@@ -120,12 +120,18 @@ def test_a_truncated_or_foreign_compact_file_is_refused(tmp_path):
         qm9(path)
 
 
+#: The first and the last molecule to train, validate and test on.
+ENDS = [(130195, 44442), (68751, 13893), (115839, 68268)]
+
+
 def test_the_published_split():
     train, validation, test = split(130_831)
     assert [len(part) for part in (train, validation, test)] == [100_000, 17_748, 13_083]
     assert len(torch.cat([train, validation, test]).unique()) == 130_831
     order = np.random.RandomState(0).permutation(130_831)  # the legacy generator of the published split
-    assert torch.equal(train, torch.from_numpy(order[:100_000]))
+    for part, start, end in ((train, 0, 100_000), (validation, 100_000, 117_748), (test, 117_748, 130_831)):
+        assert torch.equal(part, torch.from_numpy(order[start:end]))
+    assert [(int(part[0]), int(part[-1])) for part in (train, validation, test)] == ENDS
     few, *rest = split(130_831, train=10_000)
     assert torch.equal(few, train[:10_000])
     assert same(rest, [validation, test])
