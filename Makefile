@@ -4,14 +4,16 @@ ifeq ($(shell python3 -c "import importlib.util as u; print(u.find_spec('torch')
 PYTHON := python3
 INSTALL := python3 -m pip install -q
 STAMP := .venv/installed-with-your-torch
+FRESH := --system-site-packages
 else
 PYTHON := .venv/bin/python
 INSTALL := .venv/bin/python -m pip install -q -c constraints.txt
 STAMP := .venv/installed
 endif
 DEV_STAMP := $(STAMP)-dev
+DOCS_STAMP := $(STAMP)-docs
 
-.PHONY: demo test lint types notebooks benchmarks
+.PHONY: demo test lint types notebooks benchmarks docs figures wheel
 
 demo: $(STAMP)
 	$(PYTHON) -m hlieconv demo
@@ -35,6 +37,21 @@ notebooks/%.ipynb: notebooks/%.py | $(DEV_STAMP)
 benchmarks: $(STAMP)
 	$(PYTHON) -m pytest -o addopts= -s tests/benchmarks
 
+docs: $(DOCS_STAMP)
+	$(PYTHON) -m sphinx -q -W --keep-going -d docs/_build/doctrees docs docs/_build/html
+	@echo docs/_build/html/index.html
+
+figures: $(STAMP)
+	$(PYTHON) docs/blocks.py docs/gallery.md
+
+# The wheel and the source archive, and the demo from that wheel in a fresh environment, away from this folder.
+wheel: $(DEV_STAMP)
+	rm -rf dist build
+	$(PYTHON) -m build -q
+	python3 -m venv $(FRESH) build/fresh
+	build/fresh/bin/python -m pip install -q -c constraints.txt dist/*.whl
+	cd build && OMP_NUM_THREADS=1 fresh/bin/hlieconv demo --smoke -o demo
+
 $(STAMP): pyproject.toml constraints.txt
 	@mkdir -p .venv
 	@test $(PYTHON) = python3 || test -x .venv/bin/python || python3 -m venv .venv
@@ -43,4 +60,8 @@ $(STAMP): pyproject.toml constraints.txt
 
 $(DEV_STAMP): $(STAMP)
 	$(INSTALL) -e ".[test,dev,notebooks]"
+	@touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	$(INSTALL) -e ".[docs]"
 	@touch $@

@@ -286,7 +286,8 @@ plt.show()
 #
 # Right: the energy of an accurate symplectic method walks too, and the state is worse off: a wrong energy is a wrong
 # period, and the error of the position is its sum over time, $\sqrt N \cdot N = N^{3/2}$. Without sums that
-# carry more digits no method does better; the good ones do as well. (`docs/integrators.md` has far longer runs.)
+# carry more digits no method does better; the good ones do as well. (`docs/explanations/integrators.md` has
+# far longer runs.)
 #
 # ## In practice
 #

@@ -159,6 +159,7 @@ def _number(value: float | None) -> str:
 def document(results: list[Result], stated: Iterable[str]) -> str:
     """The tables in Markdown, and what is stated of them."""
     parts = ["<!-- written by: hlieconv reproduce springs --no-run --document docs/study_tables.md -->\n"]
+    parts.append("# Tables of the dynamics study\n")
     for title, header, rows in tables(results):
         if rows:
             body = "\n".join(f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows])

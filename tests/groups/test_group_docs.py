@@ -1,6 +1,5 @@
-"""The pages on groups: code that runs, and a table that is true."""
+"""The pages on groups: a short recipe, and a table that is true; tests/test_documents.py runs their code."""
 
-import doctest
 import re
 from pathlib import Path
 
@@ -10,18 +9,15 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_own_group():
-    page = DOCS / "own_group.md"
+    page = DOCS / "how_to/own_group.md"
     lines = re.findall(r"^(?:>>>|\.\.\.) .*", page.read_text(), flags=re.MULTILINE)
     assert len(lines) <= 40
     assert lines[-1].startswith(">>> assert_equivariant(")
-    failures, examples = doctest.testfile(str(page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
-    assert examples > 5
-    assert failures == 0
 
 
 def test_table_of_groups():
     """Names, generators, and dimensions of the stabiliser and orbit are those of the objects."""
-    rows = re.findall(r"^\| `(\w+)` \|(.*)\|$", (DOCS / "groups.md").read_text(), flags=re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \|(.*)\|$", (DOCS / "explanations/groups.md").read_text(), flags=re.MULTILINE)
     assert [name for name, _ in rows] == list(GROUPS)
     for name, row in rows:
         generators, stabiliser, orbit = (cell.strip() for cell in row.split("|")[:3])

@@ -1,0 +1,155 @@
+"""The pages that are made from the project itself: notebooks, the API, the command line, what a Dataset holds."""
+
+import argparse
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import hlieconv
+import systems
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+
+
+def write(folder: Path) -> None:
+    """Write all of them; a page that has not changed keeps its date, so that Sphinx does not read it again."""
+    pages = {f"tutorials/{path.name}": path.read_text() for path in NOTEBOOKS.glob("*.ipynb")}
+    pages["tutorials/index.md"] = tutorials()
+    pages |= {f"api/{package.__name__}.rst": text for package, text in api()}
+    pages["command_line.md"] = command_line()
+    pages["dataset.md"] = dataset()
+    for path in set(folder.rglob("*.*")) - {folder / name for name in pages}:
+        path.unlink()
+    for name, text in pages.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+
+
+def tutorials() -> str:
+    """The table of the notebooks, and the notebooks below it."""
+    text = (NOTEBOOKS / "README.md").read_text().replace("# Notebooks", "# Tutorials", 1)
+    names = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+    return "\n".join([text, "```{toctree}", ":hidden:", *names, "```", ""])
+
+
+def packages() -> Iterator[ModuleType]:
+    """Both packages and the packages inside them that export names."""
+    for root in (hlieconv, systems):
+        inside = pkgutil.walk_packages(root.__path__, f"{root.__name__}.")
+        for name in (root.__name__, *(module.name for module in inside if module.ispkg)):
+            package = importlib.import_module(name)
+            if public_names(package):
+                yield package
+
+
+def public_names(package: ModuleType) -> list[str]:
+    """What a package exports: ``__all__``, or what its ``__getattr__`` offers and what it defines itself."""
+    if hasattr(package, "__all__"):
+        return sorted(package.__all__)
+    own = vars(package)
+    offered = {name for name in dir(package) if name not in own}
+    defined = {name for name, value in own.items() if getattr(value, "__module__", "") == package.__name__}
+    constants = {name for name in own if name.isupper()}
+    return sorted(name for name in offered | defined | constants if not name.startswith("_"))
+
+
+def api() -> Iterator[tuple[ModuleType, str]]:
+    """A page for each package: its names in a table, then what each one is.
+
+    An object that several packages export is described by the innermost; the others list it.
+    """
+    home: dict[int, str] = {}
+    for package in sorted(packages(), key=lambda package: -package.__name__.count(".")):
+        for name in public_names(package):
+            value = getattr(package, name)
+            if not inspect.ismodule(value):
+                home.setdefault(id(value), f"{package.__name__}.{name}")
+    for package in packages():
+        names = [name for name in public_names(package) if not inspect.ismodule(getattr(package, name))]
+        yield package, _api_page(package, {name: home[id(getattr(package, name))] for name in names})
+
+
+def _api_page(package: ModuleType, home: dict[str, str]) -> str:
+    title = package.__name__
+    about = (inspect.getdoc(package) or "").split("\n\n")[0]
+    lines = [title, "=" * len(title), "", about, "", ".. autosummary::", "   :nosignatures:", ""]
+    lines += [f"   ~{path}" for path in home.values()]
+    for name, path in home.items():
+        if path == f"{title}.{name}":
+            directive = _directive(getattr(package, name))
+            lines += ["", f".. {directive}:: {path}", *(f"   {option}" for option in _OPTIONS[directive])]
+    return "\n".join([*lines, ""])
+
+
+_OPTIONS = {"autoclass": [":members:", ":show-inheritance:"], "autofunction": [], "autodata": [":no-value:"]}
+
+
+def _directive(value: Any) -> str:
+    return "autoclass" if inspect.isclass(value) else "autofunction" if inspect.isroutine(value) else "autodata"
+
+
+def command_line() -> str:
+    """Every command and its options, from the parser itself."""
+    from hlieconv.cli.entry import parser
+
+    return "\n".join(["# The command line", "", *_command(parser(), 1)])
+
+
+def _command(parser: argparse.ArgumentParser, level: int, known: Collection[str] = ()) -> Iterator[str]:
+    if level > 1:
+        yield from (f"{'#' * level} {parser.prog}", "")
+    yield from (f"{(parser.description or '').rstrip('.').capitalize()}.", "")
+    inner = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    for choices in inner:
+        shared: set[str] = set()
+        if level > 1:
+            shared = set.intersection(*(set(_options(command)) for command in choices.values()))
+            yield from (f"Options of every `{parser.prog} NAME`, with NAME one of {_list(choices)}:", "")
+            yield from _described([*choices.values()], shared)
+        for command in choices.values():
+            yield from _command(command, level + 1, shared)
+    if not inner:
+        if not known:
+            yield from ("```text", parser.format_usage().removeprefix("usage: ").rstrip(), "```", "")
+        yield from _described([parser], _options(parser).keys() - set(known))
+
+
+def _options(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    return {action.dest: action for action in parser._actions if action.dest != "help"}
+
+
+def _described(parsers: list[argparse.ArgumentParser], names: Collection[str]) -> Iterator[str]:
+    """A definition list of options; a default is shown where all of the parsers agree."""
+    for name, action in _options(parsers[0]).items():
+        if name not in names:
+            continue
+        value = "" if action.nargs == 0 else str(action.metavar or action.dest.upper())
+        heads = [f"`{flag} {value}`".replace(" `", "`") for flag in action.option_strings] or [f"`{value}`"]
+        text = (action.help or "").replace("%%", "%")
+        if action.choices:
+            text += f"; one of {_list(action.choices)}"
+        if action.default not in (None, False) and len({str(_options(each)[name].default) for each in parsers}) == 1:
+            text += f" (default: `{action.default}`)"
+        yield from (", ".join(heads), f": {text}", "")
+
+
+def _list(names: Iterable[Any]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def dataset() -> str:
+    """What a Dataset holds, as the module that makes them says it, and the variables of each system."""
+    module = inspect.getmodule(systems.to_dataset)
+    lines = ["# What a Dataset holds", "", inspect.getdoc(module) or "", "", "## Variables of each system", ""]
+    lines += ["| system | variable | dims | units | meaning |", "|---|---|---|---|---|"]
+    for name, target in systems.SYSTEMS.items():
+        for variable in pkgutil.resolve_name(target).variables:
+            dims = ", ".join(variable.dims)
+            lines.append(f"| `{name}` | `{variable.name}` | {dims} | {variable.units} | {variable.long_name} |")
+    return "\n".join([*lines, ""])

@@ -1,0 +1,158 @@
+"""What README and docs/ tell people to type works: Python blocks run, and so do the commands that are cheap.
+
+Sizes are made small by exchanging numbers, nothing else. Blocks that are marked in the page are skipped with the reason
+that it states.
+"""
+
+import doctest
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+
+from hlieconv.cli import main
+from hlieconv.cli.entry import parser
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "docs"))
+from blocks import blocks  # noqa: E402
+
+SOURCES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "notebooks/README.md",
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
+PAGES = {
+    str(path.relative_to(ROOT)): found
+    for path in SOURCES
+    if not {"_build", "generated"} & set(path.parts)
+    if (found := [block for block in blocks(path) if not block.language.startswith("{")])
+}
+
+#: Options where they are larger or left to their defaults.
+SMALL_OPTIONS = {"simulate": {"--count": 8, "--time": 0.5, "--points": 50}, "fit": {"--steps": 3}}
+MOST_STEPS, MOST_TRAJECTORIES = 4, 8
+
+#: Commands whose lines are parsed only.
+NOT_RUN = {
+    "demo": "half a minute: test_demo.py and `make wheel` run it",
+    "reproduce": "minutes to hours: tests/study runs its trials",
+    "fit-images": "minutes: tests/images",
+    "evaluate-images": "needs a trained run: tests/images",
+    "fit-molecules": "needs QM9: tests/molecules",
+    "evaluate-molecules": "needs QM9: tests/molecules",
+    "predict-molecules": "needs a trained run: tests/molecules",
+}
+
+
+def command_lines(block):
+    """The lines of a shell block, split into words; a block that is only indented may hold something else."""
+    if block.language not in ("sh", ""):
+        return
+    for line in re.sub(r"\\\n", " ", block.text).splitlines():
+        first, *words = (
+            shlex.split(line, comments=True) if block.language or re.match(r"(hlieconv|make|pip) ", line) else [""]
+        )
+        if first == "torchrun":
+            first, words = "hlieconv", words[words.index("hlieconv") + 1 :]
+        if first:
+            yield first, words
+
+
+def small(words):
+    """A command with small sizes."""
+    words = list(words)
+    for option, most in SMALL_OPTIONS.get(words[0], {}).items():
+        if option not in words:
+            words += [option, str(most)]
+        place = words.index(option) + 1
+        words[place] = str(min(type(most)(words[place]), most))
+    return words
+
+
+def small_code(code):
+    """Few steps and trajectories, and a tenth of a long time with a tenth of its points."""
+
+    def shorter(found):
+        first, last, points = map(int, found.groups())
+        return f"linspace({first}, {last / 10}, {points // 10}" if points >= 100 else found[0]
+
+    code = re.sub(r"\bsteps=(\d+)", lambda found: f"steps={min(int(found[1]), MOST_STEPS)}", code)
+    code = re.sub(
+        r"(\bsimulate\(\*\w+\.sample\(|\bsample\((?=\d{4}))(\d+)",
+        lambda found: f"{found[1]}{min(int(found[2]), MOST_TRAJECTORIES)}",
+        code,
+    )
+    return re.sub(r"\blinspace\((\d+), (\d+), (\d+)", shorter, code)
+
+
+def run_python(block, name, names):
+    exec(compile("\n" * block.line + small_code(block.text), name, "exec"), names)
+
+
+def run_doctest(block, name, names):
+    options = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    test = doctest.DocTestParser().get_doctest(block.text, names, name, name, block.line)
+    assert doctest.DocTestRunner(optionflags=options).run(test, clear_globs=False).failed == 0
+    names.update(test.globs)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_its_code_runs(name, tmp_path, monkeypatch):
+    """In order and in one folder, as a reader would; Python names stay from block to block."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs/figures/gallery").mkdir(parents=True)
+    names = {"__name__": "page"}
+    for block in PAGES[name]:
+        if block.not_run:
+            continue
+        if block.language == "python":
+            (run_doctest if ">>> " in block.text else run_python)(block, name, names)
+            plt.close("all")
+        for first, words in command_lines(block):
+            if first == "hlieconv" and words[0] not in NOT_RUN:
+                line = small(words)
+                assert main(line) == 0, (block.line, line)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_its_commands_exist(name):
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for block in PAGES[name]:
+        for first, words in command_lines(block):
+            if first == "hlieconv":
+                parser().parse_args(words)
+            elif first == "make":
+                subprocess.run(["make", "-n", *words], cwd=ROOT, check=True, capture_output=True)
+            elif first == "python":
+                assert (ROOT / words[0]).exists(), words
+            elif first == "pip":
+                assert set(re.findall(r"\w+", "".join(re.findall(r"\[(.*?)\]", " ".join(words))))) <= set(extras), words
+            else:
+                assert first in ("cd", "git", "export"), (block.line, first)
+
+
+MARKED = [
+    pytest.param(block.not_run, id=f"{name}:{block.line}") for name in PAGES for block in PAGES[name] if block.not_run
+]
+MARKED += [pytest.param(reason, id=f"hlieconv {command}") for command, reason in NOT_RUN.items()]
+
+
+@pytest.mark.parametrize("reason", MARKED)
+def test_what_is_not_run(reason):
+    """``pytest -rs`` lists it."""
+    pytest.skip(reason)
+
+
+def test_pages_have_code():
+    """The pattern finds blocks at all, and every fence of code is one of the languages known here."""
+    languages = {block.language for page in PAGES.values() for block in page}
+    assert {"python", "sh", ""} <= languages
+    assert languages <= {"python", "sh", "text", ""}
+    assert sum(block.language == "python" for page in PAGES.values() for block in page) > 20
