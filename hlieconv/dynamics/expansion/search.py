@@ -1,0 +1,226 @@
+"""Which terms: the best pair, forward, backward, snapped exponents."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hlieconv.dynamics.expansion.equations import Equations, Solution, least_squares, normalised
+from hlieconv.dynamics.expansion.refinement import free_of, refined
+from hlieconv.models.expansion.terms import Term
+
+#: A step must lower the score by this, and by so many standard errors.
+GAIN, ERRORS = 0.02, 2.0
+
+#: Singular terms together can mimic a softened law where there are data, and explode where there are none.
+SINGULAR = 2
+
+#: Rows at which candidates are compared, and pairs of them.
+ROWS, ROWS_OF_PAIRS = 12_000, 6_000
+
+#: Steps that gained nothing before a search ends; candidates whose shape is refined at each step.
+PATIENCE, TRIED = 2, 3
+
+#: Squared norm of a column, relative, below which the other columns explain it.
+DEPENDENT = 1e-9
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """A library of terms, and their columns at some of the states."""
+
+    equations: Equations
+    terms: Sequence[Term]
+    few: Equations
+    columns: Float[Tensor, "row term"]
+
+
+def candidates(equations: Equations, terms: Sequence[Term]) -> Candidates:
+    """The columns of a library."""
+    few = equations.few(ROWS)
+    return Candidates(equations, terms, few, few.library(terms))
+
+
+def best_pair(library: Candidates, weights: Float[Tensor, " row"]) -> list[Term]:
+    """The two terms that explain most together, of all pairs: attraction and repulsion explain nothing one by one."""
+    few = library.few
+    step = max(1, len(few.y) // ROWS_OF_PAIRS)
+    root = weights[few.of_whole][::step].sqrt()
+    b = library.columns[::step] * root[:, None]
+    b, _ = normalised(b)
+    gram, along = b.mT @ b, b.mT @ (few.y[::step] * root)
+    apart = 1 - gram.square()
+    together = along[:, None].square() + along.square() - 2 * gram * along[:, None] * along
+    gain = torch.where(apart > 1e-6, together / apart.clamp(min=1e-6), 0)
+    first, second = divmod(int(gain.argmax()), len(gain))
+    return [library.terms[first], library.terms[second]]
+
+
+def forward(library: Candidates, start: Sequence[Term] = (), *, most: int = 12) -> Solution:
+    """Terms are added one by one while the cross-validated score falls.
+
+    Of the candidates that explain most of the residual, those with free parameters are refined before they are
+    compared; after each step all parameters are.
+    """
+    equations = library.equations
+    found = good = equations.solve(start)
+    idle = 0
+    while len(found.terms) < most:
+        picks = _most_promising(library, found)
+        if not picks:
+            break
+        found = _extended(equations, found, picks)
+        gain, error = equations.better(found.score, good.score)
+        if gain < -ERRORS * error and gain < -GAIN:
+            good, idle = found, 0
+        else:
+            idle += 1
+        if idle > PATIENCE or (idle and found.typical < float(equations.t.median())):
+            break
+    return good
+
+
+def _most_promising(library: Candidates, found: Solution) -> list[Term]:
+    """The terms that explain most of a residual, one of each family."""
+    equations, few = library.equations, library.few
+    root = found.weights[few.of_whole].sqrt()
+    b, y = library.columns * root[:, None], few.y * root
+    b, _ = normalised(b)
+    if found.terms:
+        own = equations.columns(found.terms)[few.of_whole] * root[:, None]
+        basis = torch.linalg.qr(normalised(own)[0])[0]
+        b, y = b - basis @ (basis.mT @ b), y - basis @ (basis.mT @ y)
+    square = b.square().sum(0)
+    gain = torch.where(square > DEPENDENT, (b.mT @ y).square() / square.clamp(min=DEPENDENT), 0)
+    full = sum(term.singular for term in found.terms) >= SINGULAR
+    picks: dict[tuple, Term] = {}
+    for index in gain.argsort(descending=True).tolist():
+        term = library.terms[index]
+        if not (gain[index] > 0) or len(picks) == TRIED:
+            break
+        if term not in found.terms and not (full and term.singular):
+            picks.setdefault(term.family, term)
+    return list(picks.values())
+
+
+def _extended(equations: Equations, found: Solution, picks: Sequence[Term]) -> Solution:
+    """With the best of some more terms."""
+    best, root = None, found.weights.sqrt()
+    for term in picks:
+        terms: list[Term] = [*found.terms, term]
+        if any(term.free):
+            terms = refined(equations, terms, found.weights, only=len(terms) - 1)
+        a = equations.columns(terms) * root[:, None]
+        y = equations.y * root
+        left = float((y - a @ least_squares(a, y)).square().sum())
+        if best is None or left < best[0] * (0.98 if any(term.free) else 1):
+            best = left, terms
+    assert best is not None  # there was a pick
+    solution = equations.solve(best[1])
+    if free_of(solution.terms):
+        solution = equations.solve(refined(equations, solution.terms, solution.weights))
+    return solution
+
+
+def backward(solution: Solution, *, tolerance: float = GAIN, least: float = 0.1) -> Solution:
+    """Without the terms whose loss costs no more than two standard errors of the score."""
+    equations = solution.equations
+    while len(solution.terms) > 1:
+        options = []
+        for index in solution.sizes.argsort()[: max(3, len(solution.terms) // 2)].tolist():
+            rest = [term for k, term in enumerate(solution.terms) if k != index]
+            smaller = equations.solve(rest)
+            loss, error = equations.better(smaller.score, solution.score)
+            options.append((loss, error, smaller))
+        loss, error, smaller = min(options, key=lambda option: option[0])
+        if loss >= max(ERRORS * error, tolerance) or loss >= least:
+            break
+        solution = smaller
+    return solution
+
+
+def without_each(solution: Solution, *, tolerance: float = 0.05, least: float = 0.2) -> Solution:
+    """`backward`, where the shapes of the others are refined anew without each term."""
+    equations, again = solution.equations, bool(free_of(solution.terms))
+    while again and len(solution.terms) > 1:
+        again = False
+        for index in solution.sizes.argsort()[:5].tolist():
+            rest = [term for k, term in enumerate(solution.terms) if k != index]
+            smaller = settled(equations, rest, solution.weights, rounds=2, evaluations=20)
+            loss, error = equations.better(smaller.score, solution.score)
+            if loss < max(ERRORS * error, tolerance) and loss < least:
+                solution, again = smaller, True
+                break
+    return solution
+
+
+def settled(equations: Equations, terms: Sequence[Term], weights: Tensor, *, rounds: int, evaluations: int) -> Solution:
+    """Shapes and coefficients, in turn with the weights of the rows."""
+    terms, solution = list(terms), None
+    for _ in range(rounds):
+        terms = refined(equations, terms, weights, evaluations=evaluations)
+        solution = equations.solve(terms)
+        weights = solution.weights
+    assert solution is not None  # of at least one round
+    return solution
+
+
+def snapped(solution: Solution) -> Solution:
+    """With exponents at whole or half numbers where that costs nothing."""
+    equations = solution.equations
+    for i, k in free_of(solution.terms):
+        term = solution.terms[i]
+        if term.kinds[k] != "exponent":
+            continue
+        for value in (float(round(term.parameters[k])), round(2 * term.parameters[k]) / 2):
+            if value == 0:
+                continue
+            parameters, free = list(term.parameters), list(term.free)
+            parameters[k], free[k] = value, False
+            terms = list(solution.terms)
+            terms[i] = type(term)(term.shape, tuple(parameters), tuple(free), term.bodies, term.pairs)
+            tried = equations.solve(list(dict.fromkeys(terms)))
+            loss, error = equations.better(tried.score, solution.score)
+            if loss < max(ERRORS * error, 0.05):
+                if len(tried.terms) < len(solution.terms):
+                    return snapped(tried)
+                solution = tried
+                break
+    return solution
+
+
+def finished(solution: Solution) -> Solution:
+    """With shapes and coefficients as exact as they get."""
+    equations = solution.equations
+    if free_of(solution.terms):
+        solution = settled(equations, solution.terms, solution.weights, rounds=3, evaluations=25)
+    return equations.solve(solution.terms, iterations=20)
+
+
+def from_nothing(library: Candidates, *, most: int = 12) -> Solution:
+    """The terms of a library that explain the forces, added one by one."""
+    return from_terms(library, (), most=most)
+
+
+def from_terms(library: Candidates, start: Sequence[Term], *, most: int = 12) -> Solution:
+    """The same, beginning with a law found before."""
+    found = forward(library, start, most=most)
+    return _pruned(found) if found.terms else found
+
+
+def from_best_pair(library: Candidates, *, most: int = 12) -> Solution:
+    """The same, beginning with the two terms that explain most together."""
+    equations = library.equations
+    weights, pair = equations.weights(equations.y), best_pair(library, equations.weights(equations.y))
+    for _ in range(2):
+        pair = refined(equations, pair, weights, evaluations=12)
+        weights = equations.solve(pair).weights
+        pair = best_pair(library, weights)
+    pair = refined(equations, pair, weights, evaluations=12)
+    return _pruned(forward(library, pair, most=most))
+
+
+def _pruned(solution: Solution) -> Solution:
+    return finished(snapped(without_each(backward(solution))))

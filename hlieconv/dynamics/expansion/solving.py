@@ -1,0 +1,201 @@
+"""solve(model, dataset): all of it, the simplest library first."""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+import xarray as xr
+from torch import Tensor
+
+from hlieconv.dynamics.chunks import Chunks, chunks_of
+from hlieconv.dynamics.expansion import search
+from hlieconv.dynamics.expansion.equations import Equations, Solution, normalised
+from hlieconv.dynamics.expansion.refinement import free_of, with_slopes
+from hlieconv.dynamics.expansion.splines import collapsed, with_splines
+from hlieconv.dynamics.expansion.targets import POINTS, Targets, targets_of
+from hlieconv.groups import SE2, SE3, SO3, T
+from hlieconv.models.expansion.law import Entry
+from hlieconv.models.expansion.library import Library
+from hlieconv.models.expansion.model import PairExpansion
+from systems.dataset.schema import mask_of, validate, variables_of
+
+#: States at which forces are compared, at most.
+STATES = 1000
+
+#: Terms of a law, at most.
+MOST = 12
+
+
+@dataclass
+class Search:
+    """The best law so far, and what was tried."""
+
+    equations: Equations
+    best: Solution
+    history: list[dict] = field(default_factory=list)
+
+    def offer(self, name: str, found: Solution) -> None:
+        """Take a law if it is better beyond doubt, or as good and shorter."""
+        gain, error = self.equations.better(found.score, self.best.score)
+        sure = gain < -search.ERRORS * error and gain < -0.05
+        shorter = gain < 0.1 and 0 < len(found.terms) < len(self.best.terms)
+        taken = sure or shorter
+        if taken:
+            self.best = found
+        relative = found.typical / self.equations.scale
+        self.history.append({"lane": name, "terms": len(found.terms), "unexplained": relative, "taken": taken})
+
+    @property
+    def readable(self) -> bool:
+        """Whether the best law explains the forces, and is short."""
+        terms = self.best.terms
+        return self.best.explained and sum(term.singular for term in terms) <= search.SINGULAR and len(terms) <= 8
+
+
+def solve(model: PairExpansion, dataset: xr.Dataset, *, chunks: int = 1, seed: int = 0) -> Search:
+    """Find the law that moves the bodies of some trajectories: its terms, their coefficients and shapes.
+
+    Args:
+        model: the group and the features; its entries are replaced by what is found.
+        dataset: trajectories.
+        chunks: pieces of 5 points taken at random from each trajectory; 0 takes all, end to end.
+        seed: of the pieces and the folds.
+
+    Raises:
+        ValueError: if there are too few trajectories, or nothing moves.
+    """
+    validate(dataset)
+    equations, length = equations_of(model, dataset, chunks=chunks, seed=seed)
+    found = searched(model, equations)
+    model.entries = entries_of(found.best, length)
+    return found
+
+
+def equations_of(model: PairExpansion, dataset: xr.Dataset, *, chunks: int, seed: int) -> tuple[Equations, float]:
+    """The equations for the forces of a Dataset, in units of a typical length, and this length."""
+    pieces = chunks_of(dataset, POINTS, chunks, seed=seed)
+    features, mask = variables_of(dataset, model.features, dtype=torch.float64), mask_of(dataset)
+    precision = torch.finfo(torch.float32 if dataset["q"].dtype.itemsize == 4 else torch.float64).eps
+    targets = targets_of(pieces, features["mass"], precision=precision)
+    _check(model, pieces, targets, mask)
+    count = len(targets.trajectory)
+    if count > STATES:
+        keep = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:STATES]
+        targets = targets.take(keep.sort().values)
+    features = model.checked(features, mask)
+    length = Equations(targets, features, mask).length
+    targets = targets._replace(q=targets.q / length, force=targets.force * length, error=targets.error * length)
+    return Equations(targets, features, mask, seed=seed), length
+
+
+def _check(model: PairExpansion, pieces: Chunks, targets: Targets, mask: Tensor | None) -> None:
+    """A ValueError that says what would do, if the data cannot decide on a law."""
+    n, d = targets.q.shape[-2:]
+    if n == 1 and isinstance(model.symmetry, SE2 | SE3 | SO3 | T) and not getattr(model.symmetry, "others", ()):
+        raise ValueError(
+            f"group: under {model.group} one body alone has no potential: expected at least 2 bodies, or a group that "
+            "keeps a point or an axis, such as SO2 or Trivial"
+        )
+    if not (pieces.q - pieces.q[0]).any():
+        raise ValueError("dataset: expected bodies that move, got all at rest")
+    real = n if mask is None else float(mask[pieces.trajectory].sum(-1).double().mean())
+    needed = math.ceil(2 * MOST / (real * d))
+    if len(pieces.trajectory) < max(3, needed):
+        raise ValueError(
+            f"dataset: a law of up to {MOST} terms needs {max(3, needed)} trajectories (or as many pieces of {POINTS} "
+            f"points: chunks=0) of {real:g} bodies in {d} dimensions, got {len(pieces.trajectory)}"
+        )
+
+
+def searched(model: PairExpansion, equations: Equations) -> Search:
+    """The best law of all libraries, the simplest first; later ones only where earlier ones do not suffice."""
+    found = Search(equations, equations.solve(()))
+    library = library_of(model, equations)
+    plain = library.plain()
+    lane = search.candidates(equations, plain)
+    found.offer("plain, from the best pair", search.from_best_pair(lane, most=MOST))
+    if not found.readable:
+        lane = search.candidates(equations, plain + library.shaped())
+        found.offer("shaped, from the best pair", search.from_best_pair(lane, most=MOST))
+        if not found.readable:
+            found.offer("shaped, from nothing", search.from_nothing(lane, most=MOST))
+    far = not found.best.explained and found.best.typical > 1e-3 * equations.scale
+    if far and any(equations.features[name].min() > 0 for name in library.body_features):
+        powers = library_of(model, equations, powers=(0.5, 2.0))
+        lane = search.candidates(equations, powers.plain() + powers.shaped())
+        found.offer("powers of features", search.from_best_pair(lane, most=8))
+        far = not found.best.explained and found.best.typical > 1e-3 * equations.scale
+    if far and model.triples:
+        lane = search.candidates(equations, plain + library.triples())
+        found.offer("triples, from nothing", search.from_nothing(lane, most=8))
+        if not found.best.explained:
+            lane = search.candidates(equations, plain + library.shaped() + library.triples())
+            found.offer("triples, from the best law", search.from_terms(lane, found.best.terms, most=MOST))
+    if not found.best.explained:
+        for solution in with_splines(equations, found.best, library.products()):
+            found.offer("splines", solution)
+    return found
+
+
+def library_of(model: PairExpansion, equations: Equations, powers: tuple[float, ...] = ()) -> Library:
+    """The terms for these bodies, of features that vary."""
+    varying = {name for name, value in equations.features.items() if _varies(value, name in model.pair_features)}
+    return Library(
+        model.symmetry,
+        [name for name in model.body_features if name in varying],
+        [name for name in model.pair_features if name in varying],
+        length=equations.length,
+        powers=powers,
+    )
+
+
+def _varies(value: Tensor, of_pairs: bool) -> bool:
+    """Whether a feature tells bodies, or pairs of two, apart."""
+    if of_pairs:
+        n = value.shape[-1]
+        value = value[..., ~torch.eye(n, dtype=torch.bool)]
+    return value.numel() > 0 and bool(value.max() > value.min())
+
+
+def entries_of(solution: Solution, length: float = 1.0) -> list[Entry]:
+    """Terms with their standard errors, the largest first.
+
+    Args:
+        solution: in units of a typical length.
+        length: this length.
+    """
+    equations, terms = solution.equations, solution.terms
+    if not terms:
+        return []
+    errors = dict(zip(terms, standard_errors(solution), strict=True))
+    rows = collapsed(terms, solution.coefficients)
+    a = equations.columns([term for term, _ in rows])
+    size = (a.square() * solution.weights[:, None]).sum(0).sqrt() * torch.tensor([abs(c) for _, c in rows])
+    found = []
+    for k in size.argsort(descending=True).tolist():
+        term, coefficient = rows[k]
+        error, of_parameters = errors.get(term, (0.0, (0.0,) * len(term.parameters)))
+        own = length**-term.degree
+        of_parameters = tuple(
+            x * length if kind == "length" else x for x, kind in zip(of_parameters, term.kinds, strict=True)
+        )
+        found.append(Entry(term.in_units(1 / length), coefficient * own, error * own, of_parameters))
+    return found
+
+
+def standard_errors(solution: Solution) -> list[tuple[float, tuple[float, ...]]]:
+    """Of each coefficient, and of the parameters of its shape, from the residuals: all of them vary together."""
+    equations, terms = solution.equations, solution.terms
+    columns, places = list(equations.columns(terms).mT), free_of(terms)
+    for i, k in places:
+        _, (slope,) = with_slopes(equations, terms[i], [(k, "exponent")])
+        columns.append(solution.coefficients[i] * slope)
+    a = torch.stack(columns, 1) * solution.weights.sqrt()[:, None]
+    a, scale = normalised(a)
+    inverse = torch.linalg.pinv(a.mT @ a, rtol=1e-14)
+    variance = (solution.weights * solution.residual.square()).sum() / max(1, len(equations.y) - len(columns))
+    errors = ((inverse.diagonal().clamp(min=0) * variance).sqrt() / scale).tolist()
+    of = dict(zip(places, errors[len(terms) :], strict=True))
+    return [
+        (errors[i], tuple(of.get((i, k), 0.0) for k in range(len(term.parameters)))) for i, term in enumerate(terms)
+    ]

@@ -1,0 +1,70 @@
+"""The forces that trajectories imply, with an error known beforehand."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hlieconv.dynamics.chunks import Chunks
+from hlieconv.dynamics.interpolant import hermite, nodes
+
+#: Points of a chunk, from which two smaller sets of points are taken.
+POINTS = 5
+
+
+class Targets(NamedTuple):
+    """Forces at some states, and how far they may be off."""
+
+    trajectory: Int[Tensor, " sample"]
+    piece: Int[Tensor, " sample"]
+    """The number of the chunk that a sample is from."""
+    q: Float[Tensor, "sample n d"]
+    force: Float[Tensor, "sample n d"]
+    error: Float[Tensor, "sample n"]
+
+    def take(self, index: Int[Tensor, " some"]) -> "Targets":
+        """Some of the samples."""
+        return Targets(*(tensor[index] for tensor in self))
+
+
+def targets_of(chunks: Chunks, mass: Float[Tensor, "trajectory n"], *, precision: float) -> Targets:
+    """The force m d^2q/dt^2 of the Hermite interpolant of q and dq/dt = p / m, at the `nodes` of each chunk.
+
+    Its error: let e_k be the difference between the interpolants through k and through k + 1 of the chunk's 5 points.
+    These fall geometrically, so the next one is about e_4^2 / e_3. What rounding of q adds is eps |q| / h^2.
+
+    Args:
+        chunks: pieces of 5 points.
+        mass: of the bodies.
+        precision: of the numbers as they were stored, relative.
+
+    Example:
+        >>> t = torch.linspace(0, 0.1, 5, dtype=torch.float64)[:, None]
+        >>> q, p = t.cos()[..., None, None], -t.sin()[..., None, None]
+        >>> chunks = Chunks(torch.tensor([0]), t, q, p)
+        >>> targets = targets_of(chunks, torch.ones(1, 1, dtype=torch.float64), precision=1e-16)
+        >>> bool((targets.force + targets.q).abs().max() < 10 * targets.error.max() < 1e-10)
+        True
+    """
+    m = torch.where(mass > 0, mass, 1)[chunks.trajectory][..., None]
+    at, last = nodes(POINTS), POINTS - 1
+    velocity = chunks.p / m
+    q, _, best = hermite(chunks.times, chunks.q, velocity, at)
+
+    def difference(points: int) -> Tensor:
+        """Of the interpolant through fewer points, which begins and ends where the chunk does."""
+        index = torch.from_numpy(np.linspace(0, last, points).round().astype(int))
+        return ((hermite(chunks.times[index], chunks.q[index], velocity[index], at)[2] - best) * m).norm(dim=-1)
+
+    e4, e3 = difference(4), difference(3)
+    truncation = torch.minimum(e4, e4.square() / e3.clamp(min=torch.finfo(e3.dtype).tiny))
+    step = (chunks.times[-1] - chunks.times[0]).abs() / last
+    rounding = 10 * precision * (chunks.q.abs().amax(0) * m).amax(-1) / step[:, None].square()
+    force = m * best
+    rounding = torch.maximum(rounding, 100 * precision * force.abs().amax(-1))
+    error = (truncation.square() + rounding.square()).sqrt()
+    piece = torch.arange(len(chunks.trajectory))
+    numbers = (x.repeat(len(at)) for x in (chunks.trajectory, piece))
+    return Targets(*numbers, *(x.flatten(0, 1) for x in (q, force, error)))

@@ -1,0 +1,163 @@
+"""A potential as text, SymPy and LaTeX."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from hlieconv.models.expansion.shapes import SHAPES
+from hlieconv.models.expansion.spline import Spline
+from hlieconv.models.expansion.terms import Anisotropic, Central, Factor, Monomial, Term, Triple
+
+#: Letters for features; others are written by their names.
+LETTERS = {"mass": "m", "stiffness": "k", "spring_constant": "k", "rest_length": "l", "charge": "c"}
+
+#: A number is written with at most so many digits.
+DIGITS = 10
+
+
+class Entry(NamedTuple):
+    """A term of a law, and how sure it is."""
+
+    term: Term
+    coefficient: float
+    error: float = 0.0
+    """Standard error of the coefficient."""
+    parameter_errors: tuple[float, ...] = ()
+    """Standard errors of the parameters of the shape, 0 for those that are given."""
+
+
+def concise(value: float, error: float, digits: int = DIGITS) -> str:
+    """A number with its standard error in units of its last digit.
+
+    Example:
+        >>> concise(1.00002, 0.0001), concise(-2.0, 1e-15), concise(1234.5, 20.0)
+        ('1.0000(1)', '-2', '1230(20)')
+    """
+    if not (math.isfinite(error) and error > 0 and abs(value) > 0):
+        return f"{value:.{digits}g}"
+    places = -math.floor(math.log10(error))
+    if places + math.floor(math.log10(abs(value))) + 1 > digits:
+        return f"{value:.{digits}g}"
+    if round(error * 10**places) >= 10:
+        places -= 1
+    if places > 0:
+        return f"{value:.{places}f}({round(error * 10**places)})"
+    return f"{round(value, places):.0f}({round(error, places):.0f})"
+
+
+def expression(term: Term) -> Any:
+    """What is summed, as a SymPy expression of r, x, y, z and the features.
+
+    Example:
+        >>> expression(Pair("power", (2.0,), (False,), (Factor("stiffness"), Factor("stiffness"))))
+        k_i*k_j*r_ij**2
+    """
+    import sympy
+
+    numbers = [_number(x) for x in term.parameters]
+    if isinstance(term, Triple):
+        m, length = numbers
+        a, b, dot = sympy.symbols("r_ij r_ik d_ijk", positive=True)
+        shape = {
+            "cosine": lambda r: (r**2 + length**2) ** (-m / sympy.Integer(2)),
+            "bell": lambda r: sympy.exp(-(r**2) / length**2),
+        }[term.shape]
+        centre, arm = term.bodies
+        return _factor(centre, "i") * _factor(arm, "j") * _factor(arm, "k") * dot**m * shape(a) * shape(b)
+    if isinstance(term, Monomial):
+        coordinates = [sympy.Symbol(f"{axis}_i") for axis in _axes(len(numbers))]
+        return _product(term.bodies, "i") * math.prod(x**p for x, p in zip(coordinates, numbers, strict=True))
+    if isinstance(term, Central):
+        return _product(term.bodies, "i") * SHAPES[term.shape].value(
+            sympy, sympy.Symbol("r_i", positive=True), *numbers
+        )
+    if isinstance(term, Anisotropic):
+        names = _axes(3)
+        function = math.prod(sympy.Symbol(f"{names[int(axis)]}_ij") for axis in term.parameters)
+    elif isinstance(term, Spline):
+        function = sympy.Function("s")(sympy.Symbol("r_ij", positive=True))
+    else:
+        function = SHAPES[term.shape].value(sympy, sympy.Symbol("r_ij", positive=True), *numbers)
+    a, b = (*term.bodies, Factor(""), Factor(""))[:2]
+    weight = _factor(a, "i") * _factor(b, "j")
+    if a != b:
+        weight = (weight + _factor(b, "i") * _factor(a, "j")) / 2
+    return weight * _product(term.pairs, "ij") * function
+
+
+def text(entries: Sequence[Entry]) -> str:
+    """The potential in one line, the terms in the order given.
+
+    Sums run over bodies i, over pairs i < j, and over triples of a centre i and j < k.
+    """
+    line = ""
+    for entry in entries:
+        sign = ("-" if entry.coefficient < 0 else "") if not line else (" - " if entry.coefficient < 0 else " + ")
+        line += f"{sign}{concise(abs(entry.coefficient), entry.error)} {_plain(expression(entry.term))}"
+    return f"V = {line or '0'}"
+
+
+def summands(entries: Sequence[Entry]) -> dict[str, Any]:
+    """What is summed over bodies "i", over pairs "i < j" and over triples "i, j < k": SymPy expressions."""
+    import sympy
+
+    found: dict[str, Any] = {}
+    for entry in entries:
+        part = sympy.Float(entry.coefficient, 17) * expression(entry.term)
+        found[entry.term.over] = found.get(entry.term.over, 0) + part
+    return found
+
+
+def latex(entries: Sequence[Entry]) -> str:
+    """The potential as LaTeX, without the dollar signs."""
+    import sympy
+
+    sums = {"i": r"\sum_{i}", "i < j": r"\sum_{i<j}", "i, j < k": r"\sum_{i} \sum_{j<k}"}
+    parts = []
+    for over in sums:
+        own = [entry for entry in entries if entry.term.over == over]
+        if own:
+            body = " + ".join(
+                f"{entry.coefficient:.6g}\\, {sympy.latex(_rounded(expression(entry.term)))}" for entry in own
+            )
+            parts.append(f"{sums[over]} \\left( {body.replace('+ -', '- ')} \\right)")
+    return "V = " + (" + ".join(parts) or "0")
+
+
+def _plain(value: Any) -> str:
+    """A SymPy expression as people type it."""
+    import sympy
+
+    return sympy.sstr(_rounded(value), full_prec=False).replace("**", "^").replace("*", " ")
+
+
+def _rounded(value: Any) -> Any:
+    import sympy
+
+    return value.xreplace({x: sympy.Float(float(x), 6) for x in value.atoms(sympy.Float)})
+
+
+def _number(x: float) -> Any:
+    """Halves exactly, the rest as it is."""
+    import sympy
+
+    return sympy.Rational(round(2 * x), 2) if float(2 * x).is_integer() else sympy.Float(x, 17)
+
+
+def _axes(d: int) -> list[str]:
+    return list("xyz"[:d]) if d <= 3 else [f"x{k}" for k in range(d)]
+
+
+def _factor(factor: Factor, index: str) -> Any:
+    import sympy
+
+    if not factor.feature:
+        return sympy.Integer(1)
+    name = LETTERS.get(factor.feature, factor.feature)
+    return sympy.Symbol(f"{name}_{index}", positive=True) ** _number(factor.exponent)
+
+
+def _product(factors: Sequence[Factor], index: str) -> Any:
+    import sympy
+
+    return sympy.Mul(*(_factor(factor, index) for factor in factors))

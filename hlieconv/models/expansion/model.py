@@ -1,0 +1,193 @@
+"""PairExpansion: a Hamiltonian whose potential is a short sum of known functions."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from hlieconv.groups import group as group_of
+from hlieconv.models.abstract import AbstractModel
+from hlieconv.models.expansion import law
+from hlieconv.models.expansion.geometry import Geometry
+from hlieconv.models.expansion.law import Entry
+from hlieconv.models.expansion.library import Library
+from hlieconv.models.expansion.spline import Spline
+from hlieconv.models.expansion.terms import (
+    Anisotropic,
+    Bodies,
+    Central,
+    Monomial,
+    Pair,
+    Term,
+    Triple,
+    from_json,
+    to_json,
+)
+from systems import AbstractNewtonian
+
+KINDS: dict[str, type[Term]] = {kind.__name__: kind for kind in (Pair, Anisotropic, Central, Monomial, Triple, Spline)}
+
+
+class PairExpansion(AbstractModel):
+    """H = sum_i |p_i|^2 / 2 m_i + V(q), where V is a short sum of terms that a person can read.
+
+    Each term is a product of features of bodies, of pairs or of triples of them, and a function of their positions
+    that the group leaves unchanged (see `expansion.library`). `hlieconv.dynamics.fit` does not train it by descent:
+    it chooses the terms and solves for their coefficients by robust least squares. Before that V = 0.
+
+    Args:
+        group: the symmetry: Trivial, T2, Tx, SO2, SE2, T3, SO3, SE3, ...
+        dimension: of space.
+        body_features: what it is told of every body, mass among them.
+        pair_features: what it is told of every pair of bodies.
+        triples: whether terms of three bodies may be taken.
+
+    Raises:
+        ValueError: for an unknown group, one whose invariants are not known, or features without mass.
+
+    Example:
+        >>> from hlieconv.models.expansion.terms import Factor, Pair
+        >>> model = PairExpansion("SE2", body_features=("mass", "stiffness"))
+        >>> k = Factor("stiffness")
+        >>> model.entries = [Entry(Pair("power", (2.0,), (False,), (k, k)), 1.0, 1e-4)]
+        >>> model.law()
+        'V = 1.0000(1) k_i k_j r_ij^2'
+        >>> hamiltonian = model.condition({"mass": torch.ones(2), "stiffness": torch.ones(2)})
+        >>> hamiltonian.force(torch.tensor([[0.0, 0.0], [1.0, 0.0]]))
+        tensor([[ 2.,  0.],
+                [-2.,  0.]])
+    """
+
+    name = "expansion"
+    entries: list[Entry]
+    """The terms found, the largest first."""
+    unit: Tensor
+
+    def __init__(
+        self,
+        group: str = "SE2",
+        *,
+        dimension: int = 2,
+        body_features: Sequence[str] = ("mass", "stiffness"),
+        pair_features: Sequence[str] = (),
+        triples: bool = True,
+    ) -> None:
+        super().__init__()
+        self.group, self.dimension, self.triples = group, dimension, triples
+        self.body_features, self.pair_features = tuple(body_features), tuple(pair_features)
+        if "mass" not in self.body_features:
+            raise ValueError(f"body_features: expected mass among them, got {', '.join(self.body_features) or 'none'}")
+        self.symmetry = group_of(group, dimension)
+        if self.symmetry.dimension != dimension:
+            raise ValueError(f"group: expected one that acts on {dimension} dimensions, got {group}")
+        Library(self.symmetry, self.body_features)
+        self.entries = []
+        self.register_buffer("unit", torch.ones(()), persistent=False)
+
+    def condition(
+        self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None
+    ) -> "ExpansionPotential":
+        return ExpansionPotential(self, self.checked(features, mask), mask)
+
+    def law(self) -> str:
+        """The potential in one line, with the standard error of each coefficient in units of its last digit.
+
+        Sums run over bodies i, over pairs i < j, and over triples of a centre i and j < k.
+        """
+        return law.text(self.entries)
+
+    def sympy(self) -> dict[str, Any]:
+        """What is summed over bodies "i", over pairs "i < j" and over triples "i, j < k": SymPy expressions."""
+        return law.summands(self.entries)
+
+    def latex(self) -> str:
+        """The potential as LaTeX."""
+        return law.latex(self.entries)
+
+    @property
+    def terms(self) -> xr.Dataset:
+        """Coefficients and shapes of all terms with their standard errors."""
+        most = max((len(entry.term.parameters) for entry in self.entries), default=0)
+        padded = [_padded(entry.term.parameters, most) for entry in self.entries]
+        errors = [_padded(entry.parameter_errors, most) for entry in self.entries]
+        columns = {
+            "coefficient": ("term", [entry.coefficient for entry in self.entries]),
+            "error": ("term", [entry.error for entry in self.entries]),
+            "over": ("term", [entry.term.over for entry in self.entries]),
+            "shape": ("term", [entry.term.shape for entry in self.entries]),
+            "parameters": (("term", "parameter"), np.array(padded).reshape(len(self.entries), most)),
+            "parameter_errors": (("term", "parameter"), np.array(errors).reshape(len(self.entries), most)),
+        }
+        names = [str(law.expression(entry.term)) for entry in self.entries]
+        return xr.Dataset(columns, coords={"term": names}, attrs={"law": self.law(), "group": self.group})
+
+    def get_extra_state(self) -> Tensor:
+        """The law as the bytes of a JSON text: numbers keep all their digits in it whatever the dtype of the model."""
+        law = [{"term": to_json(entry.term), **_numbers(entry)} for entry in self.entries]
+        return torch.tensor(list(json.dumps(law).encode()), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """The law that `get_extra_state` gave."""
+        rows = json.loads(bytes(state.tolist()))
+        self.entries = [
+            Entry(from_json(row["term"], KINDS), row["coefficient"], row["error"], tuple(row["parameter_errors"]))
+            for row in rows
+        ]
+
+
+class ExpansionPotential(AbstractNewtonian):
+    """The Hamiltonian of given bodies."""
+
+    checked_on_gpu = False
+
+    def __init__(self, model: PairExpansion, features: dict[str, Tensor], mask: Tensor | None) -> None:
+        super().__init__(mass=features["mass"], mask=mask)
+        self.name = model.name  # type: ignore[misc]
+        self.model, self.features = model, features
+        bodies = Bodies(features, mask)
+        weights: dict[Any, Tensor] = {}
+        for entry in model.entries:  # terms of one function become one
+            function = entry.term.function
+            weights[function] = weights.get(function, 0) + entry.coefficient * entry.term.weight(bodies)
+        self.weighted = list(weights.items())
+
+    def select(self, index: slice | Tensor) -> Any:
+        return self.model.selected(self.features, self.mask, index)
+
+    def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
+        q = self.existing(q)
+        geometry = Geometry(q)
+        energy = 0 * q.sum((-2, -1))
+        for term, weight in self.weighted:
+            energy = energy + (weight * term.value(geometry)).sum(-1)
+        return energy
+
+    def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
+        q = self.existing(q)
+        geometry, force = Geometry(q), torch.zeros_like(q)
+        slope = None
+        for term, weight in self.weighted:
+            if type(term) is Pair:
+                own = weight * term.slope(geometry)
+                slope = own if slope is None else slope + own
+            else:
+                force = force + term.force(geometry, weight)
+        return force if slope is None else force + geometry.force_of_pairs(slope)
+
+
+def _padded(values: Iterable[float], most: int) -> list[float]:
+    values = list(values)
+    return values + [np.nan] * (most - len(values))
+
+
+def _numbers(entry: Entry) -> dict[str, Any]:
+    return {
+        "coefficient": entry.coefficient,
+        "error": entry.error,
+        "parameter_errors": list(entry.parameter_errors),
+    }

@@ -1,0 +1,188 @@
+"""Laws are read out of trajectories: the right terms, the right numbers, for any units, masks and dimensions."""
+
+import pytest
+import torch
+
+from hlieconv.dynamics import chunk_error
+from hlieconv.dynamics.expansion.solving import solve
+from hlieconv.models.expansion.model import PairExpansion
+from systems import AbstractNewtonian, Charges, Gravity, Springs, Variable, simulate
+from systems.integrators import BlanesMoanSRKN6
+
+
+class OwnLaw(AbstractNewtonian):
+    """A potential of our own, of bodies with one more feature."""
+
+    variables = (*AbstractNewtonian.variables, Variable("stiffness", ("body",), "1", "stiffness"))
+    stiffness: torch.Tensor
+
+    def pairs(self, q, function):
+        """The sum over pairs of k_i k_j times a function of the squared distance."""
+        square = sum(x.square() for x in self.differences(q)) + torch.eye(q.shape[-2], dtype=q.dtype)
+        product = self.stiffness[..., :, None] * self.stiffness[..., None, :]
+        return self.existing_pairs(product * function(square)).triu(1).sum((-2, -1))
+
+
+class Morse(OwnLaw):
+    def potential(self, q):
+        return self.pairs(q, lambda square: 0.3 * (1 - torch.exp(-1.5 * (square.sqrt() - 0.8))).square())
+
+
+class Trapped(OwnLaw):
+    def potential(self, q):
+        square = self.existing(q).square().sum(-1)
+        trap = self.mass * square + 0.2 * self.stiffness * square.square()
+        return self.pairs(q, lambda square: 0.3 * square) + trap.sum(-1)
+
+
+def simulated(system, state, spacing=5 / 499, points=5):
+    times = torch.arange(points, dtype=torch.float64) * spacing
+    return simulate(system, state, times, None if system.has_closed_form else BlanesMoanSRKN6(step=spacing / 4))
+
+
+def own(kind, count, seed):
+    springs, state = Springs.sample(count, seed=seed)
+    return kind(mass=springs.mass, stiffness=springs.stiffness), state
+
+
+#: Systems and states of some seed, the group, and the shapes of the terms that their law consists of.
+LAWS = {
+    "springs": (lambda n, s: Springs.sample(n, seed=s), "SE2", {("power", (2.0,)): 1.0}),
+    "rest lengths": (
+        lambda n, s: Springs.sample(n, seed=s, rest_length=(0.2, 1.0)),
+        "SE2",
+        {("power", (2.0,)): 1.0, ("power", (1.0,)): -2.0},
+    ),
+    "gravity": (lambda n, s: Gravity.sample(n, seed=s, softening=0.1), "SE2", {("softened", (0.1, -1.0)): -1.0}),
+    "charges": (lambda n, s: Charges.sample(n, seed=s, softening=0.2), "SE2", {("softened", (0.2, -1.0)): 1.0}),
+    "trap": (
+        lambda n, s: own(Trapped, n, s),
+        "SO2",
+        {("power", (2.0,)): 0.3, ("power", (2.0,), "i"): 1.0, ("power", (4.0,), "i"): 0.2},
+    ),
+}
+
+
+def terms(model):
+    """The coefficient of each shape; terms of single bodies are marked."""
+    found = {}
+    for entry in model.entries:
+        shape = (entry.term.shape, entry.term.parameters)
+        found[shape + (("i",) if entry.term.over == "i" else ())] = entry.coefficient
+    return found
+
+
+def check(model, expected, tolerance=1e-9):
+    found = terms(model)
+    assert len(found) == len(expected), model.law()
+    for (shape, parameters, *over), coefficient in expected.items():
+        same = [
+            key
+            for key in found
+            if key[0] == shape and [*key[2:]] == over and key[1] == pytest.approx(parameters, rel=tolerance)
+        ]
+        assert len(same) == 1, model.law()
+        assert found[same[0]] == pytest.approx(coefficient, rel=tolerance)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("name", LAWS)
+def test_the_law_is_found(name, seed):
+    sample, group, expected = LAWS[name]
+    dataset = simulated(*sample(20, seed), spacing=0.05 if name == "gravity" else 5 / 499)
+    model = PairExpansion.of(dataset, group=group)
+    assert solve(model, dataset).best.explained
+    check(model, expected)
+    unseen = simulated(*sample(50, seed + 100), spacing=0.05 if name == "gravity" else 5 / 499)
+    assert chunk_error(model, unseen).median() < 1e-15
+
+
+def test_two_exponentials_need_each_other():
+    dataset = simulated(*own(Morse, 50, 0))
+    model = PairExpansion.of(dataset)
+    solve(model, dataset)
+    e = torch.tensor(1.2, dtype=torch.float64).exp()
+    check(model, {("exponential", (2 / 3,)): float(-0.6 * e), ("exponential", (1 / 3,)): float(0.3 * e * e)}, 1e-7)
+
+
+def test_three_systems_suffice_for_springs():
+    dataset = simulated(*Springs.sample(3, seed=5))
+    model = PairExpansion.of(dataset)
+    solve(model, dataset)
+    check(model, {("power", (2.0,)): 1.0})
+    assert chunk_error(model, simulated(*Springs.sample(50, seed=6))).mean() < 1e-15
+
+
+@pytest.mark.parametrize("dimension", [1, 3])
+def test_space_may_have_other_dimensions(dimension):
+    dataset = simulated(*Springs.sample(20, seed=0, dimension=dimension, rest_length=0.0))
+    model = PairExpansion.of(dataset)
+    solve(model, dataset)
+    check(model, {("power", (2.0,)): 1.0})
+
+
+def test_systems_of_different_sizes_obey_one_law():
+    dataset = simulated(*Springs.sample(20, seed=0, bodies=(2, 6), rest_length=(0.2, 1.0)))
+    assert not dataset.mask.all()
+    model = PairExpansion.of(dataset)
+    solve(model, dataset)
+    check(model, LAWS["rest lengths"][2])
+
+
+def test_a_law_of_few_planets_holds_for_many():
+    dataset = simulated(*Gravity.sample(20, seed=0, softening=0.1), spacing=0.05)
+    model = PairExpansion.of(dataset)
+    solve(model, dataset)
+    many = simulated(*Gravity.sample(10, seed=1, bodies=20, softening=0.1), spacing=0.05)
+    assert chunk_error(model, many).mean() < 1e-18
+
+
+@pytest.mark.parametrize(("length", "mass"), [(1e11, 1e24), (1e-10, 1e-26)])
+def test_units_do_not_matter(length, mass):
+    """q in other units, and masses: momenta and energies follow, and so does the one coefficient."""
+    dataset = simulated(*Springs.sample(20, seed=0))
+    scaled = dataset.assign(q=dataset.q * length, p=dataset.p * length * mass, mass=dataset.mass * mass)
+    for name in ("q", "p", "mass"):
+        scaled[name].attrs = dataset[name].attrs
+    model = PairExpansion.of(scaled)
+    solve(model, scaled)
+    check(model, {("power", (2.0,)): mass})
+
+
+def test_times_may_be_irregular():
+    system, state = Springs.sample(20, seed=0)
+    times = torch.tensor([0.0, 0.008, 0.021, 0.03, 0.04], dtype=torch.float64)
+    dataset = simulate(system, state, times)
+    model = PairExpansion.of(dataset)
+    solve(model, dataset)
+    check(model, {("power", (2.0,)): 1.0})
+
+
+def test_the_same_data_give_the_same_law():
+    dataset = simulated(*Charges.sample(20, seed=0, softening=0.2))
+    first, second = (PairExpansion.of(dataset) for _ in range(2))
+    solve(first, dataset)
+    solve(second, dataset)
+    assert first.entries == second.entries
+
+
+def test_one_long_trajectory_is_enough():
+    dataset = simulated(*Springs.sample(1, seed=0), points=101)
+    model = PairExpansion.of(dataset)
+    solve(model, dataset, chunks=0)
+    check(model, {("power", (2.0,)): 1.0})
+
+
+def test_what_cannot_be_decided_is_said():
+    few = simulated(*Springs.sample(2, seed=0))
+    with pytest.raises(ValueError, match="needs 3 trajectories .* of 6 bodies in 2 dimensions, got 2"):
+        solve(PairExpansion.of(few), few)
+    pair = simulated(*Springs.sample(4, seed=0, bodies=2))
+    with pytest.raises(ValueError, match="needs 6 trajectories"):
+        solve(PairExpansion.of(pair), pair)
+    alone = simulated(*Springs.sample(30, seed=0, bodies=1))
+    with pytest.raises(ValueError, match="group: under SE2 one body alone has no potential"):
+        solve(PairExpansion.of(alone), alone)
+    still = few.assign(q=0 * few.q + few.q.isel(time=0), p=0 * few.p)
+    with pytest.raises(ValueError, match="expected bodies that move, got all at rest"):
+        solve(PairExpansion.of(still), still)
