@@ -52,7 +52,7 @@ class LearnedBodies(AbstractBodies):
     def __init__(self, model: AbstractModel, dataset: xr.Dataset) -> None:
         super().__init__()
         self.model = model
-        parameter = next(model.parameters())
+        parameter = model.like
         kind = {"dtype": parameter.dtype, "device": parameter.device}
         self.features = model.checked(variables_of(dataset, model.features, **kind), mask_of(dataset))
         self.mask = mask_of(dataset, device=parameter.device)

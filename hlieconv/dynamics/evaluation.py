@@ -43,7 +43,7 @@ def chunk_error(
     """
     model = copy.deepcopy(model).double().eval()
     bodies = LearnedBodies(model, dataset)
-    device = next(model.parameters()).device
+    device = model.like.device
     chunks = chunks_of(dataset, chunk, 1, seed=seed).to(torch.float64, device)
     spacing = spacing_of(chunks.times)
     errors = []

@@ -67,7 +67,7 @@ def rollout(
         True
     """
     validate(dataset)
-    parameter = next(model.parameters())
+    parameter = model.like
     where: dict[str, Any] = {"dtype": dtype or parameter.dtype, "device": device or parameter.device}
     model = copy.deepcopy(model).to(**where).eval().requires_grad_(False)
     features = model.checked(variables_of(dataset, model.features, **where), mask_of(dataset, device=where["device"]))

@@ -1,6 +1,7 @@
 """The contract of a learned model."""
 
 import inspect
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, TypeVar
@@ -78,6 +79,11 @@ class AbstractModel(nn.Module, ABC):
     def features(self) -> tuple[str, ...]:
         """Everything that it is conditioned on, bodies first."""
         return (*self.body_features, *self.pair_features)
+
+    @property
+    def like(self) -> Tensor:
+        """One of its tensors, for the dtype and the device that it computes in."""
+        return next(itertools.chain(self.parameters(), (x for x in self.buffers() if x.is_floating_point())))
 
     @property
     def config(self) -> dict[str, Any]:

@@ -42,7 +42,9 @@ def terms_of(group):
     symmetry = group_of(group)
     library = Library(symmetry, ("mass", "stiffness"), ("rest_length",), powers=(0.5,))
     kinds = (library.plain(), library.shaped(), library.triples())
-    return [*(term for terms in kinds for term in terms[:: len(terms) // 12 + 1]), a_spline()]
+    some = [term for terms in kinds for term in terms[:: len(terms) // 12 + 1]]
+    one_of_each_kind = {type(term): term for term in library.plain()}
+    return [*some, *one_of_each_kind.values(), a_spline()]
 
 
 def model_of(group, terms):

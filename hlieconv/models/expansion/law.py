@@ -49,6 +49,7 @@ def expression(term: Term) -> Any:
     """What is summed, as a SymPy expression of r, x, y, z and the features.
 
     Example:
+        >>> from hlieconv.models.expansion.terms import Pair
         >>> expression(Pair("power", (2.0,), (False,), (Factor("stiffness"), Factor("stiffness"))))
         k_i*k_j*r_ij**2
     """

@@ -60,7 +60,8 @@ class Term(ABC):
     """A function of the positions of bodies, times features of these: V = sum over sites of weight times function."""
 
     shape: str = ""
-    parameters: tuple[float, ...] = ()
+    parameters: tuple[Any, ...] = ()
+    """Numbers; tensors while derivatives in them are taken."""
     free: tuple[bool, ...] = ()
     """Which of the parameters are to be found from data."""
     bodies: tuple[Factor, ...] = ()
