@@ -97,8 +97,10 @@ def test_integrators(name):
 def test_models_fit_and_roll_out(name):
     system, state = pkgutil.resolve_name(SYSTEMS["springs"]).sample(8, seed=0)
     dataset = simulate(system, state, torch.linspace(0, 0.5, 20, dtype=torch.float64))
-    model = fit(pkgutil.resolve_name(MODELS[name]).of(dataset), dataset, steps=5, device=DEVICE, progress=False).model
-    assert {parameter.device.type for parameter in model.parameters()} == {torch.device(DEVICE).type}
+    steps = 1 if name == "expansion" else 5
+    kind = pkgutil.resolve_name(MODELS[name])
+    model = fit(kind.of(dataset), dataset, steps=steps, device=DEVICE, progress=False).model
+    assert model.like.device.type == torch.device(DEVICE).type
     predicted = rollout(model, dataset, dtype=torch.float64, device=DEVICE)
     onto = PhaseSpace(*(torch.as_tensor(predicted[x].values) for x in ("q", "p")))
     assert onto.q.isfinite().all()

@@ -57,6 +57,8 @@ class FitDynamics(AbstractCommand):
         with one_line_warnings():
             result = fit(model, dataset, compile=arguments.compile, **run_of(arguments), **settings)
         print(last_record(arguments.path, result.history))
+        if law := model.law():
+            print(law)
         return 0 if result.history and result.history[-1]["step"] == result.settings.steps else 1
 
 

@@ -1,7 +1,7 @@
 """What `fit` trains: something that gives the vector fields of the trajectories of a Dataset."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import xarray as xr
@@ -9,11 +9,15 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hlieconv.dynamics.chunks import Chunks
+from hlieconv.dynamics.settings import Settings
 from hlieconv.models import MODELS, AbstractModel
 from hlieconv.models.abstract import Trained
 from hlieconv.training.loading import describe
 from systems import AbstractVectorField
 from systems.dataset.schema import mask_of, variables_of
+
+#: One row of the history of a training.
+Record = dict[str, float | int]
 
 
 class AbstractBodies(nn.Module, ABC):
@@ -23,6 +27,8 @@ class AbstractBodies(nn.Module, ABC):
     """The masses of the Dataset in float64; None where they are unknown."""
     known: dict[str, Tensor]
     """Tensors that decide the result beside the trajectories and the settings."""
+    solved: ClassVar[bool] = False
+    """Whether `solve` finds what is trained, instead of descent."""
 
     @abstractmethod
     def forward(self, trajectory: Int[Tensor, " batch"]) -> AbstractVectorField:
@@ -31,6 +37,13 @@ class AbstractBodies(nn.Module, ABC):
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """How to build again what is trained (see `training.loading`)."""
+
+    def check(self, settings: Settings) -> None:
+        """A ValueError for settings that do not apply."""
+
+    def solve(self, settings: Settings) -> list[Record]:
+        """Find what is trained in one go, if it is `solved`; the records of that."""
+        raise NotImplementedError(f"{type(self).__name__} is trained by descent")
 
     def calibrate(self, chunks: Chunks) -> None:
         """Measure the scales of the data, before training."""

@@ -1,5 +1,6 @@
 """fit(model, dataset): train a model of dynamics, or the free parameters of a known system, on trajectories."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,23 +9,28 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from hlieconv.dynamics.bodies import AbstractBodies, LearnedBodies
+from hlieconv.dynamics.bodies import AbstractBodies, LearnedBodies, Record
 from hlieconv.dynamics.chunks import Chunks, chunks_of
 from hlieconv.dynamics.compilation import check_mode, compiled
+from hlieconv.dynamics.expansion.bodies import ExpansionBodies
 from hlieconv.dynamics.free_parameters import FreeParameters
 from hlieconv.dynamics.loading import rollout_section, trained_of
 from hlieconv.dynamics.losses import make_loss
 from hlieconv.dynamics.rollouts import spacing_of
 from hlieconv.dynamics.settings import Settings, settings
 from hlieconv.models import AbstractModel
+from hlieconv.models.expansion.model import PairExpansion
 from hlieconv.training.device import device_named
 from hlieconv.training.fit import Fit
 from hlieconv.training.loop import Shuffle, train
 from hlieconv.training.run import Run, keep
 from systems import AbstractVectorField
-from systems.dataset.schema import parameters_of, validate
+from systems.dataset.schema import parameters_of, times_of, validate
 from systems.fingerprint import fingerprint
 from systems.provenance import versions
+
+#: Trains, and gives the records of that: begins a run or goes on with one.
+Training = Callable[[Run | None], list[Record]]
 
 #: Enough to judge by, few enough to evaluate at every record.
 VALIDATION_SAMPLES = 256
@@ -71,40 +77,13 @@ def fit(
     description = bodies.describe()
     group = str(description["config"].get("group", ""))
     chosen = settings(preset, dataset.sizes["trajectory"], description["name"], group, **changes)
-    loss = make_loss(chosen)
-    chunks = _split(dataset, chosen)
-    dtype = next(bodies.parameters()).dtype
-    seen, unseen = (loss.samples(part, bodies.mass).to(dtype, where) for part in chunks)
-    count = len(unseen.trajectory)
-    unseen = unseen.take(torch.arange(0, count, max(1, count // VALIDATION_SAMPLES), device=where))
-    unit = loss.unit(seen)
-    rollout = rollout_section(chosen, spacing_of(chunks[0].times))
-
-    def loss_of(bodies: AbstractBodies, samples: Any) -> Tensor:
-        return loss(bodies(samples.trajectory), samples) / unit
-
-    def training(run: Run | None) -> list[dict[str, float | int]]:
-        bodies.calibrate(chunks[0].to(dtype, where))
-        with compiled(model, compile, steps=chosen.steps, device=where):
-            history = train(
-                bodies,
-                lambda bodies, index: loss_of(bodies, seen.take(index)),
-                Shuffle(len(seen.trajectory), chosen.batch, seed=chosen.seed, device=where),
-                steps=chosen.steps,
-                optimiser=chosen.optimiser,
-                learning_rate=chosen.learning_rate,
-                weight_average=chosen.weight_average,
-                seed=chosen.seed,
-                validate=(lambda bodies: loss_of(bodies, unseen)) if count else None,
-                run=run,
-                records=max(1, min(100, chosen.steps // 10)),
-                checkpoint_seconds=checkpoint_seconds,
-                checkpoint_steps=checkpoint_steps,
-                progress=progress,
-            )
-        bodies.write_back()
-        return history
-
+    bodies.check(chosen)
+    rollout = rollout_section(chosen, spacing_of(times_of(dataset, dtype=torch.float64)))
+    if bodies.solved:
+        training = _solution(bodies, chosen)
+    else:
+        records = {"checkpoint_seconds": checkpoint_seconds, "checkpoint_steps": checkpoint_steps, "progress": progress}
+        training = _descent(bodies, model, dataset, chosen, compile, where, **records)
     config = {
         "model": description,
         "settings": asdict(chosen),
@@ -123,7 +102,63 @@ def bodies_of(model: AbstractModel | AbstractVectorField, dataset: xr.Dataset) -
     Raises:
         ValueError: if the Dataset lacks a feature of the model, or the system has nothing to train.
     """
+    if isinstance(model, PairExpansion):
+        return ExpansionBodies(model, dataset)
     return LearnedBodies(model, dataset) if isinstance(model, AbstractModel) else FreeParameters(model, dataset)
+
+
+def _solution(bodies: AbstractBodies, chosen: Settings) -> Training:
+    def training(run: Run | None) -> list[Record]:
+        history = bodies.solve(chosen)
+        if run is not None:
+            for record in history:
+                run.record(record)
+        return history
+
+    return training
+
+
+def _descent(
+    bodies: AbstractBodies,
+    model: AbstractModel | AbstractVectorField,
+    dataset: xr.Dataset,
+    chosen: Settings,
+    compile: str,
+    where: torch.device,
+    **records: Any,
+) -> Training:
+    loss = make_loss(chosen)
+    chunks = _split(dataset, chosen)
+    dtype = next(bodies.parameters()).dtype
+    seen, unseen = (loss.samples(part, bodies.mass).to(dtype, where) for part in chunks)
+    count = len(unseen.trajectory)
+    unseen = unseen.take(torch.arange(0, count, max(1, count // VALIDATION_SAMPLES), device=where))
+    unit = loss.unit(seen)
+
+    def loss_of(bodies: AbstractBodies, samples: Any) -> Tensor:
+        return loss(bodies(samples.trajectory), samples) / unit
+
+    def training(run: Run | None) -> list[Record]:
+        bodies.calibrate(chunks[0].to(dtype, where))
+        with compiled(model, compile, steps=chosen.steps, device=where):
+            history = train(
+                bodies,
+                lambda bodies, index: loss_of(bodies, seen.take(index)),
+                Shuffle(len(seen.trajectory), chosen.batch, seed=chosen.seed, device=where),
+                steps=chosen.steps,
+                optimiser=chosen.optimiser,
+                learning_rate=chosen.learning_rate,
+                weight_average=chosen.weight_average,
+                seed=chosen.seed,
+                validate=(lambda bodies: loss_of(bodies, unseen)) if count else None,
+                run=run,
+                records=max(1, min(100, chosen.steps // 10)),
+                **records,
+            )
+        bodies.write_back()
+        return history
+
+    return training
 
 
 def _split(dataset: xr.Dataset, chosen: Settings) -> tuple[Chunks, Chunks]:

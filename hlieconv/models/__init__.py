@@ -8,6 +8,7 @@ from hlieconv.lazy import lazy
 #: Every model by its name on the command line. A new model is one file and one line here.
 MODELS: dict[str, str] = {
     "hlieconv": "hlieconv.models.hlieconv:HLieConv",
+    "expansion": "hlieconv.models.expansion.model:PairExpansion",
     "fc": "hlieconv.models.fully_connected:FC",
     "hfc": "hlieconv.models.fully_connected:HFC",
     "hnn": "hlieconv.models.fully_connected:HNN",

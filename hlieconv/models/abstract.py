@@ -104,6 +104,10 @@ class AbstractModel(nn.Module, ABC):
             ValueError: if a feature is missing or has the wrong shape.
         """
 
+    def law(self) -> str:
+        """What it has learned, in one line; empty for a network, which nobody can read."""
+        return ""
+
     def selected(
         self, features: Mapping[str, Tensor], mask: Tensor | None, index: slice | Tensor
     ) -> AbstractVectorField:

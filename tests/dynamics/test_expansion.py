@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from hlieconv.dynamics import chunk_error
+import hlieconv.diagnostics  # noqa: F401 (the accessor)
+from hlieconv.dynamics import chunk_error, fit, load, rollout
 from hlieconv.dynamics.expansion.solving import solve
 from hlieconv.models.expansion.model import PairExpansion
+from hlieconv.training.run import progress_of
 from systems import AbstractNewtonian, Charges, Gravity, Springs, Variable, simulate
 from systems.integrators import BlanesMoanSRKN6
 
@@ -26,6 +28,11 @@ class OwnLaw(AbstractNewtonian):
 class Morse(OwnLaw):
     def potential(self, q):
         return self.pairs(q, lambda square: 0.3 * (1 - torch.exp(-1.5 * (square.sqrt() - 0.8))).square())
+
+
+class Kink(OwnLaw):
+    def potential(self, q):
+        return self.pairs(q, lambda square: (square.sqrt() - 0.8).clamp(min=0).square())
 
 
 class Trapped(OwnLaw):
@@ -171,6 +178,38 @@ def test_one_long_trajectory_is_enough():
     model = PairExpansion.of(dataset)
     solve(model, dataset, chunks=0)
     check(model, {("power", (2.0,)): 1.0})
+
+
+def test_fit_keeps_a_law_as_it_keeps_a_network(tmp_path):
+    dataset = simulated(*Springs.sample(20, seed=0, rest_length=(0.2, 1.0)), points=9)
+    model = PairExpansion.of(dataset)
+    found = fit(model, dataset, path=tmp_path / "run", progress=False)
+    assert found.history[-1]["step"] == found.settings.steps == 1
+    assert found.history[-1]["loss"] < 1e-4  # a few close passages
+    loaded = load(tmp_path / "run")
+    assert loaded.entries == model.entries
+    assert progress_of(tmp_path / "run")["state"] == "done"
+    again = fit(PairExpansion.of(dataset), dataset, path=tmp_path / "run", progress=False)
+    assert again.model.entries == model.entries
+    predicted = rollout(loaded, dataset, dtype=torch.float64)
+    assert float(abs(predicted.q - dataset.q).median()) < 1e-9
+    assert float(predicted.dynamics.drift("momentum").max()) < 1e-12
+    assert float(predicted.dynamics.drift("angular_momentum").max()) < 1e-12
+
+
+@pytest.mark.parametrize("changes", [{"steps": 5}, {"optimiser": "adam"}, {"preset": "paper"}])
+def test_settings_of_descent_do_not_apply(changes, tmp_path):
+    dataset = simulated(*Springs.sample(5, seed=0))
+    with pytest.raises(ValueError, match="has no effect on an expansion"):
+        fit(PairExpansion.of(dataset), dataset, path=tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_law_outside_of_the_library_is_said():
+    """A force with a kink: no smooth function will do."""
+    dataset = simulated(*own(Kink, 20, 0))
+    with pytest.warns(UserWarning, match="the library does not hold the law"):
+        solve(PairExpansion.of(dataset), dataset)
 
 
 def test_what_cannot_be_decided_is_said():

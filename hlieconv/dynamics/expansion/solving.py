@@ -1,6 +1,7 @@
 """solve(model, dataset): all of it, the simplest library first."""
 
 import math
+import warnings
 from dataclasses import dataclass, field
 
 import torch
@@ -17,10 +18,10 @@ from hlieconv.groups import SE2, SE3, SO3, T
 from hlieconv.models.expansion.law import Entry
 from hlieconv.models.expansion.library import Library
 from hlieconv.models.expansion.model import PairExpansion
-from systems.dataset.schema import mask_of, validate, variables_of
+from systems.dataset.schema import mask_of, variables_of
 
-#: States at which forces are compared, at most.
-STATES = 1000
+#: Pieces of trajectories, and states in them, at which forces are compared, at most.
+PIECES, STATES = 500, 1000
 
 #: Terms of a law, at most.
 MOST = 12
@@ -63,24 +64,38 @@ def solve(model: PairExpansion, dataset: xr.Dataset, *, chunks: int = 1, seed: i
 
     Raises:
         ValueError: if there are too few trajectories, or nothing moves.
+
+    Warns:
+        UserWarning: if the law does not explain the forces.
     """
-    validate(dataset)
     equations, length = equations_of(model, dataset, chunks=chunks, seed=seed)
     found = searched(model, equations)
     model.entries = entries_of(found.best, length)
+    if not found.best.explained:
+        part = found.best.typical / equations.scale
+        warnings.warn(
+            f"expansion: a typical force differs from that of the law by {part:.1e} of its size: the library does not "
+            "hold the law, or the trajectories are noisy",
+            UserWarning,
+            stacklevel=2,
+        )
     return found
 
 
 def equations_of(model: PairExpansion, dataset: xr.Dataset, *, chunks: int, seed: int) -> tuple[Equations, float]:
     """The equations for the forces of a Dataset, in units of a typical length, and this length."""
     pieces = chunks_of(dataset, POINTS, chunks, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    if len(pieces.trajectory) > PIECES:
+        keep = torch.randperm(len(pieces.trajectory), generator=generator)[:PIECES]
+        pieces = pieces.take(keep.sort().values)
     features, mask = variables_of(dataset, model.features, dtype=torch.float64), mask_of(dataset)
     precision = torch.finfo(torch.float32 if dataset["q"].dtype.itemsize == 4 else torch.float64).eps
     targets = targets_of(pieces, features["mass"], precision=precision)
     _check(model, pieces, targets, mask)
     count = len(targets.trajectory)
     if count > STATES:
-        keep = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:STATES]
+        keep = torch.randperm(count, generator=generator)[:STATES]
         targets = targets.take(keep.sort().values)
     features = model.checked(features, mask)
     length = Equations(targets, features, mask).length

@@ -1,0 +1,43 @@
+"""What `fit` does with a `PairExpansion`: the law is solved for, not trained."""
+
+import time
+from dataclasses import fields
+
+import xarray as xr
+
+from hlieconv.dynamics.bodies import LearnedBodies, Record
+from hlieconv.dynamics.expansion.solving import solve
+from hlieconv.dynamics.settings import Settings, best
+from hlieconv.models.expansion.model import PairExpansion
+
+
+class ExpansionBodies(LearnedBodies):
+    """An expansion, and the trajectories that decide on its terms.
+
+    Raises:
+        ValueError: if the Dataset lacks a feature of the model.
+    """
+
+    solved = True
+
+    def __init__(self, model: PairExpansion, dataset: xr.Dataset) -> None:
+        super().__init__(model, dataset)
+        self.expansion, self.dataset = model, dataset
+
+    def check(self, settings: Settings) -> None:
+        default = best(self.dataset.sizes["trajectory"], self.expansion.name)
+        for setting in fields(settings):
+            value, usual = getattr(settings, setting.name), getattr(default, setting.name)
+            if setting.name not in ("chunks", "seed") and value != usual:
+                raise ValueError(
+                    f"{setting.name}: expected {usual}, as it has no effect on an expansion, which is solved and not "
+                    f"trained; got {value}"
+                )
+
+    def solve(self, settings: Settings) -> list[Record]:
+        begun = time.perf_counter()
+        found = solve(self.expansion, self.dataset, chunks=settings.chunks, seed=settings.seed)
+        seconds = time.perf_counter() - begun
+        equations, residual = found.equations, found.best.residual
+        loss = float(residual.square().mean()) / equations.scale**2 if equations.scale else 0.0
+        return [{"step": settings.steps, "loss": loss, "learning_rate": 0.0, "seconds": seconds}]
