@@ -73,9 +73,9 @@ LAWS = {
 def terms(model):
     """The coefficient of each shape; terms of single bodies are marked."""
     found = {}
-    for entry in model.entries:
-        shape = (entry.term.shape, entry.term.parameters)
-        found[shape + (("i",) if entry.term.over == "i" else ())] = entry.coefficient
+    for estimate in model.estimates:
+        shape = (estimate.term.shape, estimate.term.parameters)
+        found[shape + (("i",) if estimate.term.over == "i" else ())] = estimate.coefficient
     return found
 
 
@@ -170,7 +170,7 @@ def test_the_same_data_give_the_same_law():
     first, second = (PairExpansion.of(dataset) for _ in range(2))
     solve(first, dataset)
     solve(second, dataset)
-    assert first.entries == second.entries
+    assert first.estimates == second.estimates
 
 
 def test_one_long_trajectory_is_enough():
@@ -187,10 +187,10 @@ def test_fit_keeps_a_law_as_it_keeps_a_network(tmp_path):
     assert found.history[-1]["step"] == found.settings.steps == 1
     assert found.history[-1]["loss"] < 1e-4  # a few close passages
     loaded = load(tmp_path / "run")
-    assert loaded.entries == model.entries
+    assert loaded.estimates == model.estimates
     assert progress_of(tmp_path / "run")["state"] == "done"
     again = fit(PairExpansion.of(dataset), dataset, path=tmp_path / "run", progress=False)
-    assert again.model.entries == model.entries
+    assert again.model.estimates == model.estimates
     predicted = rollout(loaded, dataset, dtype=torch.float64)
     assert float(abs(predicted.q - dataset.q).median()) < 1e-9
     assert float(predicted.dynamics.drift("momentum").max()) < 1e-12

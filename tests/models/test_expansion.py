@@ -7,8 +7,8 @@ import sympy
 import torch
 
 from hlieconv.groups import group as group_of
-from hlieconv.models.expansion.law import Entry, expression
-from hlieconv.models.expansion.library import Library
+from hlieconv.models.expansion.law import Estimate, expression
+from hlieconv.models.expansion.library import TermLibrary
 from hlieconv.models.expansion.model import KINDS, PairExpansion
 from hlieconv.models.expansion.shapes import SHAPES
 from hlieconv.models.expansion.spline import Spline, knots
@@ -40,7 +40,7 @@ def a_spline(dtype=torch.float64):
 
 def terms_of(group):
     symmetry = group_of(group)
-    library = Library(symmetry, ("mass", "stiffness"), ("rest_length",), powers=(0.5,))
+    library = TermLibrary(symmetry, ("mass", "stiffness"), ("rest_length",), powers=(0.5,))
     kinds = (library.plain(), library.shaped(), library.triples())
     some = [term for terms in kinds for term in terms[:: len(terms) // 12 + 1]]
     one_of_each_kind = {type(term): term for term in library.plain()}
@@ -49,7 +49,7 @@ def terms_of(group):
 
 def model_of(group, terms):
     model = PairExpansion(group, dimension=group_of(group).dimension, **FEATURES).double()
-    model.entries = [Entry(term, (-1) ** k * 0.3, 1e-3) for k, term in enumerate(terms)]
+    model.estimates = [Estimate(term, (-1) ** k * 0.3, 1e-3) for k, term in enumerate(terms)]
     return model
 
 
@@ -149,14 +149,14 @@ def test_a_law_in_a_file_is_the_same_law():
     model = model_of("Trivial", terms_of("Trivial"))
     copy = PairExpansion(**json.loads(json.dumps(model.config))).float()
     copy.load_state_dict(model.state_dict())
-    assert copy.entries == model.entries
-    for entry in model.entries:
-        assert from_json(json.loads(json.dumps(to_json(entry.term))), KINDS) == entry.term
+    assert copy.estimates == model.estimates
+    for estimate in model.estimates:
+        assert from_json(json.loads(json.dumps(to_json(estimate.term))), KINDS) == estimate.term
 
 
 def test_the_sympy_expression_is_the_law():
     features, q = bodies(2, 3, 1, torch.float64)
-    for term in Library(group_of("SE3"), ("mass", "stiffness"), ("rest_length",), powers=(0.5,)).plain()[::5]:
+    for term in TermLibrary(group_of("SE3"), ("mass", "stiffness"), ("rest_length",), powers=(0.5,)).plain()[::5]:
         written = expression(term)
         r = float((q[0, 0] - q[0, 1]).norm())
         values = {"r_ij": r, "l_ij": float(features["rest_length"][0, 0, 1])}
@@ -173,9 +173,9 @@ def test_the_sympy_expression_is_the_law():
 def test_a_law_reads_well():
     k = Factor("stiffness")
     model = PairExpansion("SE2", **FEATURES)
-    model.entries = [
-        Entry(Pair("power", (2.0,), (False,), (k, k)), 1.0, 1e-4),
-        Entry(Pair("power", (1.0,), (False,), (k, k), (Factor("rest_length"),)), -2.0, 1e-3),
+    model.estimates = [
+        Estimate(Pair("power", (2.0,), (False,), (k, k)), 1.0, 1e-4),
+        Estimate(Pair("power", (1.0,), (False,), (k, k), (Factor("rest_length"),)), -2.0, 1e-3),
     ]
     assert model.law() == "V = 1.0000(1) k_i k_j r_ij^2 - 2.000(1) k_i k_j l_ij r_ij"
     assert model.latex() == r"V = \sum_{i<j} \left( 1\, k_{i} k_{j} r_{ij}^{2} - 2\, k_{i} k_{j} l_{ij} r_{ij} \right)"

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hlieconv.dynamics.expansion.targets import Targets
-from hlieconv.models.expansion.geometry import Geometry
+from hlieconv.models.expansion.configuration import Configuration
 from hlieconv.models.expansion.terms import Bodies, Pair, Term
 
 #: Nine of ten squared residuals of a normal distribution are below so many variances.
@@ -66,7 +66,7 @@ class Equations:
         self.targets, self.features, self.mask, self.seed = targets, features, mask, seed
         own = {name: value[targets.trajectory] for name, value in features.items()}
         real = None if mask is None else mask[targets.trajectory]
-        self.geometry, self.bodies = Geometry(targets.q), Bodies(own, real)
+        self.configuration, self.bodies = Configuration(targets.q), Bodies(own, real)
         self.rows = None if real is None else real[..., None].expand(targets.q.shape).flatten()
         self.y = self.flat(targets.force)
         self.scale = float(self.y.square().mean().sqrt())
@@ -89,10 +89,10 @@ class Equations:
     @cached_property
     def distances(self) -> Float[Tensor, " distance"]:
         """Of all pairs of bodies that exist; of bodies from the origin, where there is one body only."""
-        if not len(self.geometry.sites.first):
-            return self.geometry.bodies.length.flatten()
-        found = self.geometry.pairs.length
-        return found[self.bodies.existing(torch.ones_like(found), *self.geometry.sites[:2]) > 0]
+        if not len(self.configuration.sites.first):
+            return self.configuration.bodies.length.flatten()
+        found = self.configuration.pairs.length
+        return found[self.bodies.existing(torch.ones_like(found), *self.configuration.sites[:2]) > 0]
 
     @cached_property
     def length(self) -> float:
@@ -129,7 +129,7 @@ class Equations:
         if term not in self.cache:
             if len(self.cache) > 400:
                 self.cache.clear()
-            self.cache[term] = self.flat(term.force(self.geometry, self.weight(term)))
+            self.cache[term] = self.flat(term.force(self.configuration, self.weight(term)))
         return self.cache[term]
 
     def columns(self, terms: Sequence[Term]) -> Float[Tensor, "row term"]:
@@ -145,10 +145,10 @@ class Equations:
             slope = None
             for index, term in group:
                 if type(term) is Pair:
-                    slope = term.slope(self.geometry) if slope is None else slope
-                    found[index] = self.flat(self.geometry.force_of_pairs(self.weight(term) * slope))
+                    slope = term.slope(self.configuration) if slope is None else slope
+                    found[index] = self.flat(self.configuration.force_of_pairs(self.weight(term) * slope))
                 else:
-                    found[index] = self.flat(term.force(self.geometry, self.weight(term)))
+                    found[index] = self.flat(term.force(self.configuration, self.weight(term)))
         return found.mT
 
     def weights(self, residual: Float[Tensor, " row"]) -> Float[Tensor, " row"]:

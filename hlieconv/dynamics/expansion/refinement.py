@@ -111,7 +111,7 @@ def with_slopes(equations: Equations, term: Term, own: Sequence[tuple[int, str]]
 
     def column(values: Tensor) -> Tensor:
         at = [values[k] if term.free[k] else term.parameters[k] for k in range(len(term.parameters))]
-        return equations.flat(term.at(tuple(at)).force(equations.geometry, weight))
+        return equations.flat(term.at(tuple(at)).force(equations.configuration, weight))
 
     slopes, value = [], None
     for k, kind in own:

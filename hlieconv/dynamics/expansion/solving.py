@@ -15,8 +15,8 @@ from hlieconv.dynamics.expansion.refinement import free_of, with_slopes
 from hlieconv.dynamics.expansion.splines import collapsed, with_splines
 from hlieconv.dynamics.expansion.targets import POINTS, Targets, targets_of
 from hlieconv.groups import SE2, SE3, SO3, T
-from hlieconv.models.expansion.law import Entry
-from hlieconv.models.expansion.library import Library
+from hlieconv.models.expansion.law import Estimate
+from hlieconv.models.expansion.library import TermLibrary
 from hlieconv.models.expansion.model import PairExpansion
 from systems.dataset.schema import mask_of, variables_of
 
@@ -57,7 +57,7 @@ def solve(model: PairExpansion, dataset: xr.Dataset, *, chunks: int = 1, seed: i
     """Find the law that moves the bodies of some trajectories: its terms, their coefficients and shapes.
 
     Args:
-        model: the group and the features; its entries are replaced by what is found.
+        model: the group and the features; its estimates are replaced by what is found.
         dataset: trajectories.
         chunks: pieces of 5 points taken at random from each trajectory; 0 takes all, end to end.
         seed: of the pieces and the folds.
@@ -70,7 +70,7 @@ def solve(model: PairExpansion, dataset: xr.Dataset, *, chunks: int = 1, seed: i
     """
     equations, length = equations_of(model, dataset, chunks=chunks, seed=seed)
     found = searched(model, equations)
-    model.entries = entries_of(found.best, length)
+    model.estimates = estimates_of(found.best, length)
     if not found.best.explained:
         part = found.best.typical / equations.scale
         warnings.warn(
@@ -152,10 +152,10 @@ def searched(model: PairExpansion, equations: Equations) -> Search:
     return found
 
 
-def library_of(model: PairExpansion, equations: Equations, powers: tuple[float, ...] = ()) -> Library:
+def library_of(model: PairExpansion, equations: Equations, powers: tuple[float, ...] = ()) -> TermLibrary:
     """The terms for these bodies, of features that vary."""
     varying = {name for name, value in equations.features.items() if _varies(value, name in model.pair_features)}
-    return Library(
+    return TermLibrary(
         model.symmetry,
         [name for name in model.body_features if name in varying],
         [name for name in model.pair_features if name in varying],
@@ -172,7 +172,7 @@ def _varies(value: Tensor, of_pairs: bool) -> bool:
     return value.numel() > 0 and bool(value.max() > value.min())
 
 
-def entries_of(solution: Solution, length: float = 1.0) -> list[Entry]:
+def estimates_of(solution: Solution, length: float = 1.0) -> list[Estimate]:
     """Terms with their standard errors, the largest first.
 
     Args:
@@ -194,7 +194,7 @@ def entries_of(solution: Solution, length: float = 1.0) -> list[Entry]:
         of_parameters = tuple(
             x * length if kind == "length" else x for x, kind in zip(of_parameters, term.kinds, strict=True)
         )
-        found.append(Entry(term.in_units(1 / length), coefficient * own, error * own, of_parameters))
+        found.append(Estimate(term.in_units(1 / length), coefficient * own, error * own, of_parameters))
     return found
 
 

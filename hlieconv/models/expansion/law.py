@@ -15,7 +15,7 @@ LETTERS = {"mass": "m", "stiffness": "k", "spring_constant": "k", "rest_length":
 DIGITS = 10
 
 
-class Entry(NamedTuple):
+class Estimate(NamedTuple):
     """A term of a law, and how sure it is."""
 
     term: Term
@@ -86,40 +86,40 @@ def expression(term: Term) -> Any:
     return weight * _product(term.pairs, "ij") * function
 
 
-def text(entries: Sequence[Entry]) -> str:
+def text(estimates: Sequence[Estimate]) -> str:
     """The potential in one line, the terms in the order given.
 
     Sums run over bodies i, over pairs i < j, and over triples of a centre i and j < k.
     """
     line = ""
-    for entry in entries:
-        sign = ("-" if entry.coefficient < 0 else "") if not line else (" - " if entry.coefficient < 0 else " + ")
-        line += f"{sign}{concise(abs(entry.coefficient), entry.error)} {_plain(expression(entry.term))}"
+    for estimate in estimates:
+        sign = ("-" if estimate.coefficient < 0 else "") if not line else (" - " if estimate.coefficient < 0 else " + ")
+        line += f"{sign}{concise(abs(estimate.coefficient), estimate.error)} {_plain(expression(estimate.term))}"
     return f"V = {line or '0'}"
 
 
-def summands(entries: Sequence[Entry]) -> dict[str, Any]:
+def summands(estimates: Sequence[Estimate]) -> dict[str, Any]:
     """What is summed over bodies "i", over pairs "i < j" and over triples "i, j < k": SymPy expressions."""
     import sympy
 
     found: dict[str, Any] = {}
-    for entry in entries:
-        part = sympy.Float(entry.coefficient, 17) * expression(entry.term)
-        found[entry.term.over] = found.get(entry.term.over, 0) + part
+    for estimate in estimates:
+        part = sympy.Float(estimate.coefficient, 17) * expression(estimate.term)
+        found[estimate.term.over] = found.get(estimate.term.over, 0) + part
     return found
 
 
-def latex(entries: Sequence[Entry]) -> str:
+def latex(estimates: Sequence[Estimate]) -> str:
     """The potential as LaTeX, without the dollar signs."""
     import sympy
 
     sums = {"i": r"\sum_{i}", "i < j": r"\sum_{i<j}", "i, j < k": r"\sum_{i} \sum_{j<k}"}
     parts = []
     for over in sums:
-        own = [entry for entry in entries if entry.term.over == over]
+        own = [estimate for estimate in estimates if estimate.term.over == over]
         if own:
             body = " + ".join(
-                f"{entry.coefficient:.6g}\\, {sympy.latex(_rounded(expression(entry.term)))}" for entry in own
+                f"{estimate.coefficient:.6g}\\, {sympy.latex(_rounded(expression(estimate.term)))}" for estimate in own
             )
             parts.append(f"{sums[over]} \\left( {body.replace('+ -', '- ')} \\right)")
     return "V = " + (" + ".join(parts) or "0")

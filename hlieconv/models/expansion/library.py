@@ -23,7 +23,7 @@ NONE = Factor("")
 
 
 @dataclass(frozen=True)
-class Library:
+class TermLibrary:
     """All terms that a group leaves unchanged, of bodies with the given features.
 
     Args:
@@ -36,7 +36,7 @@ class Library:
         ValueError: for a group other than Trivial, T, SO and SE.
 
     Example:
-        >>> library = Library(SE2(), ("stiffness",), (), length=1.0)
+        >>> library = TermLibrary(SE2(), ("stiffness",), (), length=1.0)
         >>> len(library.plain()), len(library.shaped())
         (36, 72)
     """

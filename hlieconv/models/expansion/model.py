@@ -13,9 +13,9 @@ from torch import Tensor
 from hlieconv.groups import group as group_of
 from hlieconv.models.abstract import AbstractModel
 from hlieconv.models.expansion import law
-from hlieconv.models.expansion.geometry import Geometry
-from hlieconv.models.expansion.law import Entry
-from hlieconv.models.expansion.library import Library
+from hlieconv.models.expansion.configuration import Configuration
+from hlieconv.models.expansion.law import Estimate
+from hlieconv.models.expansion.library import TermLibrary
 from hlieconv.models.expansion.spline import Spline
 from hlieconv.models.expansion.terms import (
     Anisotropic,
@@ -54,7 +54,7 @@ class PairExpansion(AbstractModel):
         >>> from hlieconv.models.expansion.terms import Factor, Pair
         >>> model = PairExpansion("SE2", body_features=("mass", "stiffness"))
         >>> k = Factor("stiffness")
-        >>> model.entries = [Entry(Pair("power", (2.0,), (False,), (k, k)), 1.0, 1e-4)]
+        >>> model.estimates = [Estimate(Pair("power", (2.0,), (False,), (k, k)), 1.0, 1e-4)]
         >>> model.law()
         'V = 1.0000(1) k_i k_j r_ij^2'
         >>> hamiltonian = model.condition({"mass": torch.ones(2), "stiffness": torch.ones(2)})
@@ -64,7 +64,7 @@ class PairExpansion(AbstractModel):
     """
 
     name = "expansion"
-    entries: list[Entry]
+    estimates: list[Estimate]
     """The terms found, the largest first."""
     unit: Tensor
 
@@ -85,8 +85,8 @@ class PairExpansion(AbstractModel):
         self.symmetry = group_of(group, dimension)
         if self.symmetry.dimension != dimension:
             raise ValueError(f"group: expected one that acts on {dimension} dimensions, got {group}")
-        Library(self.symmetry, self.body_features)
-        self.entries = []
+        TermLibrary(self.symmetry, self.body_features)
+        self.estimates = []
         self.register_buffer("unit", torch.ones(()), persistent=False)
 
     def condition(
@@ -99,43 +99,43 @@ class PairExpansion(AbstractModel):
 
         Sums run over bodies i, over pairs i < j, and over triples of a centre i and j < k.
         """
-        return law.text(self.entries)
+        return law.text(self.estimates)
 
     def sympy(self) -> dict[str, Any]:
         """What is summed over bodies "i", over pairs "i < j" and over triples "i, j < k": SymPy expressions."""
-        return law.summands(self.entries)
+        return law.summands(self.estimates)
 
     def latex(self) -> str:
         """The potential as LaTeX."""
-        return law.latex(self.entries)
+        return law.latex(self.estimates)
 
     @property
     def terms(self) -> xr.Dataset:
         """Coefficients and shapes of all terms with their standard errors."""
-        most = max((len(entry.term.parameters) for entry in self.entries), default=0)
-        padded = [_padded(entry.term.parameters, most) for entry in self.entries]
-        errors = [_padded(entry.parameter_errors, most) for entry in self.entries]
+        most = max((len(estimate.term.parameters) for estimate in self.estimates), default=0)
+        padded = [_padded(estimate.term.parameters, most) for estimate in self.estimates]
+        errors = [_padded(estimate.parameter_errors, most) for estimate in self.estimates]
         columns = {
-            "coefficient": ("term", [entry.coefficient for entry in self.entries]),
-            "error": ("term", [entry.error for entry in self.entries]),
-            "over": ("term", [entry.term.over for entry in self.entries]),
-            "shape": ("term", [entry.term.shape for entry in self.entries]),
-            "parameters": (("term", "parameter"), np.array(padded).reshape(len(self.entries), most)),
-            "parameter_errors": (("term", "parameter"), np.array(errors).reshape(len(self.entries), most)),
+            "coefficient": ("term", [estimate.coefficient for estimate in self.estimates]),
+            "error": ("term", [estimate.error for estimate in self.estimates]),
+            "over": ("term", [estimate.term.over for estimate in self.estimates]),
+            "shape": ("term", [estimate.term.shape for estimate in self.estimates]),
+            "parameters": (("term", "parameter"), np.array(padded).reshape(len(self.estimates), most)),
+            "parameter_errors": (("term", "parameter"), np.array(errors).reshape(len(self.estimates), most)),
         }
-        names = [str(law.expression(entry.term)) for entry in self.entries]
+        names = [str(law.expression(estimate.term)) for estimate in self.estimates]
         return xr.Dataset(columns, coords={"term": names}, attrs={"law": self.law(), "group": self.group})
 
     def get_extra_state(self) -> Tensor:
         """The law as the bytes of a JSON text: numbers keep all their digits in it whatever the dtype of the model."""
-        law = [{"term": to_json(entry.term), **_numbers(entry)} for entry in self.entries]
+        law = [{"term": to_json(estimate.term), **_numbers(estimate)} for estimate in self.estimates]
         return torch.tensor(list(json.dumps(law).encode()), dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:
         """The law that `get_extra_state` gave."""
         rows = json.loads(bytes(state.tolist()))
-        self.entries = [
-            Entry(from_json(row["term"], KINDS), row["coefficient"], row["error"], tuple(row["parameter_errors"]))
+        self.estimates = [
+            Estimate(from_json(row["term"], KINDS), row["coefficient"], row["error"], tuple(row["parameter_errors"]))
             for row in rows
         ]
 
@@ -151,9 +151,9 @@ class ExpansionPotential(AbstractNewtonian):
         self.model, self.features = model, features
         bodies = Bodies(features, mask)
         weights: dict[Any, Tensor] = {}
-        for entry in model.entries:  # terms of one function become one
-            function = entry.term.function
-            weights[function] = weights.get(function, 0) + entry.coefficient * entry.term.weight(bodies)
+        for estimate in model.estimates:  # terms of one function become one
+            function = estimate.term.function
+            weights[function] = weights.get(function, 0) + estimate.coefficient * estimate.term.weight(bodies)
         self.weighted = list(weights.items())
 
     def select(self, index: slice | Tensor) -> Any:
@@ -161,23 +161,23 @@ class ExpansionPotential(AbstractNewtonian):
 
     def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
         q = self.existing(q)
-        geometry = Geometry(q)
+        configuration = Configuration(q)
         energy = 0 * q.sum((-2, -1))
         for term, weight in self.weighted:
-            energy = energy + (weight * term.value(geometry)).sum(-1)
+            energy = energy + (weight * term.value(configuration)).sum(-1)
         return energy
 
     def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
         q = self.existing(q)
-        geometry, force = Geometry(q), torch.zeros_like(q)
+        configuration, force = Configuration(q), torch.zeros_like(q)
         slope = None
         for term, weight in self.weighted:
             if type(term) is Pair:
-                own = weight * term.slope(geometry)
+                own = weight * term.slope(configuration)
                 slope = own if slope is None else slope + own
             else:
-                force = force + term.force(geometry, weight)
-        return force if slope is None else force + geometry.force_of_pairs(slope)
+                force = force + term.force(configuration, weight)
+        return force if slope is None else force + configuration.force_of_pairs(slope)
 
 
 def _padded(values: Iterable[float], most: int) -> list[float]:
@@ -185,9 +185,9 @@ def _padded(values: Iterable[float], most: int) -> list[float]:
     return values + [np.nan] * (most - len(values))
 
 
-def _numbers(entry: Entry) -> dict[str, Any]:
+def _numbers(estimate: Estimate) -> dict[str, Any]:
     return {
-        "coefficient": entry.coefficient,
-        "error": entry.error,
-        "parameter_errors": list(entry.parameter_errors),
+        "coefficient": estimate.coefficient,
+        "error": estimate.error,
+        "parameter_errors": list(estimate.parameter_errors),
     }

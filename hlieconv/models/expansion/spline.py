@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy.interpolate import BSpline, PPoly
 from torch import Tensor
 
-from hlieconv.models.expansion.geometry import Geometry
+from hlieconv.models.expansion.configuration import Configuration
 from hlieconv.models.expansion.terms import Pair
 
 #: Of the polynomials between knots.
@@ -40,16 +40,16 @@ class Spline(Pair):
         """How many knots there are from the first to the last distance."""
         return (len(self.parameters) - DEGREE + 1) // 2
 
-    def value(self, geometry: Geometry) -> Float[Tensor, "*batch pair"]:
-        r, inside = self._inside(geometry)
+    def value(self, configuration: Configuration) -> Float[Tensor, "*batch pair"]:
+        r, inside = self._inside(configuration)
         return self._at(inside, 0) + (r - inside) * self._at(inside, 1)
 
-    def slope(self, geometry: Geometry) -> Float[Tensor, "*batch pair"]:
-        r, inside = self._inside(geometry)
+    def slope(self, configuration: Configuration) -> Float[Tensor, "*batch pair"]:
+        r, inside = self._inside(configuration)
         return self._at(inside, 1) / r
 
-    def _inside(self, geometry: Geometry) -> tuple[Tensor, Tensor]:
-        r = geometry.pairs.length
+    def _inside(self, configuration: Configuration) -> tuple[Tensor, Tensor]:
+        r = configuration.pairs.length
         return r, r.clamp(max=self.parameters[self.inner - 1])
 
     def _at(self, r: Tensor, derivative: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hlieconv.models.expansion.geometry import Geometry, sites
+from hlieconv.models.expansion.configuration import Configuration, sites
 from hlieconv.models.expansion.shapes import SHAPES, singular
 
 
@@ -77,11 +77,11 @@ class Term(ABC):
         """The product of features at every site."""
 
     @abstractmethod
-    def value(self, geometry: Geometry) -> Float[Tensor, "*batch site"]:
+    def value(self, configuration: Configuration) -> Float[Tensor, "*batch site"]:
         """The function of the positions at every site."""
 
     @abstractmethod
-    def force(self, geometry: Geometry, weight: Float[Tensor, "*batch site"]) -> Float[Tensor, "*batch n d"]:
+    def force(self, configuration: Configuration, weight: Float[Tensor, "*batch site"]) -> Float[Tensor, "*batch n d"]:
         """-dV/dq of the weighted sum."""
 
     @property
@@ -127,10 +127,10 @@ class Pair(Term):
     Example:
         >>> bodies = Bodies({"stiffness": torch.tensor([2.0, 3.0])}, None)
         >>> spring = Pair("power", (2.0,), (False,), bodies=(Factor("stiffness"), Factor("stiffness")))
-        >>> geometry = Geometry(torch.tensor([[0.0], [2.0]]))
-        >>> spring.weight(bodies) * spring.value(geometry)
+        >>> configuration = Configuration(torch.tensor([[0.0], [2.0]]))
+        >>> spring.weight(bodies) * spring.value(configuration)
         tensor([24.])
-        >>> spring.force(geometry, spring.weight(bodies))
+        >>> spring.force(configuration, spring.weight(bodies))
         tensor([[ 24.],
                 [-24.]])
     """
@@ -147,15 +147,15 @@ class Pair(Term):
             product = product * bodies.pair(factor)
         return bodies.existing(product, first, second)
 
-    def value(self, geometry: Geometry) -> Float[Tensor, "*batch pair"]:
-        return geometry.pairs.value(self.shape, self.parameters)
+    def value(self, configuration: Configuration) -> Float[Tensor, "*batch pair"]:
+        return configuration.pairs.value(self.shape, self.parameters)
 
-    def slope(self, geometry: Geometry) -> Float[Tensor, "*batch pair"]:
+    def slope(self, configuration: Configuration) -> Float[Tensor, "*batch pair"]:
         """phi'(r) / r."""
-        return geometry.pairs.slope(self.shape, self.parameters)
+        return configuration.pairs.slope(self.shape, self.parameters)
 
-    def force(self, geometry: Geometry, weight: Float[Tensor, "*batch pair"]) -> Float[Tensor, "*batch n d"]:
-        return geometry.force_of_pairs(weight * self.slope(geometry))
+    def force(self, configuration: Configuration, weight: Float[Tensor, "*batch pair"]) -> Float[Tensor, "*batch n d"]:
+        return configuration.force_of_pairs(weight * self.slope(configuration))
 
     @property
     def degree(self) -> float:
@@ -182,18 +182,20 @@ class Anisotropic(Pair):
     def degree(self) -> float:
         return 2.0
 
-    def value(self, geometry: Geometry) -> Float[Tensor, "*batch pair"]:
-        a, b = (geometry.pairs.vector[..., int(axis), :] for axis in self.parameters)
+    def value(self, configuration: Configuration) -> Float[Tensor, "*batch pair"]:
+        a, b = (configuration.pairs.vector[..., int(axis), :] for axis in self.parameters)
         return a * b
 
-    def force(self, geometry: Geometry, weight: Float[Tensor, "*batch pair"]) -> Float[Tensor, "*batch n d"]:
+    def force(self, configuration: Configuration, weight: Float[Tensor, "*batch pair"]) -> Float[Tensor, "*batch n d"]:
         a, b = (int(axis) for axis in self.parameters)
-        vector = geometry.pairs.vector
+        vector = configuration.pairs.vector
         slope = [torch.zeros_like(vector[..., 0, :])] * vector.shape[-2]
         slope[a] = slope[a] + weight * vector[..., b, :]
         slope[b] = slope[b] + weight * vector[..., a, :]
         pull = torch.stack(slope, -2)
-        return geometry.spread(pull, geometry.sites.second) - geometry.spread(pull, geometry.sites.first)
+        return configuration.spread(pull, configuration.sites.second) - configuration.spread(
+            pull, configuration.sites.first
+        )
 
 
 @dataclass(frozen=True)
@@ -206,12 +208,12 @@ class Central(Term):
         product = bodies.body(self.bodies[0] if self.bodies else None)
         return bodies.existing(product, torch.arange(product.shape[-1], device=product.device))
 
-    def value(self, geometry: Geometry) -> Float[Tensor, "*batch n"]:
-        return geometry.bodies.value(self.shape, self.parameters)
+    def value(self, configuration: Configuration) -> Float[Tensor, "*batch n"]:
+        return configuration.bodies.value(self.shape, self.parameters)
 
-    def force(self, geometry: Geometry, weight: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n d"]:
-        slope = weight * geometry.bodies.slope(self.shape, self.parameters)
-        return -(slope[..., None] * geometry.q)
+    def force(self, configuration: Configuration, weight: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n d"]:
+        slope = weight * configuration.bodies.slope(self.shape, self.parameters)
+        return -(slope[..., None] * configuration.q)
 
     @property
     def degree(self) -> float:
@@ -238,17 +240,17 @@ class Monomial(Central):
     def kinds(self) -> tuple[str, ...]:
         return ("exponent",) * len(self.parameters)
 
-    def value(self, geometry: Geometry) -> Float[Tensor, "*batch n"]:
-        value = torch.ones_like(geometry.q[..., 0])
-        for x, power in zip(geometry.q.unbind(-1), self.parameters, strict=True):
+    def value(self, configuration: Configuration) -> Float[Tensor, "*batch n"]:
+        value = torch.ones_like(configuration.q[..., 0])
+        for x, power in zip(configuration.q.unbind(-1), self.parameters, strict=True):
             value = value * x ** int(power)
         return value
 
-    def force(self, geometry: Geometry, weight: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n d"]:
+    def force(self, configuration: Configuration, weight: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n d"]:
         components = []
         for axis, power in enumerate(self.parameters):
             less = tuple(x - (k == axis) for k, x in enumerate(self.parameters))
-            slope = power * self.at(less).value(geometry) if power else torch.zeros_like(geometry.q[..., 0])
+            slope = power * self.at(less).value(configuration) if power else torch.zeros_like(configuration.q[..., 0])
             components.append(-weight * slope)
         return torch.stack(components, -1)
 
@@ -279,24 +281,26 @@ class Triple(Term):
             bodies.body(at_centre)[..., centre] * arm[..., left] * arm[..., right], centre, left, right
         )
 
-    def value(self, geometry: Geometry) -> Float[Tensor, "*batch triple"]:
-        (a, _), (b, _), dot = self._arms(geometry)
+    def value(self, configuration: Configuration) -> Float[Tensor, "*batch triple"]:
+        (a, _), (b, _), dot = self._arms(configuration)
         return dot ** int(self.parameters[0]) * a * b
 
-    def force(self, geometry: Geometry, weight: Float[Tensor, "*batch triple"]) -> Float[Tensor, "*batch n d"]:
-        (a, slope_a), (b, slope_b), dot = self._arms(geometry)
-        left, right = geometry.arms
+    def force(
+        self, configuration: Configuration, weight: Float[Tensor, "*batch triple"]
+    ) -> Float[Tensor, "*batch n d"]:
+        (a, slope_a), (b, slope_b), dot = self._arms(configuration)
+        left, right = configuration.arms
         m = int(self.parameters[0])
         power = weight * dot**m
         along = weight * m * dot ** (m - 1) * a * b if m else torch.zeros_like(power)
         on_left = along[..., None, :] * right + (2 * power * slope_a * b)[..., None, :] * left
         on_right = along[..., None, :] * left + (2 * power * a * slope_b)[..., None, :] * right
-        spread, of = geometry.spread, geometry.sites
+        spread, of = configuration.spread, configuration.sites
         return spread(on_left, of.left) + spread(on_right, of.right) - spread(on_left + on_right, of.centre)
 
-    def _arms(self, geometry: Geometry) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:
+    def _arms(self, configuration: Configuration) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:
         """f and its derivative in d^2, of both arms, and the product of these."""
-        left, right = geometry.arms
+        left, right = configuration.arms
         m, length = self.parameters
         found = []
         for arm in (left, right):

@@ -36,7 +36,7 @@ def sites(n: int, device: torch.device) -> Sites:
     return Sites(first, second, centre[real], left[real], right[real])
 
 
-class Distances(NamedTuple):
+class Lengths(NamedTuple):
     """Vectors, and their lengths, between bodies or from the origin."""
 
     vector: Float[Tensor, "*batch d site"]
@@ -59,20 +59,20 @@ class Distances(NamedTuple):
         return torch.where(self.vanishing, 0, found)
 
 
-def distances(vector: Float[Tensor, "*batch d site"]) -> Distances:
+def distances(vector: Float[Tensor, "*batch d site"]) -> Lengths:
     """The lengths of vectors, with finite derivatives where they vanish."""
     square = vector.square().sum(-2)
     least = torch.finfo(square.dtype).tiny ** (2 / 5)
     vanishing = square <= least
     length = torch.where(vanishing, least**0.5, torch.where(vanishing, 1, square).sqrt())
-    return Distances(vector, length, vanishing)
+    return Lengths(vector, length, vanishing)
 
 
-class Geometry:
+class Configuration:
     """What terms need of the positions of bodies ``(*batch, n, d)``, each computed once and on first use.
 
     Example:
-        >>> pair = Geometry(torch.tensor([[0.0, 0.0], [3.0, 4.0]]))
+        >>> pair = Configuration(torch.tensor([[0.0, 0.0], [3.0, 4.0]]))
         >>> pair.pairs.length
         tensor([5.])
         >>> pair.force_of_pairs(torch.tensor([1.0]))
@@ -84,13 +84,13 @@ class Geometry:
         self.q, self.sites = q, sites(q.shape[-2], q.device)
 
     @functools.cached_property
-    def pairs(self) -> Distances:
+    def pairs(self) -> Lengths:
         """q_i - q_j of all pairs."""
         x = self.q.mT
         return distances(x[..., self.sites.first] - x[..., self.sites.second])
 
     @functools.cached_property
-    def bodies(self) -> Distances:
+    def bodies(self) -> Lengths:
         """q_i itself: the distance from the origin."""
         return distances(self.q.mT)
 
