@@ -50,7 +50,8 @@ class AbstractInverseDistance(AbstractNewtonian):
         apart = self.differences(q)
         square = self.softening.square()[..., None, None]
         for component in apart:
-            square = torch.addcmul(square, component, component)
+            # Not addcmul: whether that rounds once or twice depends on the processor and on the place in the batch.
+            square = square + component.square()
         inverse = square.masked_fill(square <= torch.finfo(q.dtype).tiny ** (2 / 5), torch.inf).rsqrt()
         return self.existing_pairs(self.coupling), inverse, apart
 

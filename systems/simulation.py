@@ -14,13 +14,14 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from systems.checks import check
+from systems.checks import check, check_choice
 from systems.dataset import storage
 from systems.dataset.schema import described, stored_variables, to_dataset
 from systems.fingerprint import fingerprint
 from systems.integrators.abstract import AbstractIntegrator
 from systems.integrators.default import most_accurate
 from systems.integrators.registry import INTEGRATORS
+from systems.native.compiled import MODES, Compiled, backend_of
 from systems.phase_space import PhaseSpace
 from systems.provenance import versions
 from systems.vector_field import AbstractHamiltonian, AbstractVectorField
@@ -47,6 +48,7 @@ def simulate(
     settings: Mapping[str, Any] | None = None,
     variables: Mapping[str, xr.DataArray] | None = None,
     true: AbstractHamiltonian | None = None,
+    compile: str = "auto",
 ) -> xr.Dataset:
     """The trajectories of a vector field, known or learned, as a Dataset (see `systems.dataset.schema`).
 
@@ -70,6 +72,8 @@ def simulate(
         settings: whatever else led to the first states, to be stored in the configuration; JSON-serialisable.
         variables: more variables to store, such as what a model was conditioned on (see `parameters_of`).
         true: the Hamiltonian that a learned field stands for, where it is known: its energy is stored too.
+        compile: whether an integrator's steps are taken in machine code: "on", "off", or "auto", where that promises to
+            be faster (see `systems.native.Compiled`). What took them is the attribute ``backend``, eager or native.
 
     Raises:
         ValueError: for wrong shapes, dtypes or values, or a path that holds something else, before any work starts.
@@ -88,11 +92,12 @@ def simulate(
     times = _checked_times(times, state)
     if integrator is None and not field.has_closed_form:
         integrator = most_accurate()
+    check_choice("compile", compile, MODES)
     if integrator is not None:
         integrator.check(field, state, times)
     for name, value in {"part_size": part_size, "workers": workers}.items():
         check(name, value, value is None or value >= 1, "at least 1")
-    work = _Work(field, state, times, integrator, dict(variables or {}), seed, dict(settings or {}), true)
+    work = _Work(field, state, times, integrator, compile, dict(variables or {}), seed, dict(settings or {}), true)
     with _pool(workers or torch.get_num_threads()) as pool, _progress(work.count) as progress:
         if path is None:
             return work.dataset(slice(0, work.count), pool, progress)
@@ -132,6 +137,7 @@ class _Work:
         state: PhaseSpace,
         times: Tensor,
         integrator: AbstractIntegrator | None,
+        compile: str,
         variables: dict[str, xr.DataArray],
         seed: int | None,
         settings: dict[str, Any],
@@ -140,11 +146,14 @@ class _Work:
         fields = {"energy": field, "true_energy": true}
         self.hamiltonians = {name: h for name, h in fields.items() if isinstance(h, AbstractHamiltonian)}
         self.field, self.state, self.times, self.integrator = field, state, times, integrator
+        if integrator is not None:
+            with torch.no_grad():
+                self.integrator = Compiled(integrator, compile).prepared(field, state, times)
         self.count, n, d = state.q.shape
         points = len(times)
         self.block = max(1, min(BLOCK_TRAJECTORIES, BLOCK_PAIRS // n**2, BLOCK_VALUES // (points * n * d)))
         self.variables = stored_variables(field, self.count, n) | variables
-        self.attributes = _attributes(field, state, times, integrator, seed, settings)
+        self.attributes = _attributes(field, state, times, integrator, backend_of(self.integrator), seed, settings)
         self.nbytes = self.count * points * (2 * n * d + len(self.hamiltonians)) * state.q.element_size()
 
     def dataset(self, rows: slice, pool: ThreadPoolExecutor, progress: tqdm) -> xr.Dataset:
@@ -204,13 +213,14 @@ def _attributes(
     state: PhaseSpace,
     times: Tensor,
     integrator: AbstractIntegrator | None,
+    backend: str,
     seed: int | None,
     settings: dict[str, Any],
 ) -> dict[str, Any]:
     method = "closed form" if integrator is None else _registered_name(integrator)
     step = getattr(integrator, "step", None)
     installed = versions()
-    attributes = described(field) | {"integrator": method}
+    attributes = described(field) | {"integrator": method, "backend": backend}
     attributes |= {"step": step} if isinstance(step, float) else {}
     attributes |= {} if seed is None else {"seed": seed}
     configuration = attributes | {

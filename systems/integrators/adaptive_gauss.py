@@ -21,6 +21,8 @@ STAGES = 8
 SWEEPS = 40
 #: How much shorter or longer than the last a step may be.
 SHRINK, GROW = 0.2, 4.0
+#: The next step is aimed to be shorter by this than what the tolerance allows.
+SAFETY = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +72,10 @@ class AdaptiveGauss(AbstractStepping):
     def check(self, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> None:
         super().check(field, state, times)
         check("tolerance", self.tolerance, self.tolerance is None or self.tolerance > 0, "a positive number")
+
+    def relative_tolerance(self, dtype: torch.dtype) -> float:
+        """The tolerance, by default that of the dtype."""
+        return torch.finfo(dtype).eps ** 0.5 if self.tolerance is None else self.tolerance
 
     def _intervals(self, times: Tensor) -> list[Interval]:
         return [Interval(start, end) for start, end in pairwise(times)]
@@ -133,12 +139,16 @@ class AdaptiveGauss(AbstractStepping):
             left = torch.where(arrived & (goal <= last), end - start, left).detach()
             some_left, some_accepted, some_stuck = torch.stack([x.any() for x in (left != 0, accepted, stuck)]).tolist()
             if some_stuck:
-                raise ValueError(
-                    f"field: {stuck.sum().item()} of {stuck.numel()} solutions cannot be followed beyond "
-                    f"t = {t[stuck][0].item():g}: no step is short enough (the field is singular, or not finite)"
-                )
+                raise self.failure(t[stuck][0].item(), int(stuck.sum()), stuck.numel())
             if some_accepted:
                 yield Step(t, h, before, carried), row
+
+    def failure(self, t: float, stopped: int, count: int) -> ValueError:
+        """What there is to say of solutions that end at a time, in some of the trajectories."""
+        return ValueError(
+            f"field: {stopped} of {count} solutions cannot be followed beyond t = {t:g}: "
+            "no step is short enough (the field is singular, or not finite)"
+        )
 
     def _length(self, suggested: Tensor, left: Tensor) -> Tensor:
         """Of the next step: what is left in one or two steps if they may be as long as that."""
@@ -151,10 +161,10 @@ class AdaptiveGauss(AbstractStepping):
     ) -> tuple[Tensor, Tensor]:
         """Whether a step is accepted, and how long the next should be, each ``(*batch)``; not differentiated."""
         state = PhaseSpace(state.q.detach(), state.p.detach())
-        tolerance = torch.finfo(h.dtype).eps ** 0.5 if self.tolerance is None else self.tolerance
+        tolerance = self.relative_tolerance(h.dtype)
         rough = collocation.roughness(h, state, derivatives)
         accepted = found & (rough <= 2 * tolerance)
-        growth = (0.9 * (tolerance / rough) ** (1 / (STAGES - 1))).clamp(SHRINK, GROW)
+        growth = (SAFETY * (tolerance / rough) ** (1 / (STAGES - 1))).clamp(SHRINK, GROW)
         length = h.abs() * torch.where(found, growth, SHRINK)
         # A step that was cut short to meet an output time says little about what is too long.
         length = torch.where(accepted & (growth >= GROW), torch.maximum(length, suggested), length)

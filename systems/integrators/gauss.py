@@ -14,6 +14,9 @@ from systems.integrators.steps import Carried, Interval, Step, wide
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractVectorField
 
+#: More are not needed where a step is short enough to converge at all.
+SWEEPS = 100
+
 
 @dataclass(frozen=True, eq=False)
 class AbstractGauss(AbstractFixedStep):
@@ -31,13 +34,17 @@ class AbstractGauss(AbstractFixedStep):
         return Carried(*self._totals(state), (*derivatives, last))
 
     def _step(self, field: AbstractVectorField, t: Tensor, h: Tensor, carried: Carried) -> Carried:
-        derivatives, converged = collocation.solve(field, t, h, carried.state, guess(h, carried), sweeps=100)
+        derivatives, converged = collocation.solve(field, t, h, carried.state, guess(h, carried), SWEEPS)
         if not bool(converged.all()):
-            raise ValueError(
-                f"step: the stages of {type(self).__name__} converge only for smaller steps than "
-                f"{h.abs().max().item():g} (here in {(~converged).sum().item()} of {converged.numel()} trajectories)"
-            )
+            raise self.failure(h.abs().max().item(), int((~converged).sum()), converged.numel())
         return advanced(field, t, h, carried, derivatives)
+
+    def failure(self, length: float, stopped: int, count: int) -> ValueError:
+        """What there is to say of steps of a length that were not solved, in some of the trajectories."""
+        return ValueError(
+            f"step: the stages of {type(self).__name__} converge only for smaller steps than {length:g} "
+            f"(here in {stopped} of {count} trajectories)"
+        )
 
     def _walk_back(
         self, field: AbstractVectorField, interval: Interval, start: PhaseSpace, end: PhaseSpace

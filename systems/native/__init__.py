@@ -1,0 +1,9 @@
+"""Vector fields and integrators in machine code: traced, written as C, compiled once and kept.
+
+trace.py sees a field as scalar arithmetic (scalars.py, operations.py); emit.py writes it as C, beside the steps of
+methods/; build.py finds a compiler and keeps the library; kernel.py calls it; compiled.py has the wrapper for users.
+"""
+
+from systems.lazy import lazy
+
+__getattr__, __dir__ = lazy("systems.native", ["systems.native.compiled:Compiled"])

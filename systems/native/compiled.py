@@ -1,0 +1,161 @@
+"""The wrapper that takes an integrator's steps in machine code."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from systems.checks import check_choice
+from systems.integrators.abstract import AbstractIntegrator
+from systems.integrators.wrapper import AbstractWrapper
+from systems.native.methods import Recipe, plan_of, recipe_of
+from systems.native.reason import NotNative
+from systems.native.scalars import MOST_OPERATIONS
+from systems.phase_space import PhaseSpace
+from systems.vector_field import AbstractVectorField
+
+if TYPE_CHECKING:
+    from systems.native.kernel import Kernel
+
+
+MODES = ("auto", "on", "off")
+#: Pairs of bodies whose forces take torch as long as it takes to call a field at all.
+_CALL = 10_000
+#: Pairs of bodies whose forces take torch about as long as tracing and a C compiler take, some seconds.
+_WORTH = 200_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled(AbstractWrapper):
+    """The same steps in machine code: the field is traced for one trajectory, written as C and compiled once.
+
+    The trajectory is the integrator's own, to the last bit where its arithmetic is + - x / and square roots, else to
+    round-off (the page docs/native.md has the details). Where gradients are wanted, where the state is on a GPU and
+    where something stops the way to machine code, the integrator takes the steps itself.
+
+    Advantages: 5 to 500 times as fast; needs nothing but a C compiler.
+    Drawbacks: the first run of a field waits for the compiler, about a second; no interruption while a block of
+    trajectories is computed.
+
+    Args:
+        integrator: kicks and drifts, Runge-Kutta or Gauss; others take their own steps.
+        compile: "on"; "off"; or "auto": where the counts of bodies, trajectories and steps promise to save more than a
+            compiler costs, never by a clock: so the same call gives the same bits.
+
+    Raises:
+        ValueError: for another mode, and as the integrator.
+
+    Warns:
+        UserWarning: with one line that says what stops machine code where it is wanted.
+
+    Example:
+        >>> from systems import Gravity
+        >>> from systems.integrators import Leapfrog
+        >>> system, state = Gravity.sample(10, seed=0)
+        >>> times = torch.linspace(0, 10, 5, dtype=torch.float64)
+        >>> fast = Compiled(Leapfrog(step=0.001)).integrate(system, state, times)
+        >>> fast.q.equal(Leapfrog(step=0.001).integrate(system, state, times).q)
+        True
+    """
+
+    compile: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_choice("compile", self.compile, MODES)
+
+    def integrate(
+        self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]
+    ) -> PhaseSpace:
+        self.check(field, state, times)
+        return self.prepared(field, state, times).integrate(field, state, times)
+
+    def prepared(
+        self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]
+    ) -> AbstractIntegrator:
+        """What takes the steps: machine code for this field and all that `select` makes of it, or the integrator."""
+        method = self.integrator
+        recipe = recipe_of(method, field, state.q.dtype)
+        if self.compile == "off" or _differentiates(method, field, state, times):
+            return method
+        if self.compile == "auto" and (recipe is None or not _is_worth(method, field, state, times)):
+            return method
+        try:
+            if recipe is None:
+                raise NotNative(f"{type(method).__name__}, which has none")
+            kernel = _kernel(field, state, times, recipe)
+        except NotNative as reason:
+            warnings.warn(f"compile: without machine code, because of {reason}", UserWarning, stacklevel=3)
+            return method
+        return _MachineCode(method, kernel)
+
+
+def _kernel(field: AbstractVectorField, state: PhaseSpace, times: Tensor, recipe: Recipe) -> Kernel:
+    """The machine code, if it says of these states what the field says."""
+    from systems.native.kernel import Kernel  # torch's tracer takes half a second to import
+
+    if state.q.device.type != "cpu":
+        raise NotNative(f"a state on {state.q.device}")
+    kernel = Kernel(field, state, recipe)
+    if not kernel.fits(field, state, times[0]):
+        raise NotNative(f"{type(field).__name__}, whose values are not what was traced")
+    return kernel
+
+
+@dataclass(frozen=True, eq=False)
+class _MachineCode(AbstractWrapper):
+    """An integrator whose code is there."""
+
+    kernel: Kernel
+
+    def integrate(
+        self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]
+    ) -> PhaseSpace:
+        method: Any = self.integrator
+        self.check(field, state, times)
+        if not self.kernel.fits(field, state, times[0]):
+            raise ValueError(f"field: expected the {type(field).__name__} whose machine code this is, got another")
+        trajectory, stopped = self.kernel.run(method, field, state, times)
+        where = ~stopped.isnan()
+        if where.any():
+            raise method.failure(stopped[where][0].item(), int(where.sum()), where.numel())
+        return trajectory
+
+
+def backend_of(integrator: AbstractIntegrator | None) -> str:
+    """What takes the steps of an integrator that `Compiled.prepared` returned: native or eager."""
+    return "native" if isinstance(integrator, _MachineCode) else "eager"
+
+
+def _differentiates(method: Any, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> bool:
+    """Whether a gradient is wanted of anything that the trajectory depends on."""
+    if not torch.is_grad_enabled():
+        return False
+    tensors = chain(state, (times, getattr(method, "step", None)), field.parameters(), field.buffers())
+    return any(isinstance(x, Tensor) and x.requires_grad for x in tensors)
+
+
+def _is_worth(method: AbstractIntegrator, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> bool:
+    """By counts alone: whether torch would need longer than a compiler, and whether there is little to write out."""
+    declared = field.values
+    others = [x for name, x in chain(field.named_parameters(), field.named_buffers()) if name not in declared]
+    if sum(x.numel() for x in others) > MOST_OPERATIONS:
+        return False  # a network
+    *batch, bodies, _ = state.q.shape
+    recipe = recipe_of(method, field, state.q.dtype)
+    assert recipe is not None
+    states = torch.Size(batch).numel() * (recipe.lanes or 1)
+    calls = _steps(method, times, torch.Size(batch)) * recipe.calls
+    return calls * (_CALL + states * bodies**2) >= _WORTH
+
+
+def _steps(method: AbstractIntegrator, times: Tensor, batch: torch.Size) -> float:
+    """At least these are taken."""
+    plan = plan_of(method, times, batch)
+    steps = (plan.times.diff(dim=0) / plan.lengths[: len(plan.counts)]).abs().clamp(min=1)
+    return steps.amax(1).sum().item()

@@ -1,0 +1,72 @@
+"""A compiled method for a field: the call of its machine code."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from systems.integrators.abstract import AbstractIntegrator
+from systems.native import build, emit, trace
+from systems.native.methods import VECTOR_BYTES, Recipe, plan_of
+from systems.phase_space import PhaseSpace
+from systems.vector_field import AbstractVectorField
+
+
+class Kernel:
+    """The machine code of a method for fields of one kind and states of one shape.
+
+    While it runs, other Python threads do too. A trajectory's bits do not depend on those beside it.
+
+    Args:
+        field: that is traced.
+        state: of the shape ``(*batch, n, d)``; one trajectory alone gets code of its own.
+        recipe: how the method is made.
+
+    Raises:
+        NotNative: if the field cannot be traced, or nothing can be compiled.
+    """
+
+    def __init__(self, field: AbstractVectorField, state: PhaseSpace, recipe: Recipe) -> None:
+        *batch, bodies, dimension = state.q.shape
+        wide = VECTOR_BYTES // state.q.element_size()
+        lanes = recipe.lanes or (1 if torch.Size(batch).numel() == 1 else wide)
+        self.program = trace.traced(field, bodies, dimension, state.q.dtype, separable=recipe.separable)
+        text = emit.source(self.program, (*recipe.files, "evaluate"), lanes, recipe.macros)
+        self._library = build.library(text)
+        self._coefficients = torch.tensor(recipe.coefficients, dtype=state.q.dtype)
+
+    def fits(self, field: AbstractVectorField, state: PhaseSpace, t: Tensor) -> bool:
+        """Whether it is the code of this field: both say the same of these states."""
+        batch = state.q.shape[:-2]
+        q, p, rates = (x.detach().contiguous() for x in (*state, torch.stack(list(state))))
+        times = t.detach().expand(batch).contiguous()
+        values = self.program.table(field, batch)
+        count = batch.numel()
+        self._call("evaluate", count, count, q, p, values, times, rates[0], rates[1])
+        with torch.no_grad():
+            expected = torch.stack(list(field(t, state)))
+        size = expected.abs().amax((-2, -1), keepdim=True)
+        close = (rates - expected).abs() <= torch.finfo(q.dtype).eps ** 0.5 * size
+        return bool((close | (rates == expected)).all())
+
+    def run(
+        self, method: AbstractIntegrator, field: AbstractVectorField, state: PhaseSpace, times: Tensor
+    ) -> tuple[PhaseSpace, Tensor]:
+        """The trajectory, and for each of the batch what stopped it (not a number if nothing did)."""
+        batch, count = state.q.shape[:-2], state.q.shape[:-2].numel()
+        plan = plan_of(method, times, batch)
+        q0, p0 = (x.detach().contiguous() for x in state)
+        q, p = (x.new_empty(len(times), *x.shape) for x in (q0, p0))
+        stopped = torch.full((count,), torch.nan, dtype=torch.float64)
+        values = self.program.table(field, batch)
+        intervals, columns = len(times) - 1, plan.times.shape[1]
+        self._call("run", count, intervals, columns, q0, p0, values, *plan, self._coefficients, q, p, stopped)
+        return PhaseSpace(q, p), stopped.reshape(batch)
+
+    def _call(self, function: str, *arguments: Any) -> None:
+        given = [ctypes.c_void_p(x.data_ptr()) if isinstance(x, Tensor) else ctypes.c_long(x) for x in arguments]
+        if getattr(self._library, function)(*given):
+            raise MemoryError(f"no memory for the machine code's {function}")

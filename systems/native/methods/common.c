@@ -1,0 +1,20 @@
+/* What all methods share. Arrays of a trajectory's entries are [entry][lane]. */
+
+static real *workspace(size_t count) {
+  /* Whole cache lines, so that vectors are aligned. */
+  return aligned_alloc(64, (count * sizeof(real) + 63) / 64 * 64);
+}
+
+static void put(real *output, const real *x, long row) { memcpy(output + row * SIZE, x, SIZE * sizeof(real)); }
+
+/* A running sum, compensated if COMPENSATED (Knuth 2, section 4.2.2): `lost` is what rounding took from it so far. */
+static inline void add(real *restrict value, real *restrict lost, real increment) {
+#if COMPENSATED
+  const real due = increment + *lost, before = *value, after = before + due, taken = after - before;
+  *lost = (before - (after - taken)) + (due - taken);
+  *value = after;
+#else
+  (void)lost;
+  *value += increment;
+#endif
+}

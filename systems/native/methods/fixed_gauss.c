@@ -1,0 +1,31 @@
+/* Gauss methods with fixed steps, as systems/integrators/gauss.py. */
+
+int run(long trajectories, long intervals, long columns, const real *q0, const real *p0, const real *values,
+        const real *times, const long *counts, const real *lengths, const real *coefficients, real *q, real *p,
+        double *stopped) {
+  const Tableau a = tableau(coefficients);
+  Gauss g = new_gauss();
+  if (!g.q) return 1;
+  for (long row = 0; row < trajectories; row++) {
+    const long column = columns > 1 ? row : 0;
+    begin(&g, q0 + row * SIZE, p0 + row * SIZE, values + row * VALUES, times[column]);
+    put(q, g.q, row);
+    put(p, g.p, row);
+    for (long interval = 0; interval < intervals; interval++) {
+      const long at = interval * columns + column;
+      for (long k = 0; k < counts[at]; k++) {
+        if (!solve(&g, a, times[at] + k * lengths[at], lengths[at], SWEEPS)) {
+          stopped[row] = lengths[at];
+          interval = intervals;
+          break;
+        }
+        advance(&g, a, lengths[at]);
+      }
+      if (interval == intervals) break;
+      put(q, g.q, (interval + 1) * trajectories + row);
+      put(p, g.p, (interval + 1) * trajectories + row);
+    }
+  }
+  free(g.q);
+  return 0;
+}
