@@ -13,6 +13,7 @@ os.environ["PYTHONPATH"] = str(HERE.parent)
 import pages  # noqa: E402
 from docstrings import as_rst  # noqa: E402
 from latex2mathml.converter import convert  # noqa: E402
+from sphinx.pycode import ModuleAnalyzer  # noqa: E402
 
 pages.write(HERE / "generated")
 
@@ -88,10 +89,21 @@ def _skip():
 
 
 def _docstring(app, what, name, obj, options, lines):
-    builtin = what == "data" and "\n".join(lines).strip() == inspect.getdoc(type(obj))  # a constant without a docstring
-    lines[:] = [] if builtin else as_rst(lines)
+    if what == "data" and "\n".join(lines).strip() == inspect.getdoc(type(obj)):  # of the type, not of this constant
+        lines[:] = _comment_on(name.rpartition(".")[2], obj)
+    lines[:] = as_rst(lines)
     if what in ("attribute", "property"):
         lines.insert(0, "")  # else napoleon takes the words before a colon for a type
+
+
+def _comment_on(name, value):
+    """The ``#:`` comment on a constant, in the module that defines it."""
+    for module in [*sys.modules]:
+        if module.startswith(("hlieconv", "systems")) and vars(sys.modules[module]).get(name) is value:
+            comment = ModuleAnalyzer.for_module(module).find_attr_docs().get(("", name))
+            if comment:
+                return comment
+    return []
 
 
 def _links_to_pages(app, name, source):

@@ -10,9 +10,8 @@ def as_rst(lines: Iterable[str]) -> Iterator[str]:
     """The lines of a docstring, its doctests as they are, in all else what is no markup escaped.
 
     Example:
-        >>> print(*as_rst(["J = |q| p*, see `simulate`", ">>> |q|"]), sep="\\n")
+        >>> print(*as_rst(["J = |q| p*, see `simulate`"]))
         J = \\|q\\| p\\*, see :py:obj:`~.simulate`
-        >>> |q|
     """
     doctest = False
     for line in lines:

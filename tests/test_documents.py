@@ -5,6 +5,7 @@ that it states.
 """
 
 import doctest
+import inspect
 import re
 import shlex
 import subprocess
@@ -20,6 +21,8 @@ from hlieconv.cli.entry import parser
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
+import docstrings  # noqa: E402
+import pages  # noqa: E402
 from blocks import blocks  # noqa: E402
 
 SOURCES = [
@@ -156,3 +159,16 @@ def test_pages_have_code():
     assert {"python", "sh", ""} <= languages
     assert languages <= {"python", "sh", "text", ""}
     assert sum(block.language == "python" for page in PAGES.values() for block in page) > 20
+
+
+def test_docstrings_become_markup():
+    assert doctest.testmod(docstrings) == doctest.TestResults(failed=0, attempted=1)
+    code = [">>> 3 * |q|", "9 * 1", "", "3 * 1"]
+    assert [*docstrings.as_rst(code)] == [*code[:3], r"3 \* 1"]
+
+
+@pytest.mark.parametrize("package", [*pages.packages()], ids=lambda package: package.__name__)
+def test_every_public_name_has_a_docstring(package):
+    values = {name: getattr(package, name) for name in pages.public_names(package)}
+    described = {name: value for name, value in values.items() if callable(value)}
+    assert [name for name, value in described.items() if not inspect.getdoc(value)] == []
