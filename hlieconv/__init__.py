@@ -1,14 +1,14 @@
 """Learn Hamiltonians with the symmetries you choose, and see what they conserve.
 
-Names are imported on first use, so that every ``--help`` is instant.
+The words of the README, by ``import hlieconv as hl``; the rest is in the packages inside. Names are imported on first
+use, so that every ``--help`` is instant. Once this package is imported, every xarray Dataset has `.dynamics`.
 """
 
-from hlieconv.lazy import lazy
+import lazy_loader
 
-__getattr__, __dir__ = lazy(
-    __name__,
-    (
-        "hlieconv.nn.equivariance:assert_equivariant",
-        "hlieconv.nn.equivariance:equivariance_error",
-    ),
-)
+from hlieconv.accessor import register_with_xarray
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__.remove("open")  # ``import *`` would hide Python's  # pyright: ignore[reportUnsupportedDunderAll]
+
+register_with_xarray()

@@ -1,10 +1,10 @@
 """Reads from source which file imports which, and says where that breaks the floors of the house."""
 
 import ast
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 Sources = Mapping[str, str]
 """Source text of every module by its name."""
@@ -13,31 +13,30 @@ Graph = Mapping[str, set[str]]
 """What every module imports: modules of the project by their full names, others as written."""
 
 
-def sources(root: Path, packages: Sequence[str]) -> dict[str, str]:
-    """The source of every module in some packages below a folder."""
-    paths = (path for package in packages for path in sorted((root / package).rglob("*.py")))
+def sources(root: Path, packages: Sequence[str], kind: str = "py") -> dict[str, str]:
+    """The source of every module, or of every stub (``kind="pyi"``), in some packages below a folder."""
+    paths = (path for package in packages for path in sorted((root / package).rglob(f"*.{kind}")))
     return {
         ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path.read_text()
         for path in paths
     }
 
 
-def imports(modules: Sources) -> dict[str, set[str]]:
+def imports(modules: Sources, stubs: Sources = MappingProxyType({})) -> dict[str, set[str]]:
     """The graph of imports, those inside of functions and under TYPE_CHECKING too.
 
-    A name that a package exports counts as an import of the package and of the file that defines it. The strings
-    ``"module:name"`` by which a package exports lazily are no imports of the package itself.
+    A name that a package exports lazily, by its stub, counts as an import of the package and of the file that defines
+    it. The lines of a stub are no imports of the package itself.
     """
     trees = {name: ast.parse(text) for name, text in modules.items()}
-    exports = {name: _exports(tree) for name, tree in trees.items()}
-    return {name: set(_imports(name, tree, modules, exports)) - {name} for name, tree in trees.items()}
+    exported = {name: exports(name, text) for name, text in stubs.items()}
+    return {name: set(_imports(name, tree, modules, exported)) - {name} for name, tree in trees.items()}
 
 
-def _exports(tree: ast.Module) -> dict[str, str]:
-    """Which module defines each name that a module exports lazily."""
-    strings = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
-    targets = (re.fullmatch(r"([\w.]+):(\w+)", text) for text in strings)
-    return {target[2]: target[1] for target in targets if target}
+def exports(package: str, stub: str) -> dict[str, str]:
+    """Which module each name of a lazy package is imported from."""
+    lines = (node for node in ast.parse(stub).body if isinstance(node, ast.ImportFrom) and node.module)
+    return {alias.name: f"{package}.{line.module}" for line in lines for alias in line.names}
 
 
 def _imports(name: str, tree: ast.Module, modules: Sources, exports: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
@@ -54,7 +53,8 @@ def _imports(name: str, tree: ast.Module, modules: Sources, exports: Mapping[str
                     yield full
                 else:
                     yield source
-                    yield from (exports[source][key] for key in [alias.name] if key in exports[source])
+                    if alias.name in exports.get(source, {}):
+                        yield exports[source][alias.name]
 
 
 def within(module: str, room: str) -> bool:

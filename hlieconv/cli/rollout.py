@@ -28,11 +28,12 @@ class Rollout(AbstractCommand):
         import systems
         from hlieconv.dynamics import load
         from hlieconv.dynamics.rollouts import rollout, spacing_of
+        from hlieconv.models import AbstractModel
         from hlieconv.training.device import device_named
         from systems.dataset.schema import times_of
 
         model, dataset = load(arguments.model, trust_code=arguments.trust_code), systems.open(arguments.data)
-        if not isinstance(model, torch.nn.Module) or not hasattr(model, "condition"):
+        if not isinstance(model, AbstractModel):
             raise ValueError(f"model: expected a learned model in {arguments.model}, got a known system")
         times = times_of(dataset, dtype=torch.float64)
         if arguments.time is not None or arguments.points is not None:

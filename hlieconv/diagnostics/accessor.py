@@ -5,12 +5,11 @@ import xarray as xr
 from hlieconv.diagnostics import conserved, drifts, errors, momentum_map, summaries
 
 
-@xr.register_dataset_accessor("dynamics")
 class Dynamics:
     """The diagnostics of the trajectories in a Dataset; each method is the function of its name.
 
     Example:
-        >>> import torch, hlieconv.diagnostics
+        >>> import torch, hlieconv
         >>> from systems import Springs, simulate
         >>> dataset = simulate(*Springs.sample(3, seed=0), torch.linspace(0, 5, 6))
         >>> dataset.dynamics.momentum().dims

@@ -13,17 +13,6 @@ rollouts.py         rollout(model, dataset, times): the trajectories that a mode
 evaluation.py       chunk_error(model, dataset): the test error of the paper
 """
 
-from hlieconv.lazy import lazy
+import lazy_loader
 
-__getattr__, __dir__ = lazy(
-    __name__,
-    (
-        "hlieconv.dynamics.evaluation:chunk_error",
-        "hlieconv.dynamics.fitting:fit",
-        "hlieconv.dynamics.loading:load",
-        "hlieconv.dynamics.rollouts:default_integrator",
-        "hlieconv.dynamics.rollouts:rollout",
-        "hlieconv.dynamics.settings:Settings",
-        "hlieconv.training.fit:Fit",
-    ),
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

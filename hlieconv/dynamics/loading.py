@@ -53,7 +53,8 @@ def load(
 
 def _built(kind: type[nn.Module], arguments: dict[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:
     if issubclass(kind, AbstractVectorField):  # its tensors are its parameters
-        return kind(**arguments, **tensors)
+        known: dict[str, Any] = {**arguments, **tensors}
+        return kind(**known)
     return loading.network_of(kind, arguments, tensors)
 
 

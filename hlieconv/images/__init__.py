@@ -11,21 +11,6 @@ plots.py      confusion, and accuracy against the angle of a rotation
 Names are imported on first use, so that no command imports torch before it must.
 """
 
-from hlieconv.lazy import lazy
+import lazy_loader
 
-__getattr__, __dir__ = lazy(
-    __name__,
-    (
-        "hlieconv.images.data:ImageData",
-        "hlieconv.images.data:digits",
-        "hlieconv.images.data:rot_mnist",
-        "hlieconv.images.data:rotate",
-        "hlieconv.images.loading:load",
-        "hlieconv.images.model:ImageClassifier",
-        "hlieconv.images.plots:plot_confusion",
-        "hlieconv.images.plots:plot_rotation",
-        "hlieconv.images.task:evaluate_images",
-        "hlieconv.images.task:fit_images",
-        "hlieconv.images.task:rotation_errors",
-    ),
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -3,19 +3,6 @@
 Names are imported on first use, so that no command imports torch before it must.
 """
 
-from hlieconv.lazy import lazy
+import lazy_loader
 
-#: Every model by its name on the command line. A new model is one file and one line here.
-MODELS: dict[str, str] = {
-    "hlieconv": "hlieconv.models.hlieconv:HLieConv",
-    "expansion": "hlieconv.models.expansion.model:PairExpansion",
-    "fc": "hlieconv.models.fully_connected:FC",
-    "hfc": "hlieconv.models.fully_connected:HFC",
-    "hnn": "hlieconv.models.fully_connected:HNN",
-    "hogn": "hlieconv.models.graph_networks:HOGN",
-    "lieconv": "hlieconv.models.lieconv_field:LieConvField",
-    "ogn": "hlieconv.models.graph_networks:OGN",
-    "vogn": "hlieconv.models.graph_networks:VOGN",
-}
-
-__getattr__, __dir__ = lazy(__name__, ("hlieconv.models.abstract:AbstractModel", *MODELS.values()))
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

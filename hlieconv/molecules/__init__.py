@@ -11,23 +11,6 @@ plots.py      predicted against true
 Names are imported on first use, so that no command imports torch before it must.
 """
 
-from hlieconv.lazy import lazy
+import lazy_loader
 
-__getattr__, __dir__ = lazy(
-    __name__,
-    (
-        "hlieconv.molecules.data:Molecules",
-        "hlieconv.molecules.data:TARGETS",
-        "hlieconv.molecules.data:qm9",
-        "hlieconv.molecules.data:read_molecules",
-        "hlieconv.molecules.data:reference_energy",
-        "hlieconv.molecules.data:split",
-        "hlieconv.molecules.loading:load",
-        "hlieconv.molecules.model:MoleculeRegressor",
-        "hlieconv.molecules.plots:plot_prediction",
-        "hlieconv.molecules.task:evaluate_molecules",
-        "hlieconv.molecules.task:fit_molecules",
-        "hlieconv.molecules.task:motion_errors",
-        "hlieconv.molecules.task:predict",
-    ),
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

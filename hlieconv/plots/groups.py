@@ -109,7 +109,7 @@ def plot_lift(
         ax.plot(*point, "o", color=colour, markersize=4)
         if not torch.equal(point, origin):
             arrow = {"arrowstyle": "->", "color": colour, "alpha": 0.5, "shrinkA": 3, "shrinkB": 3}
-            ax.annotate("", point.tolist(), origin.tolist(), arrowprops=arrow)
+            ax.annotate("", tuple(point.tolist()), tuple(origin.tolist()), arrowprops=arrow)
     several = f", {samples} elements a point" if samples > 1 else ""
     ax.set_title(f"{group.name}: lift{several}")
     return ax

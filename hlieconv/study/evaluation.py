@@ -33,7 +33,8 @@ def sample(system: str, count: int, seed: int, points: int = POINTS, every: int 
     name, own = SYSTEMS[system]
     kind = getattr(systems, systems.SYSTEMS[name].partition(":")[2])
     times = SPACING * every * torch.arange(points, dtype=torch.float64)
-    return systems.simulate(*kind.sample(count, seed=seed, **(own | settings)), times, seed=seed)
+    made, state = kind.sample(count, seed=seed, **(own | settings))
+    return systems.simulate(made, state, times, seed=seed)
 
 
 @cache

@@ -11,14 +11,6 @@ fit.py          what a training gives back
 supervised.py   training on samples with labels
 """
 
-from hlieconv.lazy import lazy
+import lazy_loader
 
-__getattr__, __dir__ = lazy(
-    __name__,
-    (
-        "hlieconv.training.fit:Fit",
-        "hlieconv.training.loop:Shuffle",
-        "hlieconv.training.loop:train",
-        "hlieconv.training.run:Run",
-    ),
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

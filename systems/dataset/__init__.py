@@ -5,23 +5,7 @@ measured.py   Datasets from arrays and tables of measurements
 storage.py    files that are whole or absent, written in parts
 """
 
-from systems.lazy import lazy
+import lazy_loader
 
-__getattr__, __dir__ = lazy(
-    "systems.dataset",
-    (
-        "systems.dataset.measured:from_arrays",
-        "systems.dataset.measured:from_dataframe",
-        "systems.dataset.schema:mask_of",
-        "systems.dataset.schema:parameters_of",
-        "systems.dataset.schema:state_of",
-        "systems.dataset.schema:system_of",
-        "systems.dataset.schema:times_of",
-        "systems.dataset.schema:to_dataset",
-        "systems.dataset.schema:trajectory_of",
-        "systems.dataset.schema:validate",
-        "systems.dataset.schema:variables_of",
-        "systems.dataset.storage:open",
-        "systems.dataset.storage:save",
-    ),
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__.remove("open")  # ``import *`` would hide Python's  # pyright: ignore[reportUnsupportedDunderAll]

@@ -3,14 +3,6 @@
 Names are imported on first use, so that no command imports torch before it must.
 """
 
-from systems.integrators.registry import INTEGRATORS
-from systems.lazy import lazy
+import lazy_loader
 
-__getattr__, __dir__ = lazy(
-    "systems.integrators",
-    (
-        "systems.integrators.abstract:AbstractIntegrator",
-        "systems.integrators.recomputation:Recomputed",
-        *INTEGRATORS.values(),
-    ),
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

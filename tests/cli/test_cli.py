@@ -144,6 +144,6 @@ def test_an_interruption_is_one_line(tmp_path, monkeypatch, capsys):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("systems.simulation.simulate", interrupted)
+    monkeypatch.setattr("systems.simulate", interrupted)
     assert cli.main(["simulate", "springs", "-o", str(tmp_path / "springs.nc")]) == 130
     assert capsys.readouterr().err == "hlieconv: interrupted: the same command resumes what it can\n"

@@ -104,7 +104,7 @@ class TermLibrary:
                 yield from (Central("power", (power,), (False,), single) for single in singles)
         if isinstance(group, SE2 | SE3 | SO2 | SO3):
             return
-        free = range(d) if isinstance(group, Trivial) else group.others
+        free = group.others if isinstance(group, T) else range(d)
         for exponents in itertools.product(*(range(DEGREE + 1) if axis in free else (0,) for axis in range(d))):
             if 0 < sum(exponents) <= DEGREE:
                 powers = tuple(map(float, exponents))

@@ -1,0 +1,17 @@
+from .abstract import AbstractGroup as AbstractGroup
+from .abstract import Lift as Lift
+from .generated import from_generators as from_generators
+from .product import Product as Product
+from .registry import GROUPS as GROUPS
+from .registry import group as group
+from .scaling import R as R
+from .scaling import RxSO2 as RxSO2
+from .se2 import SE2 as SE2
+from .se3 import SE3 as SE3
+from .so2 import SO2 as SO2
+from .so3 import SO3 as SO3
+from .squeeze import SQ as SQ
+from .squeeze import RxSQ as RxSQ
+from .subgroups import subgroup as subgroup
+from .translation import T as T
+from .trivial import Trivial as Trivial

@@ -1,0 +1,58 @@
+"""The groups by name. They are strings, so that nothing is imported before a group is used."""
+
+import pkgutil
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import hlieconv.groups.abstract
+
+#: Every group by its name on the command line: the class and its arguments. A new group is one file and one line here.
+GROUPS: dict[str, tuple[Any, ...]] = {
+    "Trivial1": ("hlieconv.groups.trivial:Trivial", 1),
+    "Trivial2": ("hlieconv.groups.trivial:Trivial", 2),
+    "Trivial3": ("hlieconv.groups.trivial:Trivial", 3),
+    "T1": ("hlieconv.groups.translation:T", 1),
+    "T2": ("hlieconv.groups.translation:T", 2),
+    "T3": ("hlieconv.groups.translation:T", 3),
+    "Tx": ("hlieconv.groups.translation:T", 2, (0,)),
+    "Ty": ("hlieconv.groups.translation:T", 2, (1,)),
+    "SO2": ("hlieconv.groups.so2:SO2",),
+    "SO3": ("hlieconv.groups.so3:SO3",),
+    "SE2": ("hlieconv.groups.se2:SE2",),
+    "SE3": ("hlieconv.groups.se3:SE3",),
+    "R": ("hlieconv.groups.scaling:R", 2),
+    "R3": ("hlieconv.groups.scaling:R", 3),
+    "RxSO2": ("hlieconv.groups.scaling:RxSO2",),
+    "SQ": ("hlieconv.groups.squeeze:SQ",),
+    "RxSQ": ("hlieconv.groups.squeeze:RxSQ",),
+}
+
+
+def group(name: str, dimension: int = 2) -> "hlieconv.groups.abstract.AbstractGroup":
+    """The group called ``name``; a family without its number (Trivial, T, R) acts on R^dimension.
+
+    A group of your own goes by the import path of it or of its class, ``"package.module:Name"``.
+
+    Raises:
+        ValueError: for an unknown name (it lists the known ones), or a path where there is no group.
+
+    Example:
+        >>> from hlieconv.groups import group
+        >>> group("SE2").generator_names
+        ('P_x', 'P_y', 'L_z')
+        >>> group("T", dimension=3).name
+        'T3'
+    """
+    if ":" in name:
+        try:
+            found = pkgutil.resolve_name(name)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"group: {name!r} cannot be imported: {error}") from error
+        found = found() if isinstance(found, type) else found
+        if not isinstance(found, pkgutil.resolve_name("hlieconv.groups.abstract:AbstractGroup")):
+            raise ValueError(f"group: expected a group or its class at {name}, got {type(found).__name__}")
+        return found
+    entry = GROUPS.get(f"{name}{dimension}") or GROUPS.get(name)
+    if entry is None:
+        raise ValueError(f"group: expected one of {', '.join(GROUPS)} or an import path module:Name, got {name!r}")
+    return pkgutil.resolve_name(entry[0])(*entry[1:])

@@ -1,0 +1,11 @@
+from .data import ImageData as ImageData
+from .data import digits as digits
+from .data import rot_mnist as rot_mnist
+from .data import rotate as rotate
+from .loading import load as load
+from .model import ImageClassifier as ImageClassifier
+from .plots import plot_confusion as plot_confusion
+from .plots import plot_rotation as plot_rotation
+from .task import evaluate_images as evaluate_images
+from .task import fit_images as fit_images
+from .task import rotation_errors as rotation_errors

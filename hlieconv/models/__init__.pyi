@@ -1,0 +1,11 @@
+from .abstract import AbstractModel as AbstractModel
+from .expansion.model import PairExpansion as PairExpansion
+from .fully_connected import FC as FC
+from .fully_connected import HFC as HFC
+from .fully_connected import HNN as HNN
+from .graph_networks import HOGN as HOGN
+from .graph_networks import OGN as OGN
+from .graph_networks import VOGN as VOGN
+from .hlieconv import HLieConv as HLieConv
+from .lieconv_field import LieConvField as LieConvField
+from .registry import MODELS as MODELS

@@ -1,0 +1,13 @@
+from .data import TARGETS as TARGETS
+from .data import Molecules as Molecules
+from .data import qm9 as qm9
+from .data import read_molecules as read_molecules
+from .data import reference_energy as reference_energy
+from .data import split as split
+from .loading import load as load
+from .model import MoleculeRegressor as MoleculeRegressor
+from .plots import plot_prediction as plot_prediction
+from .task import evaluate_molecules as evaluate_molecules
+from .task import fit_molecules as fit_molecules
+from .task import motion_errors as motion_errors
+from .task import predict as predict

@@ -1,0 +1,12 @@
+from .bottleneck import BottleneckBlock as BottleneckBlock
+from .convolution import LieConv as LieConv
+from .convolution import Pairs as Pairs
+from .equivariance import assert_equivariant as assert_equivariant
+from .equivariance import equivariance_error as equivariance_error
+from .lifting import LiftedPoints as LiftedPoints
+from .lifting import Lifting as Lifting
+from .lifting import lift as lift
+from .neighbour_list import nearest as nearest
+from .neighbourhood import Neighbourhood as Neighbourhood
+from .normalisation import MaskedBatchNorm as MaskedBatchNorm
+from .resnet import LieResNet as LieResNet

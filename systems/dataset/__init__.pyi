@@ -1,0 +1,13 @@
+from .measured import from_arrays as from_arrays
+from .measured import from_dataframe as from_dataframe
+from .schema import mask_of as mask_of
+from .schema import parameters_of as parameters_of
+from .schema import state_of as state_of
+from .schema import system_of as system_of
+from .schema import times_of as times_of
+from .schema import to_dataset as to_dataset
+from .schema import trajectory_of as trajectory_of
+from .schema import validate as validate
+from .schema import variables_of as variables_of
+from .storage import open as open
+from .storage import save as save

@@ -1,0 +1,17 @@
+from .abstract import AbstractIntegrator as AbstractIntegrator
+from .adaptive_gauss import AdaptiveGauss as AdaptiveGauss
+from .compositions import BlanesMoanS6 as BlanesMoanS6
+from .compositions import Yoshida4 as Yoshida4
+from .compositions import Yoshida6 as Yoshida6
+from .compositions import Yoshida8 as Yoshida8
+from .gauss import Gauss4 as Gauss4
+from .gauss import Gauss6 as Gauss6
+from .gauss import ImplicitMidpoint as ImplicitMidpoint
+from .leapfrog import Leapfrog as Leapfrog
+from .nystroem import BlanesMoanSRKN6 as BlanesMoanSRKN6
+from .nystroem import BlanesMoanSRKN11 as BlanesMoanSRKN11
+from .nystroem import McLachlanAtela4 as McLachlanAtela4
+from .recomputation import Recomputed as Recomputed
+from .registry import INTEGRATORS as INTEGRATORS
+from .runge_kutta import RK4 as RK4
+from .torchdiffeq import Torchdiffeq as Torchdiffeq

@@ -1,0 +1,1 @@
+from .compiled import Compiled as Compiled
