@@ -27,6 +27,7 @@ lint: $(DEV_STAMP)
 
 types: $(DEV_STAMP)
 	$(PYTHON) -m basedpyright
+	$(PYTHON) -m pytest tests/test_types.py
 
 notebooks: $(DEV_STAMP)
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --nbmake --nbmake-timeout=600 -o addopts= notebooks

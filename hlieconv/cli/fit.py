@@ -51,8 +51,8 @@ class FitDynamics(AbstractCommand):
         settings = settings_of(arguments, Settings)
         names = {"group", "body_features", "pair_features", *model_options()}
         torch.manual_seed(settings.get("seed", 0))
-        published = getattr(chosen, "presets", {}).get(arguments.preset, {})
-        model = chosen.of(dataset, **published | {name: value for name, value in given.items() if name in names})
+        options = {name: value for name, value in given.items() if name in names}
+        model = chosen.of(dataset, preset=arguments.preset, **options)
         model.to(getattr(torch, arguments.dtype))
         with one_line_warnings():
             result = fit(model, dataset, compile=arguments.compile, **run_of(arguments), **settings)

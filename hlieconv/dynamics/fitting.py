@@ -1,5 +1,6 @@
 """fit(model, dataset): train a model of dynamics, or the free parameters of a known system, on trajectories."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -55,7 +56,8 @@ def fit(
     Args:
         model: a model, or a known system with ``trainable`` parameters.
         dataset: trajectories, with the variables that the model is conditioned on.
-        preset: "best", or "paper" for the settings of Finzi et al. 2020.
+        preset: "best", or "paper" for the settings of Finzi et al. 2020. They are made for the published network,
+            ``HLieConv.of(dataset, preset="paper")``: with another one a warning says how it differs.
         path: the folder of the run: checkpoints, metrics and the model. The same call again resumes a run that was
             killed, to the same bits on a CPU, and returns one that is done.
         overwrite: throw away the run that is in the folder.
@@ -78,6 +80,7 @@ def fit(
     group = str(description["config"].get("group", ""))
     chosen = settings(preset, dataset.sizes["trajectory"], description["name"], group, **changes)
     bodies.check(chosen)
+    _compare_with_preset(model, preset)
     rollout = rollout_section(chosen, spacing_of(times_of(dataset, dtype=torch.float64)))
     if bodies.solved:
         training = _solution(bodies, chosen)
@@ -105,6 +108,22 @@ def bodies_of(model: AbstractModel | AbstractVectorField, dataset: xr.Dataset) -
     if isinstance(model, PairExpansion):
         return ExpansionBodies(model, dataset)
     return LearnedBodies(model, dataset) if isinstance(model, AbstractModel) else FreeParameters(model, dataset)
+
+
+def _compare_with_preset(model: AbstractModel | AbstractVectorField, preset: str) -> None:
+    """A warning where a model is not the one that belongs to a preset."""
+    if not isinstance(model, AbstractModel):
+        return
+    config = model.config
+    expected = model.preset_options(preset).items()
+    if other := [f"{name}={config[name]!r} ({value!r})" for name, value in expected if config[name] != value]:
+        owner = type(model).__name__
+        warnings.warn(
+            f"preset: the settings are those of {preset!r}, but this {owner} has {', '.join(other)}: "
+            f"{owner}.of(dataset, preset={preset!r}) makes the model in brackets",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _solution(bodies: AbstractBodies, chosen: Settings) -> Training:

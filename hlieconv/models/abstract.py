@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hlieconv.nn.config import config_of
 from systems import AbstractVectorField
+from systems.checks import check_choice
 from systems.dataset.schema import parameters_of
 from systems.integrators import AbstractIntegrator
 
@@ -41,8 +42,8 @@ class AbstractModel(nn.Module, ABC):
     """Features of every body, ``(*batch, n)`` each, by the names of Dataset variables: mass first."""
     pair_features: tuple[str, ...] = ()
     """Features of every pair of bodies, ``(*batch, n, n)`` each."""
-    presets: ClassVar[dict[str, dict[str, Any]]] = {}
-    """Arguments of the constructor that belong to a preset of `fit`."""
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"best": {}, "paper": {}}
+    """Arguments of the constructor that belong to each preset of `fit`; a subclass names those that have some."""
     compiles: ClassVar[bool] = False
     """Whether its forces can go through torch.compile."""
     compiled: bool = False
@@ -51,16 +52,18 @@ class AbstractModel(nn.Module, ABC):
     """Known once the model is fitted, or loaded from a run."""
 
     @classmethod
-    def of(cls: type[Model], dataset: xr.Dataset, **options: Any) -> Model:
+    def of(cls: type[Model], dataset: xr.Dataset, *, preset: str = "best", **options: Any) -> Model:
         """A model for the bodies of a Dataset, conditioned on all of their parameters unless the options say otherwise.
 
         Args:
             dataset: trajectories.
-            **options: arguments of the constructor.
+            preset: "best", or "paper" for the published network; `fit` has the settings of the same name.
+            **options: arguments of the constructor, in place of the preset's.
 
         Raises:
-            ValueError: for an option that the model does not have.
+            ValueError: for an unknown preset, or an option that the model does not have.
         """
+        options = cls.preset_options(preset) | options
         known = inspect.signature(cls).parameters
         if unknown := [name for name in options if name not in known]:
             raise ValueError(f"{', '.join(unknown)}: {cls.name or cls.__name__} has the options {', '.join(known)}")
@@ -74,6 +77,22 @@ class AbstractModel(nn.Module, ABC):
             "pair_features": tuple(name for name in own if own[name] == {"body", "other_body"}),
         }
         return cls(**{name: value for name, value in found.items() if name in known} | options)
+
+    @classmethod
+    def preset_options(cls, preset: str) -> dict[str, Any]:
+        """The arguments of the constructor that belong to a preset.
+
+        Raises:
+            ValueError: for an unknown preset.
+
+        Example:
+            >>> from hlieconv.models import HOGN
+            >>> HOGN.preset_options("paper")
+            {'centred': True, 'normalised': False}
+        """
+        presets = AbstractModel.presets | cls.presets
+        check_choice("preset", preset, presets)
+        return presets[preset]
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -73,8 +73,7 @@ def train_trial(
     dataset = sample(trial.system, trial.n_train, trial.seed)
     torch.manual_seed(trial.seed)
     kind: type[AbstractModel] = pkgutil.resolve_name(MODELS[entry.model])
-    own = getattr(kind, "presets", {}).get(entry.preset, {})
-    model = kind.of(dataset, **(own | entry.options)).to(getattr(torch, entry.dtype))
+    model = kind.of(dataset, preset=entry.preset, **entry.options).to(getattr(torch, entry.dtype))
     changes: dict[str, Any] = entry.settings | ({} if steps is None else {"steps": steps})
     importlib.import_module("pytorch_optimizer")  # takes seconds, which are no part of a training
     started, cpu = time.perf_counter(), time.process_time()

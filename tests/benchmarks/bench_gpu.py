@@ -55,7 +55,7 @@ def plain_step():
 def our_step(steps):
     """Seconds of a step of the whole of `fit`, between its first and last record."""
     data = sample("springs", SYSTEMS, seed=0)
-    model = HLieConv.of(data, group="T2", **HLieConv.presets["paper"])
+    model = HLieConv.of(data, preset="paper", group="T2")
     history = fit(model, data, preset="paper", steps=steps, device=DEVICE, compile="on", progress=False).history
     first, last = history[0], history[-1]
     return (last["seconds"] - first["seconds"]) / (last["step"] - first["step"])

@@ -91,7 +91,7 @@ class Plain(nn.Module):
 
 def problem(batch, dtype=torch.float32):
     torch.manual_seed(0)
-    model = HLieConv("T2", **HLieConv.presets["paper"]).to(dtype)
+    model = HLieConv("T2", **HLieConv.preset_options("paper")).to(dtype)
     system, state = Springs.sample(batch, seed=0, dtype=dtype)
     features = {"mass": system.mass, "stiffness": system.stiffness}
     times = SPACING * torch.arange(POINTS, dtype=dtype)

@@ -179,7 +179,7 @@ def test_centred_positions_make_any_potential_translation_invariant(group):
 
 
 def test_the_paper_network_has_its_size():
-    model = HLieConv("T2", **HLieConv.presets["paper"])
+    model = HLieConv("T2", **HLieConv.preset_options("paper"))
     assert sum(parameter.numel() for parameter in model.parameters()) == 895_297
     q = torch.randn(2, 3, 2)
     model.calibrate(q, q, bodies(2, batch=2, n=3, dtype=torch.float32)[0])
