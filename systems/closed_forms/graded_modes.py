@@ -3,8 +3,8 @@
 The usual eigenvalue routines are exact to the largest frequency: beside a body of mass 1e-12 the slow modes keep four
 digits of their squared frequencies. Here nothing is ever subtracted that could cancel, in two steps:
 
-1. A = L D L^T of A_ij = -k_ij / sqrt(m_i m_j), A_ii = s_i / m_i with s_i = sum over j of k_ij, by eliminating bodies, the
-   fastest first. To eliminate body i adds k_ij k_il / s_i to each k_jl (a star of springs becomes a mesh): a sum of
+1. A = L D L^T of A_ij = -k_ij / sqrt(m_i m_j), A_ii = s_i / m_i with s_i = sum over j of k_ij, by eliminating bodies,
+   the fastest first. To eliminate body i adds k_ij k_il / s_i to each k_jl (a star of springs becomes a mesh): a sum of
    positive numbers, in which every digit counts (Grassmann, Taksar & Heyman 1985, Operations Research 33, 1107).
 2. The singular values of L sqrt(D) by rotations of its columns (one-sided Jacobi), which are exact relative to each
    singular value where L is well conditioned, however the columns are scaled (Demmel & Veselic 1992, SIAM Journal on

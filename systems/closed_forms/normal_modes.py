@@ -10,8 +10,8 @@ C and S are entire functions of A: where lambda < 0 they are cosh and sinh, wher
 lambda they obey C(s + t) = C(s) C(t) - lambda S(s) S(t) and S(s + t) = S(s) C(t) + C(s) S(t), so that on an even grid
 of times a table of all cosines is the product of two short ones.
 
-Parts that no spring joins are solved each by itself, so that an unstable one spoils no other. Of each part the centre of
-mass moves straight and is taken out first: far from the origin the digits of the relative motion remain. Where
+Parts that no spring joins are solved each by itself, so that an unstable one spoils no other. Of each part the centre
+of mass moves straight and is taken out first: far from the origin the digits of the relative motion remain. Where
 frequencies span so many orders of magnitude that the usual eigenvalues lose digits, `graded_modes` keeps them.
 
 The derivative of a function f of a symmetric matrix needs no derivative of eigenvectors, which do not exist where two
@@ -122,8 +122,8 @@ TOLERATED = 1e-9
 def _modes(matrix: Tensor, root: Tensor, k: Tensor, label: Tensor, span: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """lambda ``(trajectory, n)``, U ``(trajectory, n, n)``, and which mode of each part moves all its bodies alike.
 
-    Of that one lambda is exactly zero. Columns are in the order of the bodies' parts: those of a part stand where its bodies do. ``span``, ``(trajectory,)``
-    or of length 1, is the longest time.
+    Of that one lambda is exactly zero. Columns are in the order of the bodies' parts: those of a part stand where its
+    bodies do. ``span``, ``(trajectory,)`` or of length 1, is the longest time.
     """
     if not label.any():
         return _modes_of_part(matrix, root, k, span)
