@@ -348,3 +348,21 @@ def test_a_collision_at_the_start_is_an_error():
     system = Gravity(mass=tensor([1.0, 1.0]), gravitational_constant=1.0, softening=0.0)
     with pytest.raises(ValueError, match="collision"):
         system.closed_form(PhaseSpace(torch.zeros(2, 2).double(), torch.ones(2, 2).double()), tensor([0.0, 1.0]))
+
+
+@pytest.mark.parametrize("e", [0.5, 1 - 1e-3, 1 - 1e-6])
+def test_the_condition_number_of_the_claim_is_that_of_the_docstring(e):
+    """A bit of the velocity at the periapsis moves the body along its orbit by 1.5 eps t (2 mu / r + v^2) / beta."""
+    periods = 5.25
+    with mpmath.workdps(45):
+        q, v = [1.0, 0.0], [0.0, math.sqrt(1 + e)]
+        beta = 2 - mpmath.mpf(v[1]) ** 2
+        t = float(periods * 2 * mpmath.pi / beta ** mpmath.mpf(1.5))
+        place, velocity = truth(q, v, 1.0, t)
+        moved, _ = truth(q, [0.0, mpmath.mpf(v[1]) * (1 + mpmath.mpf(EPS))], 1.0, t)
+        factor = float(1.5 * t * (2 + mpmath.mpf(v[1]) ** 2) / beta)
+        seconds = distance(moved, place) / float(mpmath.norm(velocity))
+        assert 0.1 < seconds / (EPS * factor) < 2
+        change, _ = kepler_step(tensor(q), tensor(v), tensor(1.0), tensor(t))
+        error = distance([mpmath.mpf(x) + mpmath.mpf(y) for x, y in zip(q, change.tolist(), strict=True)], place)
+        assert error < 4 * EPS * (factor * float(mpmath.norm(velocity)) + float(mpmath.norm(place)))
