@@ -89,12 +89,14 @@ def kepler_step(
 ) -> tuple[Float[Tensor, "*both d"], Float[Tensor, "*both d"]]:
     """How position and velocity change in the time t under q'' = -mu q / |q|^3.
 
-    As exact as its arguments, for any t of either sign, any orbit and any sign of mu (0 is a straight line): the error is
-    that of changing the last bits of q, v, mu and t. What these do is the problem's own: the period is proportional to
-    beta^(-3/2) with beta = 2 mu / |q| - |v|^2, so that after a time t a bit of relative size eps has moved a bound body
-    along its orbit by about eps (1.5 t) (2 mu / |q| + |v|^2) / beta seconds. At the periapsis of an eccentric orbit
-    that factor is 2 / (1 - e): of e = 1 - 1e-6, given there, six digits of the period are lost, given at its apoapsis
-    none. Derivatives are exact up to the third. On a line through the centre an attracted body bounces back at it, as the limit of ever
+    As exact as its arguments, for any t of either sign, any orbit and any sign of mu (0 is a straight line): the error
+    is that of changing the last bits of q, v, mu and t. What these do is the problem's own: the period is proportional
+    to beta^(-3/2) with beta = 2 mu / |q| - |v|^2, so that after a time t a bit of relative size eps has moved a bound
+    body along its orbit by about eps (1.5 t) (2 mu / |q| + |v|^2) / beta seconds. At the periapsis of an eccentric
+    orbit that factor is 2 / (1 - e): of e = 1 - 1e-6, given there, six digits of the period are lost, given at its
+    apoapsis none. Derivatives are exact up to the third.
+
+    On a line through the centre an attracted body bounces back at it, as the limit of ever
     thinner ellipses does; at the very moment of the collision its velocity is infinite.
 
     Args:
