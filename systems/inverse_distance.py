@@ -3,7 +3,7 @@
 from abc import abstractmethod
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from systems.closed_forms.kepler import two_body_flow
@@ -35,6 +35,12 @@ class AbstractInverseDistance(AbstractNewtonian):
 
     def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
         return torch.stack([component.sum(-1) for component in self._pair_forces(q)], -1)
+
+    def singular(self, q: Float[Tensor, "*batch n d"]) -> Bool[Tensor, "*batch"] | None:
+        """Where two bodies that act on each other are at one point, without softening."""
+        coupling, inverse, _ = self._pairs(q)
+        n = q.shape[-2]
+        return ((coupling != 0) & (inverse == 0)).expand(*q.shape[:-2], n, n).triu(1).flatten(-2).any(-1)
 
     def _pair_forces(self, q: Tensor) -> list[Tensor]:
         """The force on i from j, ``(*batch, n, n)``, one dimension at a time; on itself it is zero, as q_i - q_i is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -60,6 +61,8 @@ class Springs(AbstractNewtonian):
     stiffness: Tensor | None
     spring_constant: Tensor | None
     rest_length: Tensor | None
+    sides: Tensor | None = None
+    """The signs of x_i - x_j ``(*batch, n, n)`` that a force on a line is continued from."""
 
     def __init__(
         self,
@@ -161,10 +164,47 @@ class Springs(AbstractNewtonian):
         )
         return 0.5 * (self._constant * stretch).triu(1).sum((-2, -1))
 
+    def jumps(
+        self, state: PhaseSpace
+    ) -> tuple[Float[Tensor, "*batch c"], Float[Tensor, "*batch c"], Float[Tensor, "*batch c"]] | None:
+        """On a line, x_i - x_j of all pairs with a rest length: the spring pulls the other way beyond 0."""
+        if self.has_closed_form or state.q.shape[-1] != 1:
+            return None
+        assert self.rest_length is not None
+        n = state.q.shape[-2]
+        i, j = torch.triu_indices(n, n, 1, device=state.q.device)
+        joined = ((self._constant * self._symmetric(self.rest_length)) != 0).expand(*state.q.shape[:-2], n, n)[
+            ..., i, j
+        ]
+        x, v = self.existing(state.q)[..., 0], self.velocity(state.p)[..., 0]
+        value, rate, scale = x[..., i] - x[..., j], v[..., i] - v[..., j], x[..., i].abs() + x[..., j].abs()
+        return torch.where(joined, value, 1), torch.where(joined, rate, 0), torch.where(joined, scale, 0)
+
+    def continued(self, sides: Float[Tensor, "*batch c"]) -> Springs:
+        n = round((1 + math.sqrt(1 + 8 * sides.shape[-1])) / 2)  # there are n (n - 1) / 2 pairs
+        i, j = torch.triu_indices(n, n, 1, device=sides.device)
+        signs = sides.new_zeros(*sides.shape[:-1], n, n)
+        signs[..., i, j], signs[..., j, i] = sides, -sides
+        field = copy.copy(self)
+        field.sides = signs
+        return field
+
+    def singular(self, q: Float[Tensor, "*batch n d"]) -> Bool[Tensor, "*batch"] | None:
+        """Where two bodies with a rest length between them are at one point: the spring has no direction."""
+        if self.has_closed_form:
+            return None
+        assert self.rest_length is not None
+        n = q.shape[-2]
+        joined = (self._constant * self._symmetric(self.rest_length)).expand(*q.shape[:-2], n, n) != 0
+        return (joined & (self._pairs(q)[1] == 0)).triu(1).flatten(-2).any(-1)
+
     def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
         """-dV/dq. With rest lengths from pair forces, antisymmetric to the last bit; without, as a matrix product."""
         if self.rest_length is None:
             return torch.stack([self._linear_force(x) for x in self._centred(q)], -1)
+        if self.sides is not None:
+            pull = self._constant * (self._symmetric(self.rest_length) * self.sides - self.differences(q)[0])
+            return pull.sum(-1, keepdim=True)
         apart, distance, _ = self._pairs(q)
         distinct = distance > 0
         slack = self._symmetric(self.rest_length) * torch.where(distinct, 1 / torch.where(distinct, distance, 1), 0)

@@ -133,7 +133,30 @@ class AbstractVectorField(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, t: Float[Tensor, "*times"], state: PhaseSpace) -> PhaseSpace:
-        """The time derivative of the state, of the state's shape."""
+        """The time derivative of the state, of the state's shape.
+
+        Args:
+            t: the time, one for all trajectories or one each: ``(1, 1)`` or ``(*batch, 1, 1)``, so that it broadcasts
+                with q and p, as in ``torch.cos(t) * state.q``.
+            state: ``(*batch, n, d)``.
+        """
+
+    def jumps(
+        self, state: PhaseSpace
+    ) -> tuple[Float[Tensor, "*batch c"], Float[Tensor, "*batch c"], Float[Tensor, "*batch c"]] | None:
+        """Functions of the state across whose zeros the force jumps, their time derivatives, and their scales.
+
+        A scale is the size of what such a function is the difference of. None, the default: the force is smooth.
+        """
+        return None
+
+    def continued(self: Field, sides: Float[Tensor, "*batch c"]) -> Field:
+        """The field whose force goes on smoothly beyond its jumps, from the side where they have these signs."""
+        return self
+
+    def singular(self, q: Float[Tensor, "*batch n d"]) -> Bool[Tensor, "*batch"] | None:
+        """Whether the force is infinite, or has no direction, at these positions. None, the default: nowhere."""
+        return None
 
     def closed_form(self, state: PhaseSpace, times: Float[Tensor, " time *batch"]) -> PhaseSpace:
         """The exact solution at ``times``, time first; ``times[0]`` is the state's own time."""

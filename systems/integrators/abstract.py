@@ -8,7 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from systems.integrators.status import Attempt, status_of
 from systems.phase_space import PhaseSpace
+from systems.status import Status
 from systems.vector_field import AbstractVectorField
 
 Integrator = TypeVar("Integrator", bound="AbstractIntegrator")
@@ -49,6 +51,18 @@ class AbstractIntegrator(ABC):
             ValueError: if the field lacks the structure that the method needs, or shapes, times or dtypes do not fit.
                 Values (finite, times sorted) are checked on the CPU only: on a GPU the host would have to wait.
         """
+
+    def attempt(self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]) -> Attempt:
+        """`integrate`, as far as each trajectory can be followed: NaN from there on, and why, instead of an error.
+
+        Args:
+            field, state, times: as in `integrate`.
+
+        Raises:
+            ValueError: for what does not fit, as `integrate`.
+        """
+        trajectory = self.integrate(field, state, times)
+        return Attempt(trajectory, status_of(trajectory, Status.DIVERGED))
 
     def select(self: Integrator, index: slice | Tensor) -> Integrator:
         """The same integrator for some of the trajectories of a batch ``(trajectory, ...)``.

@@ -5,15 +5,19 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
+from jaxtyping import Int8
 from torch import Tensor
 
 from systems.checks import check
 from systems.integrators import collocation
 from systems.integrators.collocation import Tensors
 from systems.integrators.gauss import advanced, first_guess, guess
+from systems.integrators.jumps import continued, first_jump
+from systems.integrators.status import raise_unless_ok
 from systems.integrators.stepping import AbstractStepping
 from systems.integrators.steps import Carried, Interval, Step
 from systems.phase_space import PhaseSpace
+from systems.status import Status
 from systems.vector_field import AbstractVectorField
 
 STAGES = 8
@@ -35,7 +39,8 @@ class AdaptiveGauss(AbstractStepping):
 
     Advantages: no step to choose; the energy error is that of rounding and grows like the square root of the number of
     steps; preserves all quadratic charges whatever the steps; works for any vector field; close encounters cost only
-    the trajectory that has one. All stages are evaluated at once: few calls of the field, on eight times the states.
+    the trajectory that has one; where the force jumps (`AbstractVectorField.jumps`) steps end at the jump, and nothing
+    is lost. All stages are evaluated at once: few calls of the field, on eight times the states.
     Drawbacks: about 20 evaluations for an output time that is near the last, about 40 a step far from it, more for a
     field that is not separable; a trajectory that has arrived at an output time waits there for the slowest of its
     batch. Not symplectic: the steps depend on the state.
@@ -47,9 +52,11 @@ class AdaptiveGauss(AbstractStepping):
         step: the longest step, a number or one a trajectory ``(*batch)``; None for no limit.
         compensated: see `AbstractStepping`; the derivative is that of the accepted steps at their lengths.
         tolerance: the largest share of the last coefficient; None for the square root of the machine's precision.
+        max_steps: the most steps, rejected ones included, from one output time to the next.
 
     Raises:
-        ValueError: where the solution leaves no step of a length that counts: it is singular, or not finite.
+        ValueError: where the solution leaves no step of a length that counts (it is singular, or not finite), or
+            ``max_steps`` are used up.
 
     Example:
         >>> import torch
@@ -63,6 +70,7 @@ class AdaptiveGauss(AbstractStepping):
 
     compensated: bool = True
     tolerance: float | None = None
+    max_steps: int = 100_000
     order = 16
     symplectic = False
     symmetric = False
@@ -72,6 +80,7 @@ class AdaptiveGauss(AbstractStepping):
     def check(self, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> None:
         super().check(field, state, times)
         check("tolerance", self.tolerance, self.tolerance is None or self.tolerance > 0, "a positive number")
+        check("max_steps", self.max_steps, self.max_steps >= 1, "at least 1")
 
     def relative_tolerance(self, dtype: torch.dtype) -> float:
         """The tolerance, by default that of the dtype."""
@@ -89,66 +98,82 @@ class AdaptiveGauss(AbstractStepping):
         derivatives, _ = collocation.solve(field, t, h, carried.state, guess(h, carried), SWEEPS)
         return advanced(field, t, h, carried, derivatives)
 
-    def _trajectory(self, field: AbstractVectorField, times: Tensor, carried: Carried) -> PhaseSpace:
+    def _trajectory(
+        self, field: AbstractVectorField, times: Tensor, carried: Carried
+    ) -> tuple[PhaseSpace, Int8[Tensor, "*batch"]]:
         """Each trajectory runs ahead by itself: none waits at an output time for another."""
         shape = carried.q.value.shape
         trajectory = torch.arange(shape[:-2].numel(), device=times.device)
-        states = [x.new_zeros(len(times) + 1, len(trajectory), *shape[-2:]) for x in carried.state]
+        states = [x.new_full((len(times) + 1, len(trajectory), *shape[-2:]), torch.nan) for x in carried.state]
         for x, z in zip(states, carried.state, strict=True):
             x[0] = z.reshape(x.shape[1:])
-        for step, row in self._run(field, times, carried):
+        status = torch.zeros(shape[:-2], dtype=torch.int8, device=times.device)
+        for step, row in self._run(field, times, carried, status):
             for x, z in zip(states, step.after.state, strict=True):
                 x[row.flatten(), trajectory] = z.reshape(x.shape[1:])
-        return PhaseSpace(*(x[:-1].reshape(len(times), *shape) for x in states))
+        return PhaseSpace(*(x[:-1].reshape(len(times), *shape) for x in states)), status
 
     def _walk(self, field: AbstractVectorField, interval: Interval, carried: Carried) -> Iterator[Step]:
-        for step, _ in self._run(field, torch.stack(interval[:2]), carried):
+        status = torch.zeros(carried.q.value.shape[:-2], dtype=torch.int8, device=carried.q.value.device)
+        for step, _ in self._run(field, torch.stack(interval[:2]), carried, status):
             yield step
+        raise_unless_ok(status)
 
     def _walk_back(
         self, field: AbstractVectorField, interval: Interval, start: PhaseSpace, end: PhaseSpace
     ) -> Iterator[Step]:
         return self._walk_again(field, interval, start)
 
-    def _run(self, field: AbstractVectorField, times: Tensor, carried: Carried) -> Iterator[tuple[Step, Tensor]]:
-        """Steps to all the times, and for each trajectory the index of the time that it is at, or ``len(times)``."""
+    def _run(
+        self, field: AbstractVectorField, times: Tensor, carried: Carried, status: Int8[Tensor, "*batch"]
+    ) -> Iterator[tuple[Step, Tensor]]:
+        """Steps to all the times, and for each trajectory the index of the time that it is at, or ``len(times)``.
+
+        A trajectory that cannot be followed any further is given up: its ``status`` says why.
+        """
         batch = carried.q.value.shape[:-2]
         times = times.reshape(len(times), *times.shape[1:] or (1,) * len(batch)).expand(-1, *batch)
         last = len(times) - 1
         goal = torch.ones(batch, dtype=torch.long, device=times.device)
         start, end = times[0], times[min(1, last)]
         left = (end - start).detach()
+        tried = torch.zeros_like(goal)
+        nearest = torch.full_like(left, torch.inf)  # where the next jump of the force is, as far as it is known
         some_left = last > 0
         while some_left:
             *reused, suggested = carried.reused
-            t, h = end.detach() - left, self._length(suggested, left)
-            derivatives, found = collocation.solve(field, t, h, carried.state, guess(h, carried), SWEEPS)
-            accepted, suggested = self._judged(h, suggested, carried.state, derivatives, found)
+            t, h = end.detach() - left, self._length(torch.minimum(suggested, nearest), left)
+            smooth, sides = continued(field, carried.state, h)
+            derivatives, found = collocation.solve(smooth, t, h, carried.state, guess(h, carried), SWEEPS)
+            accepted, longer = self._judged(h, suggested, carried.state, derivatives, found)
+            share = first_jump(field, carried.state, h, derivatives, sides)
+            jumps = accepted & (share < 1)
+            accepted = accepted & ~jumps
+            # A step that was cut short to meet a jump says nothing about what is too long.
+            suggested = torch.where(jumps | (accepted & nearest.isfinite()), suggested, longer)
+            nearest = torch.where(jumps, share * h.abs(), torch.where(accepted, torch.inf, nearest))
             before = carried._replace(reused=(*reused, suggested))
             h = torch.where(accepted, h, 0)
             derivatives = tuple(torch.where(accepted[..., None, None], x, 0) for x in derivatives)
             carried = advanced(field, *_placed(t, h, start, end), before, derivatives)
 
             left = left - h
-            stuck = (left != 0) & (suggested <= 4 * torch.finfo(h.dtype).eps * torch.maximum(left, end).abs())
+            tried = tried + (left != 0)
+            # Not even a step of a few units in the last place of what is left; t itself is nothing to the field's law.
+            stuck = (left != 0) & (torch.minimum(suggested, nearest) <= 4 * torch.finfo(h.dtype).eps * left.abs())
+            tired = (left != 0) & (tried >= self.max_steps)
+            ended = stuck | tired
+            status.masked_fill_(tired, Status.OUT_OF_STEPS).masked_fill_(stuck, Status.SINGULAR)
             arrived = (left == 0) & (h != 0)
+            tried = torch.where(arrived, 0, tried)
             row = torch.where(arrived, goal, len(times))
-            goal = goal + arrived
+            goal = torch.where(ended, len(times), goal + arrived)
             ahead = goal.clamp(max=last)[None]
             start, end = times.gather(0, ahead - 1)[0], times.gather(0, ahead)[0]
-            left = torch.where(arrived & (goal <= last), end - start, left).detach()
-            some_left, some_accepted, some_stuck = torch.stack([x.any() for x in (left != 0, accepted, stuck)]).tolist()
-            if some_stuck:
-                raise self.failure(t[stuck][0].item(), int(stuck.sum()), stuck.numel())
+            left = torch.where(arrived & (goal <= last), end - start, torch.where(ended, 0, left)).detach()
+            some_left, some_accepted = torch.stack([x.any() for x in (left != 0, accepted)]).tolist()
             if some_accepted:
                 yield Step(t, h, before, carried), row
-
-    def failure(self, t: float, stopped: int, count: int) -> ValueError:
-        """What there is to say of solutions that end at a time, in some of the trajectories."""
-        return ValueError(
-            f"field: {stopped} of {count} solutions cannot be followed beyond t = {t:g}: "
-            "no step is short enough (the field is singular, or not finite)"
-        )
 
     def _length(self, suggested: Tensor, left: Tensor) -> Tensor:
         """Of the next step: what is left in one or two steps if they may be as long as that."""

@@ -102,7 +102,7 @@ def sweep(field: AbstractVectorField, t: Tensor, h: Tensor, state: PhaseSpace, d
         force = field.force(q)
         return field.velocity(state.p + length * weighted(matrix, force)), force
     p = state.p + length * weighted(matrix, derivatives[1])
-    return tuple(field(t + nodes.reshape(-1, *(1,) * (q.ndim - 3)) * h, PhaseSpace(q, p)))
+    return tuple(field(wide(t + nodes.reshape(-1, *(1,) * (q.ndim - 3)) * h), PhaseSpace(q, p)))
 
 
 def unknowns(field: AbstractVectorField, values: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from jaxtyping import Int8
 from torch import Tensor
 
 from systems.integrators import collocation
 from systems.integrators.collocation import Tensors
+from systems.integrators.status import status_of
 from systems.integrators.stepping import AbstractFixedStep
 from systems.integrators.steps import Carried, Interval, Step, wide
 from systems.phase_space import PhaseSpace
+from systems.status import Status
 from systems.vector_field import AbstractVectorField
 
 #: More are not needed where a step is short enough to converge at all.
@@ -35,16 +38,12 @@ class AbstractGauss(AbstractFixedStep):
 
     def _step(self, field: AbstractVectorField, t: Tensor, h: Tensor, carried: Carried) -> Carried:
         derivatives, converged = collocation.solve(field, t, h, carried.state, guess(h, carried), SWEEPS)
-        if not bool(converged.all()):
-            raise self.failure(h.abs().max().item(), int((~converged).sum()), converged.numel())
+        if not bool(converged.all()):  # where they were not found, there is no end of the step
+            derivatives = tuple(torch.where(wide(converged), x, torch.nan) for x in derivatives)
         return advanced(field, t, h, carried, derivatives)
 
-    def failure(self, length: float, stopped: int, count: int) -> ValueError:
-        """What there is to say of steps of a length that were not solved, in some of the trajectories."""
-        return ValueError(
-            f"step: the stages of {type(self).__name__} converge only for smaller steps than {length:g} "
-            f"(here in {stopped} of {count} trajectories)"
-        )
+    def _status(self, trajectory: PhaseSpace) -> Int8[Tensor, "*batch"]:
+        return status_of(trajectory, Status.UNSOLVED)
 
     def _walk_back(
         self, field: AbstractVectorField, interval: Interval, start: PhaseSpace, end: PhaseSpace
@@ -54,7 +53,7 @@ class AbstractGauss(AbstractFixedStep):
 
 def first_guess(field: AbstractVectorField, t: Tensor, state: PhaseSpace, stages: int) -> tuple[Tensors, Tensor]:
     """The same derivatives at all stages, as if the last step had been infinitely long."""
-    k_q, k_p = (x.expand(stages, *x.shape) for x in field(t, state))
+    k_q, k_p = (x.expand(stages, *x.shape) for x in field(wide(t), state))
     return (k_q, k_p), torch.full_like(k_q[0, ..., 0, 0], torch.inf)
 
 

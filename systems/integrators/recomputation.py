@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from systems.checks import check
 from systems.integrators.once import once_differentiable
+from systems.integrators.status import Attempt, raise_unless_ok
 from systems.integrators.stepping import AbstractStepping
 from systems.integrators.steps import Carried, Interval
 from systems.integrators.sums import Total
@@ -66,7 +67,15 @@ class Recomputed(AbstractWrapper):
             return method.integrate(field, state, times)
         method.check(field, state, times)
         carried = method._begin(field, times[0], state)
-        return method._by_intervals(times, carried, _Recomputation(method, field, times[0], carried).cross)
+        trajectory = method._by_intervals(times, carried, _Recomputation(method, field, times[0], carried).cross)
+        if (status := method._status(trajectory)) is not None:
+            raise_unless_ok(status)
+        return trajectory
+
+    def attempt(self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]) -> Attempt:
+        if torch.is_grad_enabled():
+            return super().attempt(field, state, times)
+        return self.integrator.attempt(field, state, times)
 
 
 class _Recomputation:

@@ -45,11 +45,11 @@ class RK4(AbstractFixedStep):
 
     def _step(self, field: AbstractVectorField, t: Tensor, h: Tensor, carried: Carried) -> Carried:
         (q, p), length = carried.state, wide(h)
-        middle, half = t + h / 2, length / 2
-        first = field(t, carried.state)
+        middle, half = wide(t + h / 2), length / 2
+        first = field(wide(t), carried.state)
         second = field(middle, PhaseSpace(q + half * first.q, p + half * first.p))
         third = field(middle, PhaseSpace(q + half * second.q, p + half * second.p))
-        last = field(t + h, PhaseSpace(q + length * third.q, p + length * third.p))
+        last = field(wide(t + h), PhaseSpace(q + length * third.q, p + length * third.p))
         sixth = length / 6
         return Carried(
             carried.q.plus(sixth * (first.q + 2 * (second.q + third.q) + last.q)),

@@ -12,13 +12,15 @@ from functools import partial
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int8
 from torch import Tensor
 
 from systems.integrators.abstract import AbstractIntegrator
+from systems.integrators.status import Attempt, raise_unless_ok, status_of
 from systems.integrators.steps import Carried, Interval, Step, substep_counts
 from systems.integrators.sums import Total
 from systems.phase_space import PhaseSpace
+from systems.status import Status
 from systems.vector_field import AbstractVectorField
 
 Undo = Callable[[AbstractVectorField, Tensor, Tensor, Carried], Carried]
@@ -41,7 +43,15 @@ class AbstractStepping(AbstractIntegrator):
         self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]
     ) -> PhaseSpace:
         self.check(field, state, times)
-        return self._trajectory(field, times, self._begin(field, times[0], state))
+        trajectory, status = self._trajectory(field, times, self._begin(field, times[0], state))
+        if status is not None:
+            raise_unless_ok(status)
+        return trajectory
+
+    def attempt(self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]) -> Attempt:
+        self.check(field, state, times)
+        trajectory, status = self._trajectory(field, times, self._begin(field, times[0], state))
+        return Attempt(trajectory, status_of(trajectory, Status.DIVERGED) if status is None else status)
 
     def _by_intervals(
         self, times: Tensor, carried: Carried, cross: Callable[[Interval, Carried], Carried]
@@ -56,6 +66,10 @@ class AbstractStepping(AbstractIntegrator):
         for step in self._walk(field, interval, carried):
             carried = step.after
         return carried
+
+    def _status(self, trajectory: PhaseSpace) -> Int8[Tensor, "*batch"] | None:
+        """How each trajectory ended, where the method has reasons of its own to end one."""
+        return None
 
     def _totals(self, state: PhaseSpace) -> tuple[Total, Total]:
         if self.compensated:
@@ -75,8 +89,10 @@ class AbstractStepping(AbstractIntegrator):
         """From each output time to the next."""
 
     @abstractmethod
-    def _trajectory(self, field: AbstractVectorField, times: Tensor, carried: Carried) -> PhaseSpace:
-        """The states at all the times."""
+    def _trajectory(
+        self, field: AbstractVectorField, times: Tensor, carried: Carried
+    ) -> tuple[PhaseSpace, Int8[Tensor, "*batch"] | None]:
+        """The states at all the times, and how each trajectory ended; None where only its values tell."""
 
     @abstractmethod
     def _walk(self, field: AbstractVectorField, interval: Interval, carried: Carried) -> Iterator[Step]:
@@ -112,8 +128,11 @@ class AbstractFixedStep(AbstractStepping):
             for (start, end), low, high, count in zip(ends, least, most, counts, strict=True)
         ]
 
-    def _trajectory(self, field: AbstractVectorField, times: Tensor, carried: Carried) -> PhaseSpace:
-        return self._by_intervals(times, carried, partial(self._cross, field))
+    def _trajectory(
+        self, field: AbstractVectorField, times: Tensor, carried: Carried
+    ) -> tuple[PhaseSpace, Int8[Tensor, "*batch"] | None]:
+        trajectory = self._by_intervals(times, carried, partial(self._cross, field))
+        return trajectory, self._status(trajectory)
 
     def _walk(self, field: AbstractVectorField, interval: Interval, carried: Carried) -> Iterator[Step]:
         length = interval.length

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from systems.checks import check_choice
 from systems.integrators.abstract import AbstractIntegrator
-from systems.integrators.steps import substep_counts
+from systems.integrators.steps import substep_counts, wide
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractVectorField
 
@@ -84,7 +84,9 @@ class Torchdiffeq(AbstractIntegrator):
         options = self._options(times)
         if len(times) == 1:
             return PhaseSpace(*(x[None] for x in state))
-        path: Any = torchdiffeq.odeint(lambda t, z: tuple(field(t, PhaseSpace(*z))), tuple(state), times, **options)
+        path: Any = torchdiffeq.odeint(
+            lambda t, z: tuple(field(wide(t), PhaseSpace(*z))), tuple(state), times, **options
+        )
         return PhaseSpace(*path)
 
     @property
