@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,16 +15,20 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
+from systems.accuracy import ENERGY_LOST, energy_change, warn_of_long_steps
 from systems.checks import check, check_choice
+from systems.clock import elapsed_of, is_autonomous, started
 from systems.dataset import storage
 from systems.dataset.schema import described, stored_variables, to_dataset
 from systems.fingerprint import fingerprint
 from systems.integrators.abstract import AbstractIntegrator
+from systems.integrators.attempt import status_of, told
 from systems.integrators.default import most_accurate
 from systems.integrators.registry import INTEGRATORS
 from systems.native.compiled import MODES, Compiled, backend_of
 from systems.phase_space import PhaseSpace
 from systems.provenance import versions
+from systems.status import Status
 from systems.vector_field import AbstractHamiltonian, AbstractVectorField
 
 BLOCK_TRAJECTORIES = 1024
@@ -49,8 +54,13 @@ def simulate(
     variables: Mapping[str, xr.DataArray] | None = None,
     true: AbstractHamiltonian | None = None,
     compile: str = "auto",
+    strict: bool = False,
 ) -> xr.Dataset:
     """The trajectories of a vector field, known or learned, as a Dataset (see `systems.dataset.schema`).
+
+    A trajectory that cannot be followed to its end (it leaves the finite numbers, meets a singular point, or needs too
+    many steps) has values as far as it goes, NaN after that, and says why in the variables ``status`` and
+    ``last_time``; one warning counts them.
 
     Without an integrator the closed form is taken where the field has one, else the most accurate
     integrator, which is good to 1e-9 relative in float64. Gradients are not recorded.
@@ -61,7 +71,8 @@ def simulate(
     Args:
         field: what moves the state; its variables have one set of values a trajectory, or one for all.
         state: ``(trajectory, n, d)``, or ``(n, d)`` for one trajectory, at ``times[0]``.
-        times: seconds, ``(time,)`` or ``(time, trajectory)``, strictly increasing or decreasing.
+        times: seconds, ``(time,)`` or ``(time, trajectory)``, strictly increasing or decreasing; NaN after the last
+            time of a trajectory that is shorter than others. Differences are taken in float64, whatever the state is.
         integrator: how to solve; by default as exactly as is known.
         path: of a file to write, ``.nc`` or ``.zarr``, or without a suffix: then it gets ``.nc``, or above 4 GiB
             ``.zarr``. The Dataset returned reads from it lazily.
@@ -74,9 +85,15 @@ def simulate(
         true: the Hamiltonian that a learned field stands for, where it is known: its energy is stored too.
         compile: whether an integrator's steps are taken in machine code: "on", "off", or "auto", where that promises to
             be faster (see `systems.native.Compiled`). What took them is the attribute ``backend``, eager or native.
+        strict: whether a trajectory that ends early is an error.
 
     Raises:
-        ValueError: for wrong shapes, dtypes or values, or a path that holds something else, before any work starts.
+        ValueError: for wrong shapes, dtypes or values, or a path that holds something else, before any work starts; if
+            ``strict``, for a trajectory that ends early.
+
+    Warns:
+        UserWarning: where trajectories end early; where fixed steps are too long, by an estimate of their error in the
+            first interval of time or by how much the energy changes.
 
     Example:
         >>> import torch
@@ -93,15 +110,21 @@ def simulate(
     if integrator is None and not field.has_closed_form:
         integrator = most_accurate()
     check_choice("compile", compile, MODES)
+    elapsed = elapsed_of(times)
     if integrator is not None:
-        integrator.check(field, state, times)
+        integrator.check(field, state, elapsed.to(state.q))
     for name, value in {"part_size": part_size, "workers": workers}.items():
         check(name, value, value is None or value >= 1, "at least 1")
-    work = _Work(field, state, times, integrator, compile, dict(variables or {}), seed, dict(settings or {}), true)
+    work = _Work(field, state, times, integrator, compile, dict(variables or {}), seed, dict(settings or {}), true, strict)
+    if integrator is not None and integrator.has_fixed_steps and len(times) > 1:
+        warn_of_long_steps(field, state, times, integrator)
     with _pool(workers or torch.get_num_threads()) as pool, _progress(work.count) as progress:
         if path is None:
-            return work.dataset(slice(0, work.count), pool, progress)
-        return _to_file(work, path, overwrite, part_size or work.block, pool, progress)
+            dataset = work.dataset(slice(0, work.count), pool, progress)
+        else:
+            dataset = _to_file(work, path, overwrite, part_size or work.block, pool, progress)
+    work.warn(dataset)
+    return dataset
 
 
 def _to_file(
@@ -142,19 +165,23 @@ class _Work:
         seed: int | None,
         settings: dict[str, Any],
         true: AbstractHamiltonian | None,
+        strict: bool,
     ) -> None:
         fields = {"energy": field, "true_energy": true}
         self.hamiltonians = {name: h for name, h in fields.items() if isinstance(h, AbstractHamiltonian)}
         self.field, self.state, self.times, self.integrator = field, state, times, integrator
         if integrator is not None:
             with torch.no_grad():
-                self.integrator = Compiled(integrator, compile).prepared(field, state, times)
+                moved, elapsed = started(field, times[0]), elapsed_of(times).to(state.q)
+                self.integrator = Compiled(integrator, compile).prepared(moved, state, elapsed)
         self.count, n, d = state.q.shape
         points = len(times)
         self.block = max(1, min(BLOCK_TRAJECTORIES, BLOCK_PAIRS // n**2, BLOCK_VALUES // (points * n * d)))
         self.variables = stored_variables(field, self.count, n) | variables
         self.attributes = _attributes(field, state, times, integrator, backend_of(self.integrator), seed, settings)
         self.nbytes = self.count * points * (2 * n * d + len(self.hamiltonians)) * state.q.element_size()
+        self.strict = strict
+        self.energy_changes: list[Tensor] = []
 
     def dataset(self, rows: slice, pool: ThreadPoolExecutor, progress: tqdm) -> xr.Dataset:
         """Some of the trajectories, a whole number of blocks."""
@@ -168,7 +195,9 @@ class _Work:
                 for x, piece in zip(whole, pieces, strict=True):
                     x[:, block.start - rows.start : block.stop - rows.start] = piece
             progress.update(block.stop - block.start)
-        q, p, *energies = whole
+        q, p, status, *energies = whole
+        if self.strict and status.any():
+            raise ValueError(f"strict: {told(status)}")
         found = dict(zip(self.hamiltonians, energies, strict=True))
         return to_dataset(
             PhaseSpace(q, p),
@@ -180,6 +209,7 @@ class _Work:
             },
             energy=found.get("energy"),
             true_energy=found.get("true_energy"),
+            status=status[0],
             attrs=self.attributes,
         )
 
@@ -188,16 +218,61 @@ class _Work:
 
     @torch.no_grad()
     def _solve(self, rows: slice) -> list[Tensor]:
-        """q, p and the energies of a block: time first, on the CPU."""
+        """q, p, the status and the energies of a block: time first, on the CPU."""
         field, integrator = self.field.select(rows), self.integrator
         state = PhaseSpace(self.state.q[rows], self.state.p[rows])
         times = self._times(rows)
+        elapsed = elapsed_of(times).to(state.q)
         if integrator is None:
-            trajectory = field.closed_form(state, times)
+            trajectory = field.closed_form(state, elapsed)
+            status = status_of(trajectory, Status.DIVERGED)
         else:
-            trajectory = integrator.select(rows).integrate(field, state, times)
+            trajectory, status = integrator.select(rows).attempt(started(field, times[0]), state, elapsed)
+        trajectory, status = _cut(field, trajectory, status, times)
         energies = [_energy(hamiltonian.select(rows), trajectory) for hamiltonian in self.hamiltonians.values()]
-        return [x.cpu() for x in (*trajectory, *energies)]
+        if integrator is not None and is_autonomous(field) and "energy" in self.hamiltonians:
+            self.energy_changes.append(energy_change(field, trajectory, energies[0]))
+        return [x.cpu() for x in (*trajectory, status[None], *energies)]
+
+    def warn(self, dataset: xr.Dataset) -> None:
+        """One warning for all trajectories that ended early, and one for all whose energy was lost."""
+        status = torch.from_numpy(dataset["status"].values.copy())
+        if status.any():
+            first = float(dataset["last_time"].values[status.numpy() != 0].min())
+            warnings.warn(f"simulate: {told(status)} (the first after t = {first:g})", UserWarning, stacklevel=3)
+        changes = torch.cat(self.energy_changes) if self.energy_changes else torch.zeros(1)
+        lost = changes > ENERGY_LOST
+        if lost.any():
+            warnings.warn(
+                f"simulate: the energy of {int(lost.sum())} of {changes.numel()} trajectories changes by up to "
+                f"{100 * float(changes.max()):.2g} % of its kinetic and potential parts: the steps are too long "
+                "(or bodies meet); a smaller step or adaptive_gauss will do",
+                UserWarning,
+                stacklevel=3,
+            )
+
+
+def _cut(
+    field: AbstractVectorField, trajectory: PhaseSpace, status: Tensor, times: Tensor
+) -> tuple[PhaseSpace, Tensor]:
+    """NaN after the last good state of each trajectory, and beyond its own last time."""
+    first_row = torch.arange(len(times), device=status.device) == 0
+    asked = torch.isfinite(times).reshape(len(times), -1)
+    finite = torch.stack([torch.isfinite(x).all(-1).all(-1) for x in trajectory]).all(0)
+    singular = field.singular(trajectory.q[0])
+    if singular is not None and singular.any():  # whatever was computed from there on, it is not the solution
+        finite = finite & (first_row[:, None] | ~singular)
+        status = status.masked_fill(singular, Status.SINGULAR)
+    good = finite.int().cumprod(0).bool()
+    whole = (good | ~asked).all(0)
+    status = torch.where(whole & (status != Status.SINGULAR if singular is None else ~singular), 0, status)
+    show = good & asked
+    if show.all():
+        return trajectory, status.to(torch.int8)
+    blank = ~show[..., None, None]
+    if field.mask is not None:
+        blank = blank & field.mask[..., None]
+    return PhaseSpace(*(x.masked_fill(blank, torch.nan) for x in trajectory)), status.to(torch.int8)
 
 
 def _energy(field: AbstractHamiltonian, trajectory: PhaseSpace) -> Tensor:
@@ -301,14 +376,17 @@ def _checked_state(field: AbstractVectorField, state: PhaseSpace) -> PhaseSpace:
 
 
 def _checked_times(times: Any, state: PhaseSpace) -> Tensor:
-    times = torch.as_tensor(times).to(state.q)
+    times = torch.as_tensor(times, dtype=torch.float64, device=state.q.device)
     count = len(state.q)
     if times.ndim not in (1, 2) or (times.ndim == 2 and times.shape[1] != count):
         raise ValueError(f"times: expected shape (time,) or (time, {count}), got {tuple(times.shape)}")
-    check("times", len(times), len(times) >= 2, "at least 2")
-    steps = times.diff(dim=0)
-    if not torch.isfinite(times).all():
+    check("times", len(times), len(times) >= 1, "at least one")
+    steps, known = times.diff(dim=0), torch.isfinite(times)
+    if times.isinf().any() or not known[0].all() or (times.ndim == 1 and not known.all()):
         raise ValueError("times: expected finite values, got NaN or infinity")
+    if (known[1:] & ~known[:-1]).any():
+        raise ValueError("times: expected NaN only after the last time of a trajectory, got it between times")
+    steps = torch.where(known[1:], steps, steps.nan_to_num(0).sum(0).sign())
     if not ((steps > 0).all() or (steps < 0).all()):
         raise ValueError("times: expected strictly increasing (or decreasing) values")
     return times

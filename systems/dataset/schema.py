@@ -8,6 +8,8 @@
 | ``mask`` | trajectory, body | True where a body exists |
 | ``energy`` | trajectory, time | of the Hamiltonian that made the trajectories, if one did |
 | ``true_energy`` | trajectory, time | of the system that this Hamiltonian stands for, where it was learned |
+| ``status`` | trajectory | how its computation ended: 0 is ok (`systems.status.Status`; CF's flags) |
+| ``last_time`` | trajectory | of its last state that was computed; q, p and energies are NaN after it |
 | ``mass``, ... | [trajectory,] body[, other_body] | parameters as the system declares them, of each trajectory or all |
 
 What does not exist is NaN in a Dataset and 0 in tensors. A gap in measured data, a body that exists and was not seen,
@@ -24,12 +26,13 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int8
 from torch import Tensor
 
 from systems.checks import check
 from systems.phase_space import PhaseSpace
 from systems.registry import system_class
+from systems.status import Status
 from systems.vector_field import AbstractVectorField, Variable
 
 SCHEMA_VERSION = 1
@@ -44,6 +47,8 @@ CORE = {
     "mask": Variable("mask", ("trajectory", "body"), "1", "whether a body exists"),
     "energy": Variable("energy", ("trajectory", "time"), "1", "energy"),
     "true_energy": Variable("true_energy", ("trajectory", "time"), "1", "energy of the true system"),
+    "status": Variable("status", ("trajectory",), "1", "how the computation of a trajectory ended"),
+    "last_time": Variable("last_time", ("trajectory",), "s", "time of the last state that was computed"),
 }
 
 
@@ -55,6 +60,7 @@ def to_dataset(
     mask: Bool[Tensor, "*own_mask n"] | None = None,
     energy: Float[Tensor, "time trajectory"] | None = None,
     true_energy: Float[Tensor, "time trajectory"] | None = None,
+    status: Int8[Tensor, " trajectory"] | None = None,
     variables: Mapping[str, xr.DataArray] | None = None,
     attrs: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
@@ -67,6 +73,7 @@ def to_dataset(
         mask: ``(n,)`` or ``(trajectory, n)``; by default the field's.
         energy: ``(time, trajectory)``, of the Hamiltonian that moved them.
         true_energy: the same of the system that a learned Hamiltonian stands for.
+        status: how the computation of each ended (`Status`); q and p are not finite after its last state.
         variables: more variables to store, such as what a model was conditioned on (see `parameters_of`).
         attrs: more attributes.
 
@@ -92,10 +99,23 @@ def to_dataset(
     data |= {name: data_array(CORE[name], t) for name, t in [_named_times(times)]}
     energies = {"energy": energy, "true_energy": true_energy}
     data |= {name: data_array(CORE[name], value.mT) for name, value in energies.items() if value is not None}
+    if status is not None:
+        data |= _ends(status, trajectory, times)
     data |= variables or {}
     if not exists.all():
         data = {name: array if name == "mask" else _masked(array, data["mask"]) for name, array in data.items()}
     return xr.Dataset(data, attrs={"schema_version": SCHEMA_VERSION} | dict(attrs or {}))
+
+
+def _ends(status: Tensor, trajectory: PhaseSpace, times: Tensor) -> dict[str, xr.DataArray]:
+    """``status`` and ``last_time``."""
+    finite = torch.stack([torch.isfinite(x).all(-1).all(-1) for x in trajectory]).all(0)
+    last = finite.int().cumprod(0).sum(0).sub(1).clamp(min=0)
+    times = times.double().reshape(len(times), -1).expand(-1, len(last))
+    found = data_array(CORE["status"], status)
+    found.attrs["flag_values"] = np.array([*Status], np.int8)
+    found.attrs["flag_meanings"] = " ".join(reason.meaning for reason in Status)
+    return {"status": found, "last_time": data_array(CORE["last_time"], times.gather(0, last[None])[0])}
 
 
 def data_array(variable: Variable, values: Any) -> xr.DataArray:

@@ -288,7 +288,7 @@ def _zarr(path: Path, like: xr.Dataset, sizes: dict[Hashable, int]) -> Iterator[
             chunks=tuple(chunks[dim] for dim in array.dims),
             dtype=array.dtype,
             dimension_names=[str(dim) for dim in array.dims],
-            attributes=array.attrs,
+            attributes={name: x.tolist() if isinstance(x, np.ndarray) else x for name, x in array.attrs.items()},
         )
     yield arrays
 

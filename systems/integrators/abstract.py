@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from systems.integrators.status import Attempt, status_of
+from systems.integrators.attempt import Attempt, status_of
 from systems.phase_space import PhaseSpace
 from systems.status import Status
 from systems.vector_field import AbstractVectorField
@@ -35,6 +35,11 @@ class AbstractIntegrator(ABC):
     """
     symmetric: ClassVar[bool]
     """Whether a step back undoes a step."""
+
+    @property
+    def has_fixed_steps(self) -> bool:
+        """Whether nobody but the caller judges how long the steps may be."""
+        return False
 
     @abstractmethod
     def integrate(

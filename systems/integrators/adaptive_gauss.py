@@ -10,10 +10,10 @@ from torch import Tensor
 
 from systems.checks import check
 from systems.integrators import collocation
+from systems.integrators.attempt import raise_unless_ok
 from systems.integrators.collocation import Tensors
 from systems.integrators.gauss import advanced, first_guess, guess
 from systems.integrators.jumps import continued, first_jump
-from systems.integrators.status import raise_unless_ok
 from systems.integrators.stepping import AbstractStepping
 from systems.integrators.steps import Carried, Interval, Step
 from systems.phase_space import PhaseSpace

@@ -9,8 +9,8 @@ from jaxtyping import Int8
 from torch import Tensor
 
 from systems.integrators import collocation
+from systems.integrators.attempt import status_of
 from systems.integrators.collocation import Tensors
-from systems.integrators.status import status_of
 from systems.integrators.stepping import AbstractFixedStep
 from systems.integrators.steps import Carried, Interval, Step, wide
 from systems.phase_space import PhaseSpace

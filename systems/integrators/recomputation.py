@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from systems.checks import check
+from systems.integrators.attempt import Attempt, raise_unless_ok
 from systems.integrators.once import once_differentiable
-from systems.integrators.status import Attempt, raise_unless_ok
 from systems.integrators.stepping import AbstractStepping
 from systems.integrators.steps import Carried, Interval
 from systems.integrators.sums import Total

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int8
 from torch import Tensor
 
 from systems.integrators.abstract import AbstractIntegrator
-from systems.integrators.status import Attempt, raise_unless_ok, status_of
+from systems.integrators.attempt import Attempt, raise_unless_ok, status_of
 from systems.integrators.steps import Carried, Interval, Step, substep_counts
 from systems.integrators.sums import Total
 from systems.phase_space import PhaseSpace
@@ -115,6 +115,10 @@ class AbstractFixedStep(AbstractStepping):
 
     The number of steps is found once, before the first: nothing on the way waits for the device.
     """
+
+    @property
+    def has_fixed_steps(self) -> bool:
+        return True
 
     def _intervals(self, times: Tensor) -> list[Interval]:
         ends = list(pairwise(times))

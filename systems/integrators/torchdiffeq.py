@@ -64,6 +64,10 @@ class Torchdiffeq(AbstractIntegrator):
     preserves = "linear"
     requires = AbstractVectorField
 
+    @property
+    def has_fixed_steps(self) -> bool:
+        return self.method in FIXED
+
     def check(self, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> None:
         super().check(field, state, times)
         check_choice("method", self.method, ADAPTIVE + FIXED)

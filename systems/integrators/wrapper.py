@@ -32,6 +32,10 @@ class AbstractWrapper(AbstractIntegrator):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         return getattr(self.integrator, name)
 
+    @property
+    def has_fixed_steps(self) -> bool:
+        return self.integrator.has_fixed_steps
+
     def select(self: Wrapper, index: slice | Tensor) -> Wrapper:
         return replace(self, integrator=self.integrator.select(index))
 

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from systems.checks import check_choice
 from systems.integrators.abstract import AbstractIntegrator
+from systems.integrators.attempt import Attempt, raise_unless_ok, status_of
 from systems.integrators.wrapper import AbstractWrapper
 from systems.native.methods import Recipe, plan_of, recipe_of
 from systems.native.reason import NotNative
 from systems.native.scalars import MOST_OPERATIONS
 from systems.phase_space import PhaseSpace
+from systems.status import Status
 from systems.vector_field import AbstractVectorField
 
 if TYPE_CHECKING:
@@ -75,6 +77,10 @@ class Compiled(AbstractWrapper):
         self.check(field, state, times)
         return self.prepared(field, state, times).integrate(field, state, times)
 
+    def attempt(self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]) -> Attempt:
+        self.check(field, state, times)
+        return self.prepared(field, state, times).attempt(field, state, times)
+
     def prepared(
         self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]
     ) -> AbstractIntegrator:
@@ -83,9 +89,12 @@ class Compiled(AbstractWrapper):
         recipe = recipe_of(method, field, state.q.dtype)
         if self.compile == "off" or _differentiates(method, field, state, times):
             return method
-        if self.compile == "auto" and (recipe is None or not _is_worth(method, field, state, times)):
+        wanted = recipe is not None and field.jumps(state) is None
+        if self.compile == "auto" and not (wanted and _is_worth(method, field, state, times)):
             return method
         try:
+            if field.jumps(state) is not None:
+                raise NotNative("a force that jumps, at which steps have to end")
             if recipe is None:
                 raise NotNative(f"{type(method).__name__}, which has none")
             kernel = _kernel(field, state, times, recipe)
@@ -116,15 +125,19 @@ class _MachineCode(AbstractWrapper):
     def integrate(
         self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]
     ) -> PhaseSpace:
-        method: Any = self.integrator
+        trajectory, status = self._run(field, state, times)
+        raise_unless_ok(status)
+        return trajectory
+
+    def attempt(self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]) -> Attempt:
+        trajectory, status = self._run(field, state, times)
+        return Attempt(trajectory, torch.where(status == 0, status_of(trajectory, Status.DIVERGED), status))
+
+    def _run(self, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> Attempt:
         self.check(field, state, times)
         if not self.kernel.fits(field, state, times[0]):
             raise ValueError(f"field: expected the {type(field).__name__} whose machine code this is, got another")
-        trajectory, stopped = self.kernel.run(method, field, state, times)
-        where = ~stopped.isnan()
-        if where.any():
-            raise method.failure(stopped[where][0].item(), int(where.sum()), where.numel())
-        return trajectory
+        return self.kernel.run(self.integrator, field, state, times)
 
 
 def backend_of(integrator: AbstractIntegrator | None) -> str:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from systems.integrators.abstract import AbstractIntegrator
+from systems.integrators.attempt import Attempt
+from systems.integrators.steps import wide as placed
 from systems.native import build, emit, trace
 from systems.native.methods import VECTOR_BYTES, Recipe, plan_of
 from systems.phase_space import PhaseSpace
@@ -47,24 +49,24 @@ class Kernel:
         count = batch.numel()
         self._call("evaluate", count, count, q, p, values, times, rates[0], rates[1])
         with torch.no_grad():
-            expected = torch.stack(list(field(t, state)))
+            expected = torch.stack(list(field(placed(t), state)))
         size = expected.abs().amax((-2, -1), keepdim=True)
         close = (rates - expected).abs() <= torch.finfo(q.dtype).eps ** 0.5 * size
         return bool((close | (rates == expected)).all())
 
     def run(
         self, method: AbstractIntegrator, field: AbstractVectorField, state: PhaseSpace, times: Tensor
-    ) -> tuple[PhaseSpace, Tensor]:
-        """The trajectory, and for each of the batch what stopped it (not a number if nothing did)."""
+    ) -> Attempt:
+        """The trajectory, NaN after what stopped it, and how each of the batch ended."""
         batch, count = state.q.shape[:-2], state.q.shape[:-2].numel()
         plan = plan_of(method, times, batch)
         q0, p0 = (x.detach().contiguous() for x in state)
         q, p = (x.new_empty(len(times), *x.shape) for x in (q0, p0))
-        stopped = torch.full((count,), torch.nan, dtype=torch.float64)
+        status = torch.zeros(count, dtype=torch.int8)
         values = self.program.table(field, batch)
         intervals, columns = len(times) - 1, plan.times.shape[1]
-        self._call("run", count, intervals, columns, q0, p0, values, *plan, self._coefficients, q, p, stopped)
-        return PhaseSpace(q, p), stopped.reshape(batch)
+        self._call("run", count, intervals, columns, q0, p0, values, *plan, self._coefficients, q, p, status)
+        return Attempt(PhaseSpace(q, p), status.reshape(batch))
 
     def _call(self, function: str, *arguments: Any) -> None:
         given = [ctypes.c_void_p(x.data_ptr()) if isinstance(x, Tensor) else ctypes.c_long(x) for x in arguments]

@@ -57,6 +57,7 @@ def _gauss(method: AbstractGauss, separable: bool, dtype: torch.dtype) -> Recipe
 
 def _adaptive_gauss(method: AdaptiveGauss, separable: bool, dtype: torch.dtype) -> Recipe:
     limits = (method.relative_tolerance(dtype), adaptive_gauss.SHRINK, adaptive_gauss.GROW, adaptive_gauss.SAFETY)
+    limits = (*limits, float(method.max_steps))
     recipe = _collocation("adaptive_gauss", method, adaptive_gauss.STAGES, adaptive_gauss.SWEEPS, separable, dtype)
     return recipe._replace(coefficients=(*recipe.coefficients, *limits))
 

@@ -112,7 +112,7 @@ class _Tracer:
         self.field, self.arithmetic, self.operations = field, arithmetic, Operations(arithmetic)
         self.names = list(parameters)
         self.examples = {
-            "t": torch.zeros((), dtype=dtype),
+            "t": torch.zeros(1, 1, dtype=dtype),
             # No two alike and none special: a traced function has no place where its values could be looked at anyway.
             "q": torch.linspace(0.1, 1.3, shape[0] * shape[1], dtype=dtype).sin().reshape(shape),
             "p": torch.linspace(0.2, 1.1, shape[0] * shape[1], dtype=dtype).cos().reshape(shape),

@@ -22,10 +22,11 @@ static real greater(real x, real y) { return x > y ? x : y; }
 
 int run(long trajectories, long intervals, long columns, const real *q0, const real *p0, const real *values,
         const real *times, const long *counts, const real *lengths, const real *coefficients, real *q, real *p,
-        double *stopped) {
+        signed char *status) {
   const Tableau a = tableau(coefficients);
   const real *limits = coefficients + 4 * STAGES + STAGES * STAGES;
-  const real tolerance = limits[0], shrink = limits[1], grow = limits[2], safety = limits[3];
+  const real tolerance = limits[0], shrink = limits[1], grow = limits[2], safety = limits[3],
+             most_steps = limits[4];
   Gauss g = new_gauss();
   if (!g.q) return 1;
   for (long row = 0; row < trajectories; row++) {
@@ -35,9 +36,10 @@ int run(long trajectories, long intervals, long columns, const real *q0, const r
     put(q, g.q, row);
     put(p, g.p, row);
     real suggested = smaller(span(g.q, g.kq), span(g.p, g.kp));
-    for (long interval = 0; interval < intervals && isnan(stopped[row]); interval++) {
+    for (long interval = 0; interval < intervals; interval++) {
       const real end = times[(interval + 1) * columns + column];
       real left = end - times[interval * columns + column];
+      long tried = 0;
       while (left != 0) {
         /* What is left, in one or two steps if they may be as long as that. */
         const real most = smaller(suggested, longest), whole = fabs(left);
@@ -60,10 +62,14 @@ int run(long trajectories, long intervals, long columns, const real *q0, const r
           advance(&g, a, h);
           left -= h;
         }
-        if (left != 0 && suggested <= 4 * EPS * fabs(greater(left, end))) {
-          stopped[row] = end - left;
-          break;
-        }
+        if (left == 0) break;
+        if (suggested <= 4 * EPS * fabs(left)) status[row] = SINGULAR;
+        else if (++tried >= most_steps) status[row] = OUT_OF_STEPS;
+        if (status[row]) break;
+      }
+      if (status[row]) {
+        blank(q, p, row, trajectories, interval + 1, intervals + 1);
+        break;
       }
       put(q, g.q, (interval + 1) * trajectories + row);
       put(p, g.p, (interval + 1) * trajectories + row);

@@ -7,6 +7,18 @@ static real *workspace(size_t count) {
 
 static void put(real *output, const real *x, long row) { memcpy(output + row * SIZE, x, SIZE * sizeof(real)); }
 
+/* How a trajectory ended, as systems/status.py. */
+enum { OK, DIVERGED, SINGULAR, OUT_OF_STEPS, UNSOLVED };
+
+/* Not a number at all output times from one on. */
+static inline void blank(real *q, real *p, long row, long trajectories, long first, long times) {
+  for (long k = first; k < times; k++)
+    for (int e = 0; e < SIZE; e++) {
+      const long place = (k * trajectories + row) * SIZE + e;
+      q[place] = p[place] = (real)NAN;
+    }
+}
+
 /* A running sum, compensated if COMPENSATED (Knuth 2, section 4.2.2): `lost` is what rounding took from it so far. */
 static inline void add(real *restrict value, real *restrict lost, real increment) {
 #if COMPENSATED

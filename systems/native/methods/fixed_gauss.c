@@ -2,7 +2,7 @@
 
 int run(long trajectories, long intervals, long columns, const real *q0, const real *p0, const real *values,
         const real *times, const long *counts, const real *lengths, const real *coefficients, real *q, real *p,
-        double *stopped) {
+        signed char *status) {
   const Tableau a = tableau(coefficients);
   Gauss g = new_gauss();
   if (!g.q) return 1;
@@ -15,13 +15,15 @@ int run(long trajectories, long intervals, long columns, const real *q0, const r
       const long at = interval * columns + column;
       for (long k = 0; k < counts[at]; k++) {
         if (!solve(&g, a, times[at] + k * lengths[at], lengths[at], SWEEPS)) {
-          stopped[row] = lengths[at];
-          interval = intervals;
+          status[row] = UNSOLVED;
           break;
         }
         advance(&g, a, lengths[at]);
       }
-      if (interval == intervals) break;
+      if (status[row]) {
+        blank(q, p, row, trajectories, interval + 1, intervals + 1);
+        break;
+      }
       put(q, g.q, (interval + 1) * trajectories + row);
       put(p, g.p, (interval + 1) * trajectories + row);
     }

@@ -16,7 +16,7 @@ static void drift(Block b, const real *restrict h, const real *restrict u) {
 
 int run(long trajectories, long intervals, long columns, const real *q0, const real *p0, const real *values,
         const real *times, const long *counts, const real *lengths, const real *coefficients, real *q, real *p,
-        double *stopped) {
+        signed char *status) {
   const real *kicks = coefficients, *drifts = coefficients + STAGES + 1;
   Block b = new_block(2 * SIZE);
   if (!b.q) return 1;

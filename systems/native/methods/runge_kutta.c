@@ -40,7 +40,7 @@ static void step(Block b, const real *restrict t, const real *restrict h) {
 
 int run(long trajectories, long intervals, long columns, const real *q0, const real *p0, const real *values,
         const real *times, const long *counts, const real *lengths, const real *coefficients, real *q, real *p,
-        double *stopped) {
+        signed char *status) {
   Block b = new_block(10 * SIZE);
   if (!b.q) return 1;
   for (long first = 0; first < trajectories; first += LANES) {

@@ -126,7 +126,7 @@ def test_tolerance(tolerance):
 
 @pytest.mark.parametrize("method", [ImplicitMidpoint, Gauss4])
 def test_a_step_too_long_for_the_stages(method):
-    with pytest.raises(ValueError, match=rf"step: the stages of {method.__name__} converge only for smaller steps"):
+    with pytest.raises(ValueError, match=r"unsolved\): each has implicit steps that do not converge"):
         method(step=50.0).integrate(Central(mass=1.0), PhaseSpace(ONES, ONES), 50 * TIMES)
 
 

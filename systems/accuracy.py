@@ -1,0 +1,68 @@
+"""Whether fixed steps are short enough: an estimate before the work, and the energy after it."""
+
+import dataclasses
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from systems.clock import elapsed_of, started
+from systems.integrators.abstract import AbstractIntegrator
+from systems.integrators.wrapper import AbstractWrapper
+from systems.phase_space import PhaseSpace
+from systems.vector_field import AbstractSeparable, AbstractVectorField
+
+#: A share of the kinetic and potential energy that no exact solution loses.
+ENERGY_LOST = 0.01
+#: Relative errors of the first interval that are not passed over: of the caller's own step, and of none.
+OWN_STEP_ERROR, NO_STEP_ERROR = 1e-2, 1e-6
+#: Trajectories by which fixed steps are judged.
+JUDGED = 16
+
+
+def warn_of_long_steps(
+    field: AbstractVectorField, state: PhaseSpace, times: Tensor, integrator: AbstractIntegrator
+) -> None:
+    """Compare the first interval's steps with steps of half their length, and say so if they are too long."""
+    rows = slice(0, JUDGED)
+    state = PhaseSpace(state.q[rows], state.p[rows])
+    elapsed = elapsed_of(times if times.ndim == 1 else times[:, rows]).to(state.q)[:2]
+    middle = elapsed[:1] + (elapsed[1:] - elapsed[:1]) / 2
+    some, step = integrator.select(rows), getattr(integrator, "step", None)
+    moved = started(field.select(rows), times[0] if times.ndim == 1 else times[0, rows])
+    with torch.no_grad():
+        if step is None:
+            fine = some.attempt(moved, state, torch.cat([elapsed[:1], middle, elapsed[1:]])).trajectory
+        else:
+            fine = _with_half_steps(some).attempt(moved, state, elapsed).trajectory
+        coarse = some.attempt(moved, state, elapsed).trajectory
+    errors = []
+    for a, b, first in zip(coarse, fine, state, strict=True):
+        size = torch.maximum(b[-1].abs().amax((-2, -1)), first.abs().amax((-2, -1)))
+        errors.append((a[-1] - b[-1]).abs().amax((-2, -1)) / torch.where(size > 0, size, 1))
+    error = torch.stack(errors).nan_to_num(torch.inf).amax() / (1 - 2.0**-integrator.order)
+    if error > (NO_STEP_ERROR if step is None else OWN_STEP_ERROR):
+        given = "no step is given, so that each interval of time is one step" if step is None else "the step is long"
+        warnings.warn(
+            f"integrator: {given}: the first interval has a relative error of about {float(error):.1g}; a smaller step "
+            "makes it smaller, and without an integrator simulate is exact to about 1e-9",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _with_half_steps(integrator: Any) -> AbstractIntegrator:
+    if isinstance(integrator, AbstractWrapper):
+        return dataclasses.replace(integrator, integrator=_with_half_steps(integrator.integrator))
+    return dataclasses.replace(integrator, step=integrator.step / 2)
+
+
+def energy_change(field: AbstractVectorField, trajectory: PhaseSpace, energy: Tensor) -> Tensor:
+    """How much the energy of each trajectory changes, as a share of its kinetic and potential parts."""
+    if not isinstance(field, AbstractSeparable):
+        return energy.new_zeros(energy.shape[1])
+    kinetic = field.kinetic(trajectory.p)
+    size = (kinetic.abs() + (energy - kinetic).abs()).nan_to_num(0).amax(0)
+    change = (energy - energy[0]).abs().nan_to_num(0).amax(0)
+    return torch.where(change > 0, change / size.clamp(min=torch.finfo(size.dtype).tiny), 0).cpu()
