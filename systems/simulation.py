@@ -115,7 +115,9 @@ def simulate(
         integrator.check(field, state, elapsed.to(state.q))
     for name, value in {"part_size": part_size, "workers": workers}.items():
         check(name, value, value is None or value >= 1, "at least 1")
-    work = _Work(field, state, times, integrator, compile, dict(variables or {}), seed, dict(settings or {}), true, strict)
+    work = _Work(
+        field, state, times, integrator, compile, dict(variables or {}), seed, dict(settings or {}), true, strict
+    )
     if integrator is not None and integrator.has_fixed_steps and len(times) > 1:
         warn_of_long_steps(field, state, times, integrator)
     with _pool(workers or torch.get_num_threads()) as pool, _progress(work.count) as progress:

@@ -24,13 +24,16 @@ FLOORS = [
     ["hlieconv.groups"],
     ["hlieconv"],
     ["systems.simulation"],
+    ["systems.accuracy"],
     ["systems"],
     ["systems.closed_forms"],
+    ["systems.native"],
     ["systems.integrators"],
     ["systems.dataset"],
+    ["systems.clock"],
     ["systems.vector_field", "systems.provenance"],
     ["systems.phase_space", "systems.checks", "systems.files", "systems.fingerprint"],
-    ["systems.registry"],
+    ["systems.registry", "systems.status"],
 ]
 
 #: Whatever the floors are: physics knows nothing of learning; groups, networks and the loop know nothing of physics;

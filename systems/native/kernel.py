@@ -54,9 +54,7 @@ class Kernel:
         close = (rates - expected).abs() <= torch.finfo(q.dtype).eps ** 0.5 * size
         return bool((close | (rates == expected)).all())
 
-    def run(
-        self, method: AbstractIntegrator, field: AbstractVectorField, state: PhaseSpace, times: Tensor
-    ) -> Attempt:
+    def run(self, method: AbstractIntegrator, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> Attempt:
         """The trajectory, NaN after what stopped it, and how each of the batch ended."""
         batch, count = state.q.shape[:-2], state.q.shape[:-2].numel()
         plan = plan_of(method, times, batch)

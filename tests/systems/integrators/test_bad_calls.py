@@ -137,5 +137,5 @@ def test_a_solution_that_ends():
         def forward(self, t, state):
             return PhaseSpace(state.q.square(), torch.zeros_like(state.p))
 
-    with pytest.raises(ValueError, match=r"field: 4 of 4 solutions cannot be followed beyond t = (1|0\.99)"):
+    with pytest.raises(ValueError, match=r"4 of 4 trajectories ended early .singular"):
         AdaptiveGauss().integrate(Exploding(), PhaseSpace(ONES, ONES), TIMES)
