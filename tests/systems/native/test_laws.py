@@ -159,8 +159,8 @@ def test_a_singularity_is_told_in_the_same_words(method):
     state = PhaseSpace(torch.tensor([[0.0, 0], [1, 0]]).double(), torch.zeros(2, 2).double())
     times = torch.linspace(0, 2, 9, dtype=torch.float64)
     integrator = METHODS[method](step=0.2)
-    with pytest.raises(ValueError, match="step") as slow:
+    with pytest.raises(ValueError, match="ended early") as slow:
         integrator.integrate(field, state, times)
-    with pytest.raises(ValueError, match="step") as fast:
+    with pytest.raises(ValueError, match="ended early") as fast:
         Compiled(integrator, "on").integrate(field, state, times)
     assert str(slow.value)[:40] == str(fast.value)[:40]
