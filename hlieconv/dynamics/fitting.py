@@ -26,7 +26,7 @@ from hlieconv.training.fit import Fit
 from hlieconv.training.loop import Shuffle, train
 from hlieconv.training.run import Run, keep
 from systems import AbstractVectorField
-from systems.dataset.schema import parameters_of, times_of, validate
+from systems.dataset.schema import parameters_of, validate
 from systems.fingerprint import fingerprint
 from systems.provenance import versions
 
@@ -81,12 +81,13 @@ def fit(
     chosen = settings(preset, dataset.sizes["trajectory"], description["name"], group, **changes)
     bodies.check(chosen)
     _compare_with_preset(model, preset)
-    rollout = rollout_section(chosen, spacing_of(times_of(dataset, dtype=torch.float64)))
+    chunks = _split(dataset, chosen)
+    rollout = rollout_section(chosen, spacing_of(chunks[0].times))
     if bodies.solved:
         training = _solution(bodies, chosen)
     else:
         records = {"checkpoint_seconds": checkpoint_seconds, "checkpoint_steps": checkpoint_steps, "progress": progress}
-        training = _descent(bodies, model, dataset, chosen, compile, where, **records)
+        training = _descent(bodies, model, chunks, chosen, compile, where, **records)
     config = {
         "model": description,
         "settings": asdict(chosen),
@@ -140,14 +141,13 @@ def _solution(bodies: AbstractBodies, chosen: Settings) -> Training:
 def _descent(
     bodies: AbstractBodies,
     model: AbstractModel | AbstractVectorField,
-    dataset: xr.Dataset,
+    chunks: tuple[Chunks, Chunks],
     chosen: Settings,
     compile: str,
     where: torch.device,
     **records: Any,
 ) -> Training:
     loss = make_loss(chosen)
-    chunks = _split(dataset, chosen)
     dtype = next(bodies.parameters()).dtype
     seen, unseen = (loss.samples(part, bodies.mass).to(dtype, where) for part in chunks)
     count = len(unseen.trajectory)

@@ -20,6 +20,9 @@ SINGULAR = 2
 #: Rows at which candidates are compared, and pairs of them.
 ROWS, ROWS_OF_PAIRS = 12_000, 6_000
 
+#: Pairs of families of terms of which shapes are refined.
+PAIRS = 6
+
 #: Steps that gained nothing before a search ends; candidates whose shape is refined at each step.
 PATIENCE, TRIED = 2, 3
 
@@ -43,19 +46,26 @@ def candidates(equations: Equations, terms: Sequence[Term]) -> Candidates:
     return Candidates(equations, terms, few, few.library(terms))
 
 
-def best_pair(library: Candidates, weights: Float[Tensor, " row"]) -> list[Term]:
-    """The two terms that explain most together, of all pairs: attraction and repulsion explain nothing one by one."""
+def best_pairs(library: Candidates, weights: Float[Tensor, " row"]) -> list[list[Term]]:
+    """The two terms that explain most together, of all pairs: attraction and repulsion explain nothing one by one.
+
+    The best pair of each two families, as shapes are refined later.
+    """
     few = library.few
     step = max(1, len(few.y) // ROWS_OF_PAIRS)
     root = weights[few.of_whole][::step].sqrt()
-    b = library.columns[::step] * root[:, None]
-    b, _ = normalised(b)
+    b, _ = normalised(library.columns[::step] * root[:, None])
     gram, along = b.mT @ b, b.mT @ (few.y[::step] * root)
     apart = 1 - gram.square()
     together = along[:, None].square() + along.square() - 2 * gram * along[:, None] * along
-    gain = torch.where(apart > 1e-6, together / apart.clamp(min=1e-6), 0)
-    first, second = divmod(int(gain.argmax()), len(gain))
-    return [library.terms[first], library.terms[second]]
+    gain = torch.where(apart > 1e-6, together / apart.clamp(min=1e-6), 0).triu(1).flatten()
+    found: dict[frozenset, list[Term]] = {}
+    for index in gain.topk(min(len(gain), 500)).indices.tolist():
+        pair = [library.terms[k] for k in divmod(index, len(along))]
+        found.setdefault(frozenset(term.family for term in pair), pair)
+        if len(found) == PAIRS:
+            break
+    return [*found.values()]
 
 
 def forward(library: Candidates, start: Sequence[Term] = (), *, most: int = 12) -> Solution:
@@ -213,13 +223,14 @@ def from_terms(library: Candidates, start: Sequence[Term], *, most: int = 12) ->
 def from_best_pair(library: Candidates, *, most: int = 12) -> Solution:
     """The same, beginning with the two terms that explain most together."""
     equations = library.equations
-    weights, pair = equations.weights(equations.y), best_pair(library, equations.weights(equations.y))
+    weights = equations.weights(equations.y)
     for _ in range(2):
-        pair = refined(equations, pair, weights, evaluations=12)
-        weights = equations.solve(pair).weights
-        pair = best_pair(library, weights)
-    pair = refined(equations, pair, weights, evaluations=12)
-    return _pruned(forward(library, pair, most=most))
+        tried = [
+            equations.solve(refined(equations, pair, weights, evaluations=12)) for pair in best_pairs(library, weights)
+        ]
+        best = min(tried, key=lambda solution: solution.typical)
+        weights = best.weights
+    return _pruned(forward(library, best.terms, most=most))
 
 
 def _pruned(solution: Solution) -> Solution:

@@ -14,6 +14,7 @@ from hlieconv.dynamics.expansion.equations import Equations, Solution, normalise
 from hlieconv.dynamics.expansion.refinement import free_of, with_slopes
 from hlieconv.dynamics.expansion.splines import collapsed, with_splines
 from hlieconv.dynamics.expansion.targets import POINTS, Targets, targets_of
+from hlieconv.dynamics.expansion.windows import Noise, noise_of, window_targets
 from hlieconv.groups import SE2, SE3, SO3, T
 from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.library import TermLibrary
@@ -21,10 +22,10 @@ from hlieconv.models.expansion.model import PairExpansion
 from systems.dataset.schema import mask_of, variables_of
 
 #: Pieces of trajectories, and states in them, at which forces are compared, at most.
-PIECES, STATES = 500, 1000
+PIECES, STATES, NOISY_STATES = 500, 1000, 3000
 
-#: Terms of a law, at most.
-MOST = 12
+#: Terms of a law, at most; and of one that needs no other beside it.
+MOST, SHORT = 12, 3
 
 
 @dataclass
@@ -48,9 +49,8 @@ class Search:
 
     @property
     def readable(self) -> bool:
-        """Whether the best law explains the forces, and is short."""
-        terms = self.best.terms
-        return self.best.explained and sum(term.singular for term in terms) <= search.SINGULAR and len(terms) <= 8
+        """Whether the best law explains the forces, and is so short that none is shorter by much."""
+        return self.best.explained and len(self.best.terms) <= SHORT
 
 
 def solve(model: PairExpansion, dataset: xr.Dataset, *, chunks: int = 1, seed: int = 0) -> Search:
@@ -84,28 +84,51 @@ def solve(model: PairExpansion, dataset: xr.Dataset, *, chunks: int = 1, seed: i
 
 def equations_of(model: PairExpansion, dataset: xr.Dataset, *, chunks: int, seed: int) -> tuple[Equations, float]:
     """The equations for the forces of a Dataset, in units of a typical length, and this length."""
-    pieces = chunks_of(dataset, POINTS, chunks, seed=seed)
-    generator = torch.Generator().manual_seed(seed)
-    if len(pieces.trajectory) > PIECES:
-        keep = torch.randperm(len(pieces.trajectory), generator=generator)[:PIECES]
-        pieces = pieces.take(keep.sort().values)
     features, mask = variables_of(dataset, model.features, dtype=torch.float64), mask_of(dataset)
-    precision = torch.finfo(torch.float32 if dataset["q"].dtype.itemsize == 4 else torch.float64).eps
-    targets = targets_of(pieces, features["mass"], precision=precision)
-    _check(model, pieces, targets, mask)
-    count = len(targets.trajectory)
-    if count > STATES:
-        keep = torch.randperm(count, generator=generator)[:STATES]
-        targets = targets.take(keep.sort().values)
+    targets = _forces(model, dataset, features["mass"], mask, chunks=chunks, seed=seed)
     features = model.checked(features, mask)
     length = Equations(targets, features, mask).length
     targets = targets._replace(q=targets.q / length, force=targets.force * length, error=targets.error * length)
     return Equations(targets, features, mask, seed=seed), length
 
 
-def _check(model: PairExpansion, pieces: Chunks, targets: Targets, mask: Tensor | None) -> None:
+def _forces(
+    model: PairExpansion, dataset: xr.Dataset, mass: Tensor, mask: Tensor | None, *, chunks: int, seed: int
+) -> Targets:
+    """Force targets: of short pieces, or where there is noise of long windows."""
+    pieces = chunks_of(dataset, POINTS, chunks, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    pieces = pieces.take(_some(len(pieces.trajectory), PIECES, generator))
+    _check(model, pieces, mask)
+    if noisy := noise_of_dataset(dataset):
+        whole, noise = noisy
+        targets, most = window_targets(whole, mass, noise), NOISY_STATES
+    else:
+        precision = torch.finfo(torch.float32 if dataset["q"].dtype.itemsize == 4 else torch.float64).eps
+        targets, most = targets_of(pieces, mass, precision=precision), STATES
+    return targets.take(_some(len(targets.trajectory), most, generator))
+
+
+def noise_of_dataset(dataset: xr.Dataset) -> tuple[Chunks, Noise] | None:
+    """Whole trajectories and their noise; None if there is none, or no trajectory is whole."""
+    try:
+        whole = chunks_of(dataset, dataset.sizes["time"], 1)
+    except ValueError:  # all have gaps
+        return None
+    noise = noise_of(whole)
+    return None if noise is None else (whole, noise)
+
+
+def _some(count: int, most: int, generator: torch.Generator) -> Tensor:
+    """Numbers below a count, in order: all of them, or as many as wanted at random."""
+    if count <= most:
+        return torch.arange(count)
+    return torch.randperm(count, generator=generator)[:most].sort().values
+
+
+def _check(model: PairExpansion, pieces: Chunks, mask: Tensor | None) -> None:
     """A ValueError that says what would do, if the data cannot decide on a law."""
-    n, d = targets.q.shape[-2:]
+    n, d = pieces.q.shape[-2:]
     if n == 1 and isinstance(model.symmetry, SE2 | SE3 | SO3 | T) and not getattr(model.symmetry, "others", ()):
         raise ValueError(
             f"group: under {model.group} one body alone has no potential: expected at least 2 bodies, or a group that "

@@ -38,7 +38,7 @@ class TermLibrary:
     Example:
         >>> library = TermLibrary(SE2(), ("stiffness",), (), length=1.0)
         >>> len(library.plain()), len(library.shaped())
-        (36, 72)
+        (36, 78)
     """
 
     group: AbstractGroup
@@ -61,6 +61,7 @@ class TermLibrary:
         shapes = [("power", (p,), (True,)) for p in STARTS]
         for exponent in (-1.0, 1.0):
             shapes += [("softened", (self.length * e, exponent), (True, False)) for e in SOFTENINGS]
+        shapes += [("softened", (0.3 * self.length, exponent), (True, True)) for exponent in (-2.0, 3.0)]
         for name in ("exponential", "gaussian", "yukawa"):
             shapes += [(name, (self.length * a,), (True,)) for a in RANGES]
         return [*self._of_pairs(shapes)]

@@ -1,0 +1,131 @@
+"""Fifteen laws, the systems that obey them, and what a reader of them should find."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from systems import AbstractNewtonian, Charges, Gravity, PhaseSpace, Springs, Variable, simulate
+from systems.integrators import BlanesMoanSRKN6
+
+SPACING = 5 / 499
+
+
+class Pairs(AbstractNewtonian):
+    """A potential of the distances r of bodies with a feature k: sum over i < j of k_i k_j phi(r), plus what is own."""
+
+    variables = (*AbstractNewtonian.variables, Variable("stiffness", ("body",), "1", "stiffness"))
+    stiffness: torch.Tensor
+    phi: Callable
+
+    def potential(self, q):
+        apart = torch.eye(q.shape[-2], dtype=q.dtype)
+        r = (sum(x.square() for x in self.differences(q)) + apart).sqrt()
+        product = self.stiffness[..., :, None] * self.stiffness[..., None, :]
+        return (product * type(self).phi(r)).triu(1).sum((-2, -1)) + self.rest(q)
+
+    def rest(self, q):
+        """What is no function of distances."""
+        return torch.zeros(())
+
+
+def law_of(function, rest=None):
+    """A class of systems with this function of the distance."""
+    own = {"phi": staticmethod(function)} | ({"rest": rest} if rest is not None else {})
+    return type("Law", (Pairs,), own)
+
+
+def trap(self, q):
+    square = q.square().sum(-1)
+    return (self.mass * square + 0.2 * self.stiffness * square.square()).sum(-1)
+
+
+def field(self, q):
+    y = q[..., 1]
+    return (2 * self.mass * y + 0.5 * self.stiffness * y.square()).sum(-1)
+
+
+def angles(self, q):
+    """k_i cos^2 of the angle at i between j and k, softened."""
+    x = q[..., :, None, :] - q[..., None, :, :]
+    square, upper = x.square().sum(-1) + 0.3, torch.ones(q.shape[-2], q.shape[-2], dtype=q.dtype).triu(1)
+    cosine = (x @ x.mT).square() / (square[..., :, None] * square[..., None, :])
+    return 0.5 * (self.stiffness[..., None, None] * cosine * upper).sum((-3, -2, -1))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A law, and what its terms are: shape, what is summed over, exponents, coefficient; None: it is in no library."""
+
+    kind: Any
+    expected: tuple[tuple[str, str, float], ...] | None
+    group: str = "SE2"
+    spacing: float = SPACING
+    options: tuple[tuple[str, Any], ...] = ()
+    arranged: bool = False
+    """Whether bodies begin near the corners of a hexagon, as singular repulsion asks for."""
+
+    def sample(self, count, seed, bodies=6):
+        options = dict(self.options)
+        if not issubclass(self.kind, Pairs):
+            return self.kind.sample(
+                count, seed=seed, bodies=4 if self.kind is Gravity and bodies == 6 else bodies, **options
+            )
+        springs, state = Springs.sample(count, seed=seed, bodies=bodies)
+        q = state.q
+        if self.arranged:
+            angle = 2 * torch.pi * torch.arange(bodies, dtype=q.dtype) / bodies
+            q = 1.3 * torch.stack([angle.cos(), angle.sin()], -1) + 0.2 * q
+        return self.kind(mass=springs.mass, stiffness=springs.stiffness), PhaseSpace(q, state.p)
+
+    def trajectories(self, count, seed, bodies=6, points=5):
+        """Five consecutive points of each system, at a random time of its first second."""
+        system, state = self.sample(count, seed, bodies)
+        times = torch.arange(50, dtype=torch.float64) * self.spacing
+        integrator = None if system.has_closed_form else BlanesMoanSRKN6(step=self.spacing / 4)
+        return simulate(system, state, times, integrator)
+
+
+E12, E24 = (float(torch.tensor(x, dtype=torch.float64).exp()) for x in (1.2, 2.4))
+
+LAWS = {
+    "springs": Case(Springs, (("power 2", "i < j", 1.0),)),
+    "springs with rest lengths": Case(
+        Springs, (("power 2", "i < j", 1.0), ("power 1", "i < j", -2.0)), options=(("rest_length", (0.2, 1.0)),)
+    ),
+    "gravity": Case(Gravity, (("softened -1", "i < j", -1.0),), spacing=0.05, options=(("softening", 0.1),)),
+    "charges": Case(Charges, (("softened -1", "i < j", 1.0),), options=(("softening", 0.2),)),
+    "Morse": Case(
+        law_of(lambda r: 0.3 * (1 - torch.exp(-1.5 * (r - 0.8))).square()),
+        (("exponential", "i < j", -0.6 * E12), ("exponential", "i < j", 0.3 * E24)),
+    ),
+    "r^(3/2)": Case(law_of(lambda r: r**1.5), (("power 1.5", "i < j", 1.0),)),
+    "cos^2 of angles": Case(
+        law_of(lambda r: 0.5 * r**2, angles), (("power 2", "i < j", 0.5), ("cosine 2", "i, j < k", 0.5))
+    ),
+    "trap": Case(
+        law_of(lambda r: 0.3 * r**2, trap),
+        (("power 2", "i < j", 0.3), ("power 2", "i", 1.0), ("power 4", "i", 0.2)),
+        "SO2",
+    ),
+    "field": Case(
+        law_of(lambda r: 0.3 * r**2, field),
+        (("power 2", "i < j", 0.3), ("monomial 0 1", "i", 2.0), ("monomial 0 2", "i", 0.5)),
+        "Tx",
+    ),
+    "tanh": Case(law_of(lambda r: torch.tanh(r) / (1 + 0.3 * r**3)), None),
+    # The search was not tuned on these.
+    "Lennard-Jones": Case(
+        law_of(lambda r: 0.1 * (r**-12 - r**-6)),
+        (("power -12", "i < j", 0.1), ("power -6", "i < j", -0.1)),
+        arranged=True,
+    ),
+    "Yukawa": Case(law_of(lambda r: 0.5 * torch.exp(-r / 0.7) / r), (("yukawa", "i < j", 0.5),), arranged=True),
+    "Gaussian well": Case(law_of(lambda r: -torch.exp(-((r / 0.9) ** 2))), (("gaussian", "i < j", -1.0),)),
+    "logarithm": Case(law_of(lambda r: 0.2 * torch.log(r)), (("logarithm", "i < j", 0.2),), arranged=True),
+    "hardening springs": Case(
+        law_of(lambda r: 0.5 * r**2 + 0.25 * r**4), (("power 2", "i < j", 0.5), ("power 4", "i < j", 0.25))
+    ),
+}
+UNTUNED = ("Lennard-Jones", "Yukawa", "Gaussian well", "logarithm", "hardening springs")
