@@ -7,6 +7,7 @@ losses.py           rollout, one-step, multiple shooting, force matching
 bodies.py           what is trained: a model, conditioned on the bodies of every trajectory
 free_parameters.py  or the free parameters of a known system
 compilation.py      whether the forces of a model go through torch.compile
+expansion/          how a law is solved for, and the evidence for it
 fitting.py          fit(model, dataset, ...)
 loading.py          load(path): the model of a run
 rollouts.py         rollout(model, dataset, times): the trajectories that a model predicts

@@ -1,4 +1,6 @@
 from .evaluation import chunk_error as chunk_error
+from .expansion.evidence import Evidence as Evidence
+from .expansion.evidence import evidence as evidence
 from .fitting import Fit as Fit
 from .fitting import fit as fit
 from .loading import load as load

@@ -1,10 +1,13 @@
 """Solving for a `PairExpansion`: terms are chosen and their coefficients found by robust least squares.
 
 targets.py     the forces that trajectories imply, with an error known beforehand
+windows.py     the same from noisy trajectories
 equations.py   one equation a component of a force: columns of terms, robust solutions, cross-validation
 refinement.py  the parameters of shapes, by variable projection
 search.py      which terms: the best pair, forward, backward, snapped exponents
 splines.py     a smooth function of the distance where no known one explains the forces
+shooting.py    the coefficients that fit noisy trajectories best
 solving.py     solve(model, dataset): all of it, the simplest library first
+evidence.py    evidence(model, dataset): does a law hold for other trajectories?
 bodies.py      what `fit` does with an expansion
 """

@@ -222,15 +222,16 @@ def from_terms(library: Candidates, start: Sequence[Term], *, most: int = 12) ->
 
 def from_best_pair(library: Candidates, *, most: int = 12) -> Solution:
     """The same, beginning with the two terms that explain most together."""
-    equations = library.equations
-    weights = equations.weights(equations.y)
-    for _ in range(2):
-        tried = [
-            equations.solve(refined(equations, pair, weights, evaluations=12)) for pair in best_pairs(library, weights)
-        ]
-        best = min(tried, key=lambda solution: solution.typical)
-        weights = best.weights
+    best = _of_best_pairs(library, library.equations.solve(()))
+    best = _of_best_pairs(library, best)
     return _pruned(forward(library, best.terms, most=most))
+
+
+def _of_best_pairs(library: Candidates, before: Solution) -> Solution:
+    """The best pair of terms, shapes refined, by the weights of an earlier law."""
+    equations, weights = library.equations, before.weights
+    pairs = (refined(equations, pair, weights, evaluations=12) for pair in best_pairs(library, weights))
+    return min((equations.solve(pair) for pair in pairs), key=lambda solution: solution.typical)
 
 
 def _pruned(solution: Solution) -> Solution:

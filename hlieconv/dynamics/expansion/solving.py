@@ -4,6 +4,7 @@ import math
 import warnings
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
@@ -12,6 +13,7 @@ from hlieconv.dynamics.chunks import Chunks, chunks_of
 from hlieconv.dynamics.expansion import search
 from hlieconv.dynamics.expansion.equations import Equations, Solution, normalised
 from hlieconv.dynamics.expansion.refinement import free_of, with_slopes
+from hlieconv.dynamics.expansion.shooting import shoot
 from hlieconv.dynamics.expansion.splines import collapsed, with_splines
 from hlieconv.dynamics.expansion.targets import POINTS, Targets, targets_of
 from hlieconv.dynamics.expansion.windows import Noise, noise_of, window_targets
@@ -19,6 +21,7 @@ from hlieconv.groups import SE2, SE3, SO3, T
 from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.library import TermLibrary
 from hlieconv.models.expansion.model import PairExpansion
+from hlieconv.models.expansion.terms import Bodies
 from systems.dataset.schema import mask_of, variables_of
 
 #: Pieces of trajectories, and states in them, at which forces are compared, at most.
@@ -71,6 +74,8 @@ def solve(model: PairExpansion, dataset: xr.Dataset, *, chunks: int = 1, seed: i
     equations, length = equations_of(model, dataset, chunks=chunks, seed=seed)
     found = searched(model, equations)
     model.estimates = estimates_of(found.best, length)
+    if (noisy := noise_of_dataset(dataset)) and model.estimates:
+        model.estimates = polished(model, dataset, *noisy, seed=seed)
     if not found.best.explained:
         part = found.best.typical / equations.scale
         warnings.warn(
@@ -82,20 +87,31 @@ def solve(model: PairExpansion, dataset: xr.Dataset, *, chunks: int = 1, seed: i
     return found
 
 
+def polished(model: PairExpansion, dataset: xr.Dataset, whole: Chunks, noise: Noise, *, seed: int) -> list[Estimate]:
+    """The law with the coefficients that fit the trajectories themselves best; as it was where that fails."""
+    bodies = bodies_of(model, dataset).take(whole.trajectory)
+    shot = shoot(model.estimates, whole, bodies, noise, seed=seed)
+    numbers = [x for estimate in shot.estimates for x in (estimate.coefficient, *estimate.term.parameters)]
+    return shot.estimates if np.isfinite([shot.chi_square, *numbers]).all() else model.estimates
+
+
+def bodies_of(model: PairExpansion, dataset: xr.Dataset) -> Bodies:
+    """The bodies of all trajectories."""
+    features, mask = variables_of(dataset, model.features, dtype=torch.float64), mask_of(dataset)
+    return Bodies(model.checked(features, mask), mask)
+
+
 def equations_of(model: PairExpansion, dataset: xr.Dataset, *, chunks: int, seed: int) -> tuple[Equations, float]:
     """The equations for the forces of a Dataset, in units of a typical length, and this length."""
-    features, mask = variables_of(dataset, model.features, dtype=torch.float64), mask_of(dataset)
-    targets = _forces(model, dataset, features["mass"], mask, chunks=chunks, seed=seed)
-    features = model.checked(features, mask)
-    length = Equations(targets, features, mask).length
+    targets, bodies = forces_of(model, dataset, chunks=chunks, seed=seed), bodies_of(model, dataset)
+    length = Equations(targets, bodies.features, bodies.mask).length
     targets = targets._replace(q=targets.q / length, force=targets.force * length, error=targets.error * length)
-    return Equations(targets, features, mask, seed=seed), length
+    return Equations(targets, bodies.features, bodies.mask, seed=seed), length
 
 
-def _forces(
-    model: PairExpansion, dataset: xr.Dataset, mass: Tensor, mask: Tensor | None, *, chunks: int, seed: int
-) -> Targets:
+def forces_of(model: PairExpansion, dataset: xr.Dataset, *, chunks: int, seed: int) -> Targets:
     """Force targets: of short pieces, or where there is noise of long windows."""
+    mass, mask = variables_of(dataset, ["mass"], dtype=torch.float64)["mass"], mask_of(dataset)
     pieces = chunks_of(dataset, POINTS, chunks, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     pieces = pieces.take(_some(len(pieces.trajectory), PIECES, generator))

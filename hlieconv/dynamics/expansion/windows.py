@@ -68,10 +68,8 @@ def _difference(x: Float[Tensor, "point chunk n d"], order: int) -> float:
     return median / 0.6745 / math.sqrt(math.comb(2 * order, order))
 
 
-def window_targets(
-    pieces: Chunks, mass: Float[Tensor, "trajectory n"], noise: Noise
-) -> tuple[Targets, tuple[int, int]]:
-    """Forces from the longest windows, and polynomials of the lowest degree, that fit; and these two numbers.
+def window_targets(pieces: Chunks, mass: Float[Tensor, "trajectory n"], noise: Noise) -> Targets:
+    """Forces from the longest windows, and polynomials of the lowest degree, that fit.
 
     A window is one polynomial of the time for each coordinate, whose values are q and whose slopes are p / m, by least
     squares with the noise of both; chi^2 says whether it fits.

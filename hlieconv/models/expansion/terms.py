@@ -33,6 +33,11 @@ class Bodies:
         some = next(iter(features.values()))
         self.one, self.sites = torch.ones_like(some[..., :1]), sites(some.shape[-1], some.device)
 
+    def take(self, index: Tensor) -> "Bodies":
+        """Those of some trajectories."""
+        mask = None if self.mask is None else self.mask[index]
+        return Bodies({name: value[index] for name, value in self.features.items()}, mask)
+
     def body(self, factor: Factor | None) -> Float[Tensor, "*batch n"]:
         """A factor of every body; 1 for none."""
         if factor is None:
@@ -81,7 +86,7 @@ class Term(ABC):
         """The function of the positions at every site."""
 
     @abstractmethod
-    def force(self, configuration: Configuration, weight: Float[Tensor, "*batch site"]) -> Float[Tensor, "*batch n d"]:
+    def force(self, configuration: Configuration, weight: Float[Tensor, "*some site"]) -> Float[Tensor, "*batch n d"]:
         """-dV/dq of the weighted sum."""
 
     @property
@@ -154,7 +159,7 @@ class Pair(Term):
         """phi'(r) / r."""
         return configuration.pairs.slope(self.shape, self.parameters)
 
-    def force(self, configuration: Configuration, weight: Float[Tensor, "*batch pair"]) -> Float[Tensor, "*batch n d"]:
+    def force(self, configuration: Configuration, weight: Float[Tensor, "*some pair"]) -> Float[Tensor, "*batch n d"]:
         return configuration.force_of_pairs(weight * self.slope(configuration))
 
     @property
@@ -186,7 +191,7 @@ class Anisotropic(Pair):
         a, b = (configuration.pairs.vector[..., int(axis), :] for axis in self.parameters)
         return a * b
 
-    def force(self, configuration: Configuration, weight: Float[Tensor, "*batch pair"]) -> Float[Tensor, "*batch n d"]:
+    def force(self, configuration: Configuration, weight: Float[Tensor, "*some pair"]) -> Float[Tensor, "*batch n d"]:
         a, b = (int(axis) for axis in self.parameters)
         vector = configuration.pairs.vector
         slope = [torch.zeros_like(vector[..., 0, :])] * vector.shape[-2]
@@ -211,7 +216,7 @@ class Central(Term):
     def value(self, configuration: Configuration) -> Float[Tensor, "*batch n"]:
         return configuration.bodies.value(self.shape, self.parameters)
 
-    def force(self, configuration: Configuration, weight: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n d"]:
+    def force(self, configuration: Configuration, weight: Float[Tensor, "*some n"]) -> Float[Tensor, "*batch n d"]:
         slope = weight * configuration.bodies.slope(self.shape, self.parameters)
         return -(slope[..., None] * configuration.q)
 
@@ -246,7 +251,7 @@ class Monomial(Central):
             value = value * x ** int(power)
         return value
 
-    def force(self, configuration: Configuration, weight: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n d"]:
+    def force(self, configuration: Configuration, weight: Float[Tensor, "*some n"]) -> Float[Tensor, "*batch n d"]:
         components = []
         for axis, power in enumerate(self.parameters):
             less = tuple(x - (k == axis) for k, x in enumerate(self.parameters))
@@ -285,9 +290,7 @@ class Triple(Term):
         (a, _), (b, _), dot = self._arms(configuration)
         return dot ** int(self.parameters[0]) * a * b
 
-    def force(
-        self, configuration: Configuration, weight: Float[Tensor, "*batch triple"]
-    ) -> Float[Tensor, "*batch n d"]:
+    def force(self, configuration: Configuration, weight: Float[Tensor, "*some triple"]) -> Float[Tensor, "*batch n d"]:
         (a, slope_a), (b, slope_b), dot = self._arms(configuration)
         left, right = configuration.arms
         m = int(self.parameters[0])

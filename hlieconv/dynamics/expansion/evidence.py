@@ -1,0 +1,80 @@
+"""evidence(model, dataset): does a law hold for other trajectories, and what is left?"""
+
+from dataclasses import dataclass
+
+import torch
+import xarray as xr
+
+from hlieconv.dynamics.expansion.shooting import shoot
+from hlieconv.dynamics.expansion.solving import bodies_of, forces_of, noise_of_dataset
+from hlieconv.dynamics.expansion.windows import Noise
+from hlieconv.models.expansion.model import PairExpansion
+
+#: chi^2 of a law that holds is below this.
+CHI_SQUARE = 1.1
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How well a law explains trajectories that it was not read from."""
+
+    chi_square: float | None
+    """Of the trajectories with unknown first states, a degree of freedom: 1 for a right law; None without noise."""
+    unexplained: float
+    """The median difference of the forces, relative to the root mean square force."""
+    expected: float
+    """What the errors of the force targets alone make of it: much less than `unexplained` where the law is wrong."""
+    noise: Noise | None
+    """Standard deviations of the noise of q and p; None if there is none."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing speaks against the law."""
+        if self.chi_square is not None:
+            return self.chi_square < CHI_SQUARE
+        return self.unexplained < max(3 * self.expected, 1e-8)
+
+    def __str__(self) -> str:
+        chi = "" if self.chi_square is None else f"chi^2 {self.chi_square:.3g}, "
+        verdict = "the law holds" if self.holds else "the law does not hold"
+        return f"{chi}{100 * self.unexplained:.2g} % of the force unexplained: {verdict}"
+
+
+def evidence(model: PairExpansion, dataset: xr.Dataset, *, seed: int = 0) -> Evidence:
+    """The evidence for a law in trajectories that it was not read from.
+
+    Args:
+        model: a law.
+        dataset: other trajectories.
+        seed: of the choice of pieces and segments.
+
+    Raises:
+        ValueError: if the Dataset lacks a feature of the model, or is too small.
+
+    Example:
+        >>> from hlieconv.dynamics import fit
+        >>> from systems import Springs, simulate
+        >>> times = torch.linspace(0, 0.04, 5, dtype=torch.float64)
+        >>> data = simulate(*Springs.sample(20, seed=0), times)
+        >>> model = fit(PairExpansion.of(data), data).model
+        >>> evidence(model, simulate(*Springs.sample(20, seed=1), times)).holds
+        True
+    """
+    bodies = bodies_of(model, dataset)
+    targets = forces_of(model, dataset, chunks=0, seed=seed)
+    own = bodies.take(targets.trajectory)
+    field = model.condition(own.features, own.mask)
+    real = torch.ones(targets.q.shape[:-1], dtype=torch.bool) if own.mask is None else own.mask
+    residual = (field.force(targets.q) - targets.force).abs()[real]
+    size = targets.force[real].square().mean().sqrt()
+    size = torch.where(size > 0, size, 1)
+    noisy, chi = noise_of_dataset(dataset), None
+    if noisy is not None:
+        whole, noise = noisy
+        chi = shoot(model.estimates, whole, bodies.take(whole.trajectory), noise, polish=False, seed=seed).chi_square
+    return Evidence(
+        chi,
+        float(residual.median() / size),
+        float(targets.error[real].median() / size),
+        None if noisy is None else noisy[1],
+    )

@@ -1,0 +1,179 @@
+"""The coefficients that fit noisy trajectories best: multiple shooting with unknown first states."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hlieconv.dynamics.chunks import Chunks
+from hlieconv.dynamics.expansion.refinement import free_of
+from hlieconv.dynamics.expansion.windows import Noise
+from hlieconv.models.expansion.configuration import Configuration
+from hlieconv.models.expansion.law import Estimate
+from hlieconv.models.expansion.terms import Bodies, Term
+
+#: Points of a segment, and segments, at most.
+LENGTH, SEGMENTS = 50, 200
+
+#: Segments whose chi^2 is so many times the median are left out: a close passage that no linear step describes.
+FAR = 5.0
+
+#: Iterations of Gauss and Newton.
+ITERATIONS = 3
+
+
+class Shot(NamedTuple):
+    """What shooting found."""
+
+    estimates: list[Estimate]
+    chi_square: float
+    """Of the residuals, divided by the degrees of freedom, over segments without close passages: 1 for a right law."""
+
+
+def shoot(
+    estimates: Sequence[Estimate], pieces: Chunks, bodies: Bodies, noise: Noise, *, polish: bool = True, seed: int = 0
+) -> Shot:
+    """Coefficients and shapes by Gauss-Newton on the trajectories themselves, whose first states are unknown too.
+
+    The first states of a segment concern that segment alone, so they are eliminated from the equations.
+
+    Args:
+        estimates: the law to begin with.
+        pieces: whole trajectories.
+        bodies: of these.
+        noise: of positions and momenta.
+        polish: whether to improve the law, or only the first states.
+        seed: of the choice of segments.
+    """
+    length = min(LENGTH, len(pieces.times))
+    starts = range(0, len(pieces.times) - length + 1, length)
+    cut = [Chunks(pieces.trajectory, *(x[a : a + length] for x in pieces[1:])) for a in starts]
+    number = torch.arange(len(pieces.trajectory)).repeat(len(starts))
+    times, q, p = (torch.cat(x, 1) for x in zip(*(piece[1:] for piece in cut), strict=True))
+    whole = Chunks(torch.cat([piece.trajectory for piece in cut]), times, q, p)
+    if len(number) > SEGMENTS:
+        keep = torch.randperm(len(number), generator=torch.Generator().manual_seed(seed))[:SEGMENTS]
+        whole, number = whole.take(keep), number[keep]
+    return _Segments(estimates, whole, bodies.take(number), noise).solve(polish)
+
+
+class _Segments:
+    """Pieces of trajectories, and what a law predicts of them."""
+
+    def __init__(self, estimates: Sequence[Estimate], pieces: Chunks, bodies: Bodies, noise: Noise) -> None:
+        self.estimates, self.pieces, self.bodies, self.noise = list(estimates), pieces, bodies, noise
+        terms = [estimate.term for estimate in estimates]
+        self.weights = [term.weight(bodies) for term in terms]
+        self.free = free_of(terms)
+        self.coefficients = torch.tensor([estimate.coefficient for estimate in estimates], dtype=torch.float64)
+        self.terms: list[Term] = terms
+        self.mass = bodies.features["mass"][..., None]
+        self.real = torch.ones_like(self.mass) if bodies.mask is None else bodies.mask[..., None].to(self.mass)
+        self.q, self.p = pieces.q[0].clone(), pieces.p[0].clone()
+        self.data = self._scaled(pieces.q, pieces.p).movedim(0, -2).flatten(-2)
+
+    def solve(self, polish: bool) -> Shot:
+        chi, errors = math.nan, torch.zeros(len(self.terms) + len(self.free), dtype=torch.float64)
+        for _ in range(ITERATIONS):
+            found = self._iterate(polish)
+            chi, errors = found
+        coefficients, others = errors[: len(self.terms)], dict(zip(self.free, errors[len(self.terms) :], strict=True))
+        estimates = []
+        for i, (term, old) in enumerate(zip(self.terms, self.estimates, strict=True)):
+            of_shape = tuple(float(others.get((i, k), 0.0)) for k in range(len(term.parameters)))
+            new = Estimate(term, float(self.coefficients[i]), float(coefficients[i]), of_shape)
+            estimates.append(new if polish else old)
+        return Shot(estimates, chi)
+
+    def _iterate(self, polish: bool) -> tuple[float, Tensor]:
+        """One step; chi^2 before it, and the standard errors of what is unknown of the law."""
+        n, d = self.q.shape[-2:]
+        unknown = 2 * n * d
+        move = torch.zeros(unknown + 1, 2, 1, n, d, dtype=torch.float64)
+        steps = torch.tensor([self.noise.q, self.noise.p], dtype=torch.float64) * 1e-3
+        for k in range(unknown):
+            move[k + 1].view(2, -1)[divmod(k, n * d)] = 1.0
+        q, p = self.q + move[:, 0] * steps[0], self.p + move[:, 1] * steps[1]
+        rolled = self._roll(q, p, self.coefficients, self.terms)
+        base = rolled[0]
+        slopes = (rolled[1:] - base) / steps.repeat_interleave(n * d)[:, None, None]
+        a = slopes.movedim(0, -1)  # (segment, residual, unknown)
+        normal = a.mT @ a
+        size = normal.diagonal(dim1=-2, dim2=-1).amax(-1)[:, None, None]
+        normal = normal + 1e-13 * size * torch.eye(unknown, dtype=a.dtype)
+        residual = self.data - base
+
+        def states(x: Tensor) -> Tensor:
+            """The first states that explain most of columns ``(segment, residual, columns)``."""
+            return torch.linalg.solve(normal, a.mT @ x)
+
+        law = self._slopes_of_law(base) if polish else base.new_zeros(*base.shape, 0)
+        left = residual[..., None] - a @ states(residual[..., None])
+        b = law - a @ states(law)
+        each = left.square().sum((1, 2))
+        good = each < FAR * each.median()
+        freedom = self.real[good].sum() * d * (2 * len(self.pieces.times) - 2)
+        chi = float(each[good].sum() / freedom)
+        step, errors = base.new_zeros(law.shape[-1]), base.new_zeros(len(self.terms) + len(self.free))
+        if polish:
+            columns = b[good].flatten(0, 1)
+            scale = columns.norm(dim=0)
+            inverse = torch.linalg.pinv((columns / scale).mT @ (columns / scale), rtol=1e-13)
+            step = inverse @ ((columns / scale).mT @ left[good].flatten()) / scale
+            errors = (inverse.diagonal().clamp(min=0) * max(chi, 1.0)).sqrt() / scale
+        change = states((residual - law @ step)[..., None])[..., 0].unflatten(-1, (2, n, d))
+        self.q, self.p = self.q + change[:, 0] * self.real, self.p + change[:, 1] * self.real
+        if polish:
+            self.coefficients = self.coefficients + step[: len(self.terms)]
+            self.terms = self._moved(step[len(self.terms) :])
+        return chi, errors
+
+    def _slopes_of_law(self, base: Tensor) -> Tensor:
+        columns = []
+        for i, coefficient in enumerate(self.coefficients):
+            step = 1e-5 * float(coefficient.abs().clamp(min=1e-3 * float(self.coefficients.abs().max())))
+            changed = self.coefficients.clone()
+            changed[i] += step
+            columns.append((self._roll(self.q[None], self.p[None], changed, self.terms)[0] - base) / step)
+        for k, (i, j) in enumerate(self.free):
+            step = 1e-5 * abs(self.terms[i].parameters[j])
+            change = [step if m == k else 0.0 for m in range(len(self.free))]
+            moved = self._roll(self.q[None], self.p[None], self.coefficients, self._moved(change))[0]
+            columns.append((moved - base) / step)
+        return torch.stack(columns, -1)
+
+    def _moved(self, change: Sequence[float] | Tensor) -> list[Term]:
+        """The terms with other values of their free parameters."""
+        terms = list(self.terms)
+        for (i, k), step in zip(self.free, change, strict=True):
+            parameters = list(terms[i].parameters)
+            parameters[k] += float(step)
+            terms[i] = terms[i].at(tuple(parameters))
+        return terms
+
+    def _roll(
+        self, q: Tensor, p: Tensor, coefficients: Tensor, terms: Sequence[Term]
+    ) -> Float[Tensor, "moved segment residual"]:
+        """Where states ``(b, segment, n, d)`` go by RK4 from point to point, in units of the noise."""
+        out, times = [self._scaled(q, p)], self.pieces.times
+
+        def force(x: Tensor) -> Tensor:
+            configuration = Configuration(x)
+            parts = zip(coefficients, terms, self.weights, strict=True)
+            return sum((c * term.force(configuration, weight) for c, term, weight in parts), torch.zeros_like(x))
+
+        for h in times.diff(dim=0)[..., None, None]:
+            a1, b1 = p / self.mass, force(q)
+            a2, b2 = (p + h / 2 * b1) / self.mass, force(q + h / 2 * a1)
+            a3, b3 = (p + h / 2 * b2) / self.mass, force(q + h / 2 * a2)
+            a4, b4 = (p + h * b3) / self.mass, force(q + h * a3)
+            q, p = q + h / 6 * (a1 + 2 * a2 + 2 * a3 + a4), p + h / 6 * (b1 + 2 * b2 + 2 * b3 + b4)
+            out.append(self._scaled(q, p))
+        return torch.stack(out, -2).flatten(-2)
+
+    def _scaled(self, q: Tensor, p: Tensor) -> Tensor:
+        """Numbers of normal size, zero where there is no body: ``(*batch, 2 n d)``."""
+        return torch.cat([(q / self.noise.q * self.real).flatten(-2), (p / self.noise.p * self.real).flatten(-2)], -1)

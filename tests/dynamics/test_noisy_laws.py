@@ -1,0 +1,103 @@
+"""Laws from noisy trajectories: the right form, honest errors, and evidence for and against."""
+
+import numpy as np
+import pytest
+import torch
+
+from hlieconv.dynamics import evidence
+from hlieconv.dynamics.chunks import chunks_of
+from hlieconv.dynamics.expansion.shooting import shoot
+from hlieconv.dynamics.expansion.solving import bodies_of, solve
+from hlieconv.dynamics.expansion.windows import Noise, noise_of, window_targets
+from hlieconv.models.expansion.law import Estimate
+from hlieconv.models.expansion.model import PairExpansion
+from hlieconv.models.expansion.terms import Factor, Pair
+from systems import Springs, simulate
+
+
+def trajectories(count, points=60, seed=0, noise=0.0, **options):
+    """Springs with noise of a part of the spread of q and p, and its standard deviations."""
+    system, state = Springs.sample(count, seed=seed, **options)
+    times = torch.arange(points, dtype=torch.float64) * 0.01
+    dataset = simulate(system, state, times)
+    generator, sizes = np.random.default_rng(seed), []
+    for name in ("q", "p"):
+        size = noise * float(dataset[name].std())
+        noisy = dataset[name] + size * generator.standard_normal(dataset[name].shape)
+        dataset = dataset.assign({name: noisy.assign_attrs(dataset[name].attrs)})
+        sizes.append(size)
+    return dataset, Noise(*sizes)
+
+
+def law(coefficient=1.0, power=2.0):
+    k = Factor("stiffness")
+    model = PairExpansion("SE2")
+    model.estimates = [Estimate(Pair("power", (power,), (False,), (k, k)), coefficient)]
+    return model
+
+
+@pytest.mark.parametrize("noise", [1e-4, 1e-2])
+def test_noise_is_measured(noise):
+    dataset, sizes = trajectories(10, noise=noise)
+    found = noise_of(chunks_of(dataset, 60, 1))
+    assert found == pytest.approx(sizes, rel=0.05)
+
+
+def test_smooth_trajectories_have_no_noise():
+    dataset, _ = trajectories(10)
+    assert noise_of(chunks_of(dataset, 60, 1)) is None
+
+
+def test_forces_of_windows_are_as_wrong_as_they_say():
+    dataset, noise = trajectories(10, noise=1e-2)
+    mass = torch.as_tensor(dataset.mass.values)
+    targets = window_targets(chunks_of(dataset, 60, 1), mass, noise)
+    bodies = bodies_of(law(), dataset).take(targets.trajectory)
+    true = law().condition(bodies.features).force(targets.q)
+    off = ((targets.force - true) / targets.error[..., None]).square()
+    assert 0.3 < float(off.median()) / 0.455 < 2  # the median of chi^2 with one degree of freedom is 0.455
+
+
+@pytest.mark.parametrize("options", [{}, {"bodies": (3, 6)}])
+def test_the_law_is_found_in_noise(options):
+    dataset, _ = trajectories(20, noise=1e-2, **options)
+    model = PairExpansion.of(dataset)
+    solve(model, dataset, chunks=0)
+    (found,) = model.estimates
+    assert (found.term.shape, found.term.parameters) == ("power", (2.0,))
+    assert found.coefficient == pytest.approx(1, abs=5e-3)
+    assert abs(found.coefficient - 1) < 4 * found.error < 0.02
+    unseen, _ = trajectories(10, seed=1, noise=1e-2, **options)
+    judged = evidence(model, unseen)
+    assert judged.holds
+    assert judged.chi_square == pytest.approx(1, abs=0.1)
+    assert "the law holds" in str(judged)
+
+
+def test_evidence_speaks_against_wrong_laws():
+    noisy, _ = trajectories(10, noise=1e-2)
+    exact, _ = trajectories(10)
+    for wrong in (law(1.1), law(power=1.0)):
+        against = evidence(wrong, noisy)
+        assert not against.holds
+        assert against.chi_square > 2
+        assert not evidence(wrong, exact).holds
+    assert evidence(law(), exact).holds
+
+
+def test_error_bars_cover_the_truth():
+    """95 % bars of 30 repeats: all but a few hold the true value; bars half as long would not."""
+    options = {"points": 20, "bodies": 3}
+    dataset, _ = trajectories(4, **options)
+    model, pulls = law(), []
+    for seed in range(30):
+        noisy, noise = trajectories(4, noise=1e-2, **options)
+        generator = np.random.default_rng(seed)
+        for name, size in zip("qp", noise, strict=True):
+            repeat = dataset[name] + size * generator.standard_normal(dataset[name].shape)
+            noisy = noisy.assign({name: repeat.assign_attrs(dataset[name].attrs)})
+        shot = shoot(model.estimates, chunks_of(noisy, 20, 1), bodies_of(model, noisy), noise)
+        pulls.append((shot.estimates[0].coefficient - 1) / shot.estimates[0].error)
+    inside = np.abs(pulls) < 1.96
+    assert inside.mean() >= 0.85
+    assert (np.abs(pulls) < 0.98).mean() < 0.85  # 67 % are expected
