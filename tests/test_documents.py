@@ -88,7 +88,7 @@ def small_code(code):
 
     code = re.sub(r"\bsteps=(\d+)", lambda found: f"steps={min(int(found[1]), MOST_STEPS)}", code)
     code = re.sub(
-        r"(\bsimulate\(\*\w+\.sample\(|\bsample\((?=\d{4}))(\d+)",
+        r"(\bsimulate\(\*[\w.]+\.sample\(|\bsample\((?=\d{4}))(\d+)",
         lambda found: f"{found[1]}{min(int(found[2]), MOST_TRAJECTORIES)}",
         code,
     )

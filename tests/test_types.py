@@ -1,4 +1,4 @@
-"""A type checker sees public names as what they are, and rejects what would fail. It needs basedpyright: `make types`."""
+"""A type checker sees public names as what they are, and rejects what would fail; run by `make types`."""
 
 import json
 import re
@@ -78,12 +78,8 @@ def found(tmp_path_factory):
 
 
 def commented(text, start):
-    lines = enumerate(text.splitlines(), start)
-    return [
-        pytest.param(number, line.split("  # ")[1], id=line.split("  # ")[0])
-        for number, line in lines
-        if "  # " in line
-    ]
+    lines = ((number, *line.split("  # ")) for number, line in enumerate(text.splitlines(), start) if "  # " in line)
+    return [pytest.param(number, comment, id=code) for number, code, comment in lines]
 
 
 @pytest.mark.parametrize(("line", "expected"), commented(SEEN, 0))
