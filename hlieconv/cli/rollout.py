@@ -52,5 +52,6 @@ class Rollout(AbstractCommand):
                 path=arguments.path,
                 overwrite=arguments.overwrite,
                 workers=arguments.workers,
+                compile=arguments.compile,
             )
         print(f"{arguments.path}: {summary_of(result)}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from hlieconv.cli.command import AbstractCommand
 from hlieconv.cli.options import add_option, add_output, add_solver, described, integrator_of
-from hlieconv.cli.output import summary_of
+from hlieconv.cli.output import one_line_warnings, summary_of
 from hlieconv.cli.signature import options_of
 from systems import SYSTEMS
 
@@ -61,16 +61,18 @@ class Simulate(AbstractCommand):
         else:
             given = systems.open(arguments.state)
             field, state = system_of(given, name=arguments.system, **where), state_of(given, **where)
-        result = systems.simulate(
-            field,
-            state,
-            times,
-            integrator_of(arguments),
-            path=path,
-            overwrite=arguments.overwrite,
-            part_size=arguments.part_size,
-            workers=arguments.workers,
-            seed=arguments.seed if arguments.state is None else None,
-            settings=settings,
-        )
+        with one_line_warnings():
+            result = systems.simulate(
+                field,
+                state,
+                times,
+                integrator_of(arguments),
+                path=path,
+                overwrite=arguments.overwrite,
+                part_size=arguments.part_size,
+                workers=arguments.workers,
+                seed=arguments.seed if arguments.state is None else None,
+                settings=settings,
+                compile=arguments.compile,
+            )
         print(f"{found(path)}: {'done already, ' if done else ''}{summary_of(result)}")

@@ -33,6 +33,7 @@ def rollout(
     path: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     workers: int | None = None,
+    compile: str = "auto",
 ) -> xr.Dataset:
     """The trajectories that a model predicts, from the first states of a Dataset.
 
@@ -49,6 +50,8 @@ def rollout(
         path: of a file to write, and to resume after a kill (see `systems.simulate`).
         overwrite: whether to replace a file that holds something else.
         workers: threads, each on one core; by default as many as torch uses.
+        compile: whether steps are taken in machine code, "on", "off" or "auto" (see `systems.simulate`); a network is
+            followed by torch.
 
     Raises:
         ValueError: if the Dataset lacks a feature of the model, and for wrong times.
@@ -89,6 +92,7 @@ def rollout(
         settings={"features": fingerprint(features), "model": model.config},
         variables=parameters_of(dataset),
         true=_true_hamiltonian(dataset, where),
+        compile=compile,
     )
 
 
