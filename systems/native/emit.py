@@ -14,7 +14,7 @@ from systems.native.trace import Program
 _OPERATORS = ("input", "constant", "neg", "!", "?", *BINARY)
 
 
-def source(program: Program, method: Sequence[str], lanes: int, settings: Mapping[str, int]) -> str:
+def source(program: Program, method: Sequence[str], lanes: int, settings: Mapping[str, int | str]) -> str:
     """The whole C file: the functions of a field, and a method that calls them.
 
     Args:

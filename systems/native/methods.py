@@ -25,7 +25,7 @@ class Recipe(NamedTuple):
     """What makes a method out of the C in methods/."""
 
     files: tuple[str, ...]
-    macros: dict[str, int]
+    macros: dict[str, int | str]
     coefficients: tuple[float, ...]
     separable: bool
     """Whether it calls velocity and force, or the derivative of the whole state."""
@@ -66,9 +66,25 @@ def _collocation(file: str, method: Any, stages: int, sweeps: int, separable: bo
     """With the coefficients of `collocation.tableau`, the matrix by columns."""
     nodes, weights, matrix, roughness, barycentric = collocation.tableau(stages, dtype, torch.device("cpu"))
     parts = (nodes, weights, matrix.mT, roughness, barycentric)
-    macros = {"STAGES": stages, "SWEEPS": sweeps, "COMPENSATED": int(method.compensated)}
+    macros = {"STAGES": stages, "SWEEPS": sweeps, "COMPENSATED": int(method.compensated)} | {
+        "FOLD(x, o)": _folded([f"x({j})" for j in range(stages)])
+    }
     coefficients = tuple(torch.cat([x.flatten() for x in parts]).tolist())
     return Recipe(("gauss", file), macros, coefficients, separable, lanes=stages, calls=20)
+
+
+def _folded(terms: list[str]) -> str:
+    """As `collocation.folded` goes: by halves.
+
+    Example:
+        >>> _folded(["a", "b", "c"])
+        '((a o b) o c)'
+    """
+    if len(terms) == 1:
+        return terms[0]
+    half = len(terms) // 2
+    pairs = [f"({a} o {b})" for a, b in zip(terms[:half], terms[half : 2 * half], strict=True)]
+    return _folded([*pairs, *terms[2 * half :]])
 
 
 _RECIPES: dict[Any, Callable[..., Recipe]] = {

@@ -39,35 +39,21 @@ static Gauss new_gauss(void) {
   return g;
 }
 
-/* sum_j a_j x_j by halves, in each lane; terms[j] is overwritten. */
-static inline void folded(real terms[STAGES][LANES], real *restrict sum) {
-  for (int n = STAGES; n > 1; n = n / 2 + n % 2) {
-    for (int j = 0; j < n / 2; j++)
-      _Pragma("omp simd")
-      for (int w = 0; w < LANES; w++) terms[j][w] += terms[n / 2 + j][w];
-    if (n % 2) memcpy(terms[n / 2], terms[n - 1], sizeof terms[0]);
-  }
-  memcpy(sum, terms[0], sizeof terms[0]);
-}
+/* FOLD(x, o) is x(0) o x(1) o ... o x(STAGES - 1) by halves, as `collocation.folded`. */
 
 /* sum_j a_ij k_j of one entry, for the stages i. */
 static inline void weighted(const real *restrict a, const real *restrict k, real *restrict sum) {
-  real terms[STAGES][LANES];
-  for (int j = 0; j < STAGES; j++)
-    _Pragma("omp simd")
-    for (int w = 0; w < LANES; w++) terms[j][w] = a[j * STAGES + w] * k[j];
-  folded(terms, sum);
+#define TERM(j) (a[(j) * LANES + w] * k[j])
+  _Pragma("omp simd")
+  for (int w = 0; w < LANES; w++) sum[w] = FOLD(TERM, +);
+#undef TERM
 }
 
 /* sum_j b_j k_j of one entry. */
 static inline real total(const real *b, const real *k) {
-  real terms[STAGES];
-  for (int j = 0; j < STAGES; j++) terms[j] = b[j] * k[j];
-  for (int n = STAGES; n > 1; n = n / 2 + n % 2) {
-    for (int j = 0; j < n / 2; j++) terms[j] += terms[n / 2 + j];
-    if (n % 2) terms[n / 2] = terms[n - 1];
-  }
-  return terms[0];
+#define TERM(j) (b[j] * k[j])
+  return FOLD(TERM, +);
+#undef TERM
 }
 
 static real largest(const real *restrict x, int count) {
@@ -114,19 +100,20 @@ static void begin(Gauss *g, const real *q, const real *p, const real *values, re
 /* The first guess: the polynomial through the last step's derivatives, at the nodes of the next. */
 static void extrapolate(Gauss *g, Tableau a, real h) {
   const real ratio = h / g->last;
-  real by[STAGES][LANES];
-  for (int i = 0; i < STAGES; i++) {
-    real apart[STAGES], product[STAGES];
-    for (int j = 0; j < STAGES; j++) {
-      apart[j] = (1 + a.nodes[i] * ratio) - a.nodes[j];
-      product[j] = apart[j] = apart[j] == 0 ? EPS * EPS : apart[j];
+  real apart[STAGES][LANES], by[STAGES][LANES], product[LANES];
+  for (int j = 0; j < STAGES; j++)
+    _Pragma("omp simd")
+    for (int w = 0; w < LANES; w++) {
+      const real x = (1 + a.nodes[w] * ratio) - a.nodes[j];
+      apart[j][w] = x == 0 ? EPS * EPS : x;
     }
-    for (int n = STAGES; n > 1; n = n / 2 + n % 2) {
-      for (int j = 0; j < n / 2; j++) product[j] *= product[n / 2 + j];
-      if (n % 2) product[n / 2] = product[n - 1];
-    }
-    for (int j = 0; j < STAGES; j++) by[j][i] = product[0] * a.barycentric[j] / apart[j];
-  }
+#define TERM(j) apart[j][w]
+  _Pragma("omp simd")
+  for (int w = 0; w < LANES; w++) product[w] = FOLD(TERM, *);
+#undef TERM
+  for (int j = 0; j < STAGES; j++)
+    _Pragma("omp simd")
+    for (int w = 0; w < LANES; w++) by[j][w] = product[w] * a.barycentric[j] / apart[j][w];
   for (int k = 0; k < SIZE; k++) {
     weighted(by[0], g->kq + k * LANES, g->new_q + k * LANES);
     weighted(by[0], g->kp + k * LANES, g->new_p + k * LANES);
