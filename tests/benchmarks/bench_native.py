@@ -2,8 +2,8 @@
 
     python tests/benchmarks/bench_native.py
 
-writes results/native.json; `make benchmarks` runs a part of it and writes nothing. Ratios above 1 say that we are faster.
-The default integrator is compared with its own steps by torch on the same trajectories.
+writes results/native.json; `make benchmarks` runs a part of it and writes nothing. Ratios above 1 say that ours is
+faster. The default integrator is compared with its own steps by torch on the same trajectories.
 """
 
 import os
@@ -63,9 +63,8 @@ def rebound_leapfrog(system, state, steps):
     simulation = rebound.Simulation()
     simulation.integrator, simulation.dt, simulation.exact_finish_time = "leapfrog", STEP, 0
     for mass, q, p in zip(system.mass[0].tolist(), state.q[0].tolist(), state.p[0].tolist(), strict=True):
-        simulation.add(
-            m=mass, **dict(zip("xyz", q, strict=True)), **{f"v{x}": v / mass for x, v in zip("xyz", p, strict=True)}
-        )
+        velocity = {f"v{x}": v / mass for x, v in zip("xyz", p, strict=True)}
+        simulation.add(m=mass, **dict(zip("xyz", q, strict=True)), **velocity)
     simulation.steps(10)
     return seconds(lambda: simulation.steps(steps))[0] / steps
 
@@ -106,18 +105,18 @@ def long_run(steps=1_000_000, outputs=1000):
 
 
 DEFAULTS = {
-    "springs with rest length": (lambda count: Springs.sample(count, seed=0, rest_length=0.5), 500),
-    "gravity": (lambda count: Gravity.sample(count, seed=0), 500),
-    "henon_heiles": (lambda count: HenonHeiles.sample(count, seed=0), 500),
-    "pendulum": (lambda count: Pendulum.sample(count, seed=0), 500),
+    "springs with rest length": partial(Springs.sample, rest_length=0.5),
+    "gravity": Gravity.sample,
+    "henon_heiles": HenonHeiles.sample,
+    "pendulum": Pendulum.sample,
 }
 
 
 def default_integrator(count=100, points=500):
     """The default of `simulate` in machine code beside its own steps by torch: seconds a trajectory."""
     rows = []
-    for name, (sample, _) in DEFAULTS.items():
-        field, state = sample(count)
+    for name, sample in DEFAULTS.items():
+        field, state = sample(count, seed=0)
         times = torch.linspace(0, 5, points, dtype=torch.float64)
         fast = prepared(AdaptiveGauss(), field, state, times)
         ours, found = seconds(lambda: fast.integrate(field, state, times))  # noqa: B023
@@ -154,9 +153,8 @@ def springs_in_heyoka(system, state, times, tolerance, batch=1):
     if batch == 1:
         solver = heyoka.taylor_adaptive(equations, starts[0].tolist(), tol=tolerance, pars=values[0].tolist())
     else:
-        solver = heyoka.taylor_adaptive_batch(
-            equations, starts[:batch].T.copy(), tol=tolerance, pars=values[:batch].T.copy()
-        )
+        first, pars = starts[:batch].T.copy(), values[:batch].T.copy()
+        solver = heyoka.taylor_adaptive_batch(equations, first, tol=tolerance, pars=pars)
 
     def solve():
         for first in range(0, count - batch + 1, batch):

@@ -147,3 +147,13 @@ def test_an_interruption_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("systems.simulate", interrupted)
     assert cli.main(["simulate", "springs", "-o", str(tmp_path / "springs.nc")]) == 130
     assert capsys.readouterr().err == "hlieconv: interrupted: the same command resumes what it can\n"
+
+
+def test_compile_says_what_stops_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("CC", str(tmp_path / "nowhere"))
+    path = tmp_path / "gravity.nc"
+    arguments = ["simulate", "gravity", "-o", str(path), *FEW, "--time", "0.1", "--compile", "on"]
+    assert cli.main(arguments) == 0
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("hlieconv: compile: without machine code, because of no C compiler found")
+    assert systems.open(path).attrs["backend"] == "eager"
