@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -172,28 +172,30 @@ class _Tracer:
     def _evaluated(self, module: GraphModule, inputs: list[np.ndarray]) -> list[np.ndarray]:
         known: dict[Node, Any] = {}
         queue = iter(inputs)
-
-        def value(x: Any) -> Any:
-            if isinstance(x, Node):
-                return known[x]
-            return [value(y) for y in x] if isinstance(x, list | tuple) else x
-
+        fixed = _fixed(module)
         for node in module.graph.nodes:
             if node.op == "placeholder":
                 known[node] = next(queue)
             elif node.op == "get_attr":
-                constant = getattr(module, str(node.target))
-                index = not constant.is_floating_point() and constant.dtype != torch.bool
-                known[node] = constant.numpy() if index else self.operations.array(constant)
+                known[node] = getattr(module, str(node.target))
             elif node.op == "output":
-                return [self.operations.array(value(x)) for x in node.args[0]]
+                return [self.operations.array(known[x]) for x in node.args[0]]
+            elif node in fixed:  # by torch itself
+                known[node] = node.target(*_filled(node.args, known), **_filled(node.kwargs, known))
             else:
-                known[node] = self._applied(node, value)
+                given = {x: self._scalars(known[x]) for x in node.all_input_nodes}
+                known[node] = self._applied(node, _filled(node.args, given), dict(_filled(node.kwargs, given)))
         raise AssertionError("a graph without an output")
 
-    def _applied(self, node: Node, value: Callable[[Any], Any]) -> Any:
+    def _scalars(self, x: Any) -> Any:
+        """Constant tensors among the arrays: whole numbers are indices, others become scalars."""
+        if not isinstance(x, Tensor):
+            return x
+        index = not x.is_floating_point() and x.dtype != torch.bool
+        return x.numpy() if index else self.operations.array(x)
+
+    def _applied(self, node: Node, arguments: Any, keywords: dict[str, Any]) -> Any:
         target: Any = node.target
-        arguments, keywords = value(node.args), {name: value(x) for name, x in node.kwargs.items()}
         if target.__name__ == "getitem":
             return arguments[0][arguments[1]]
         name = _name(target)
@@ -219,11 +221,31 @@ class _Caller(nn.Module):
         return self.function(self.field, *arguments)
 
 
+def _fixed(module: GraphModule) -> set[Node]:
+    """Nodes that no input has a part in."""
+    found: set[Node] = set()
+    for node in module.graph.nodes:
+        chance = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+        if node.op in ("get_attr", "call_function") and not chance and found.issuperset(node.all_input_nodes):
+            found.add(node)
+    return found
+
+
+def _filled(x: Any, known: Mapping[Node, Any]) -> Any:
+    """The arguments of a node with values in place of nodes."""
+    if isinstance(x, Node):
+        return known[x]
+    if isinstance(x, Mapping):
+        return {name: _filled(y, known) for name, y in x.items()}
+    return [_filled(y, known) for y in x] if isinstance(x, list | tuple) else x
+
+
 def _check_known(module: GraphModule, operations: Operations) -> None:
     """A NotNative that names the first operation that is not known, or that writes into its inputs."""
+    fixed = _fixed(module)
     for node in module.graph.nodes:
         target: Any = node.target
-        if node.op != "call_function" or target.__name__ == "getitem":
+        if node.op != "call_function" or target.__name__ == "getitem" or node in fixed:
             continue
         if _name(target) not in operations or target._schema.is_mutable:
             raise NotNative(f"the operation {target}")

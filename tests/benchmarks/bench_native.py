@@ -9,6 +9,7 @@ faster. The default integrator is compared with its own steps by torch on the sa
 import os
 import tempfile
 import time
+from functools import partial
 
 import numpy as np
 import pytest

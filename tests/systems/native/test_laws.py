@@ -27,7 +27,8 @@ class Web(AbstractNewtonian):
     variables = (*AbstractNewtonian.variables, Variable("depth", (), "1", "depth"))
 
     def potential(self, q):
-        square = q.square().sum((-2, -1))
+        i, j = torch.triu_indices(q.shape[-2], q.shape[-2], 1)
+        square = q.square().sum((-2, -1)) + (q[..., i, :] * q[..., j, :]).sum(-1).square().sum(-1)
         return self.depth * square / (1 + square) + 0.1 * (q[..., 0, 0] * q[..., 1, 1] - q[..., 1, 0] * q[..., 0, 1])
 
 
