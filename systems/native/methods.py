@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -25,7 +25,7 @@ class Recipe(NamedTuple):
     """What makes a method out of the C in methods/."""
 
     files: tuple[str, ...]
-    macros: dict[str, int | str]
+    macros: Mapping[str, int | str]
     coefficients: tuple[float, ...]
     separable: bool
     """Whether it calls velocity and force, or the derivative of the whole state."""

@@ -88,7 +88,7 @@ def beside_rebound(steps=60_000):
         for name, field in fields.items():
             for batch in (1, 64):
                 some = PhaseSpace(state.q[:batch], state.p[:batch])
-                ours = leapfrog(field.select(slice(0, batch)), some, max(1000, steps // batch))
+                ours = leapfrog(field.select(slice(0, batch)), some, max(10_000, steps // batch))
                 rows.append({"field": name, "bodies": bodies, "batch": batch, "step": ours, "rebound": theirs})
                 rows[-1]["ratio"] = theirs / ours
                 print(rows[-1], flush=True)
