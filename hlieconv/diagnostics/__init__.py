@@ -3,6 +3,7 @@
 momentum_map.py   the momentum map of a symmetry: P, L and the charge of any affine generator
 conserved.py      energy, momentum, angular momentum
 drifts.py         how far these drift, and the size by which that is divided
+presence.py       which states are there: what ended early, what was not seen
 errors.py         how far a prediction is from its reference
 summaries.py      all of this in a few numbers
 accessor.py       all of these as ``dataset.dynamics``; registered when this package is imported

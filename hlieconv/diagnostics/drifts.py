@@ -1,21 +1,31 @@
 """drift(dataset, quantity): how far a conserved quantity drifts, and the size by which that is divided."""
 
+import numpy as np
 import torch
 import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
 
 from hlieconv.diagnostics.conserved import angular_momentum, energy, momentum, rotations, translations
 from hlieconv.diagnostics.momentum_map import Charge
-from systems.dataset.schema import trajectory_of, variables_of
+from hlieconv.diagnostics.presence import presence
+from systems.dataset.schema import system_of, trajectory_of, variables_of
+from systems.phase_space import PhaseSpace
+from systems.registry import SYSTEMS
 from systems.vector_field import AbstractHamiltonian
 
 
 def drift(
     dataset: xr.Dataset, quantity: str = "energy", *, hamiltonian: AbstractHamiltonian | None = None
 ) -> xr.DataArray:
-    """|J(t) - J(0)| / S, for each component of a conserved quantity.
+    """|J(t) - J(0)| / S, for each component of a conserved quantity, ``(trajectory, time[, space])``.
 
-    S is sum |p_i(0)| for the momentum, sum |q_i(0)| |p_i(0)| for the angular momentum, and T(0) + |V(0)| for the
-    energy (|E(0)| where the kinetic energy is not sum p^2 / 2m).
+    S is the mean over time of the size that the quantity could have: sum |p_i| for the momentum, sum |q_i| |p_i| for
+    the angular momentum, and T + |V| for the energy, with T = H(q, p) - H(q, 0). So the drift has a meaning from rest,
+    from zero energy or momentum, forward and backward in time, and in any units.
+
+    Where a computation has ended the drift is infinite: what is not there is not conserved. In a gap of measured data
+    it is not a number.
 
     Args:
         dataset: trajectories.
@@ -40,27 +50,44 @@ def drift(
         values, scale = angular_momentum(dataset), _charge_scale(dataset, rotations(dataset))
     else:
         raise ValueError(f"quantity: expected energy, momentum or angular_momentum, got {quantity}")
-    change = abs(values - values.isel(time=0, drop=True)) / scale
+    change = abs(values - values.isel(time=0, drop=True))
+    share = (change / scale.where(scale > 0, 1)).where(~presence(dataset).ended, np.inf)
     attrs = {"units": "1", "long_name": f"drift of the {values.attrs.get('long_name', quantity)}"}
-    return change.rename(f"{quantity}_drift").assign_attrs(attrs)
+    return share.transpose(*values.dims).rename(f"{quantity}_drift").assign_attrs(attrs)
 
 
 def _charge_scale(dataset: xr.Dataset, parts: list[Charge]) -> xr.DataArray:
-    """sum |p_i(0)| |b|, or sum |p_i(0)| |q_i(0)|, for all components; from rest, the largest such sum in time."""
+    """The mean over time of sum |p_i|, or of sum |p_i| |q_i|, for all components."""
     _, state = trajectory_of(dataset)
     length = state.q.norm(dim=-1) if parts[0].matrix.any() else torch.ones_like(state.q[..., 0])
-    size = (state.p.norm(dim=-1) * length).sum(-1)
-    scale = torch.where(size[0] == 0, size.nan_to_num(0.0).amax(0), size[0])
-    return xr.DataArray(scale.cpu().numpy(), dims="trajectory")
+    return _mean((state.p.norm(dim=-1) * length).sum(-1))
 
 
 def _energy_scale(dataset: xr.Dataset, hamiltonian: AbstractHamiltonian | None) -> xr.DataArray:
-    first = dataset.isel(time=[0])
-    total = energy(first, hamiltonian).isel(time=0, drop=True)
-    if "mass" not in dataset or dataset.attrs.get("coordinate_system", "cartesian") != "cartesian":
-        return abs(total)
-    _, state = trajectory_of(first)
-    mass = variables_of(dataset, ["mass"], dtype=state.p.dtype)["mass"]
-    mass = torch.where(mass > 0, mass, 1)  # 0 where masked, as the momentum is
-    kinetic = xr.DataArray((0.5 * state.p.square().sum(-1) / mass).sum(-1)[0].cpu().numpy(), dims="trajectory")
-    return kinetic + abs(total - kinetic)
+    """The mean over time of T + |V|; of |E| where nobody knows T."""
+    _, state = trajectory_of(dataset)
+    total = torch.from_numpy(energy(dataset, hamiltonian).transpose("time", "trajectory").values.copy())
+    kinetic = _kinetic(dataset, state, hamiltonian)
+    return _mean(total.abs() if kinetic is None else kinetic.abs() + (total - kinetic).abs())
+
+
+def _kinetic(dataset: xr.Dataset, state: PhaseSpace, hamiltonian: AbstractHamiltonian | None) -> Tensor | None:
+    """T ``(time, trajectory)``: of the Hamiltonian, of bodies of known mass, or of the known system."""
+    if hamiltonian is None and "mass" in dataset and dataset.attrs.get("coordinate_system") != "generalised":
+        mass = variables_of(dataset, ["mass"], dtype=state.p.dtype)["mass"]
+        mass = torch.where(mass > 0, mass, 1)  # 0 where masked, as the momentum is
+        return (0.5 * state.p.square().sum(-1) / mass).sum(-1)
+    if hamiltonian is None and dataset.attrs.get("system") not in SYSTEMS:
+        return None
+    field = system_of(dataset) if hamiltonian is None else hamiltonian
+    if not isinstance(field, AbstractHamiltonian):
+        return None
+    with torch.no_grad():
+        return field.energy(state) - field.energy(PhaseSpace(state.q, torch.zeros_like(state.p)))
+
+
+def _mean(size: Float[Tensor, "time trajectory"]) -> xr.DataArray:
+    """Over the times at which it is finite."""
+    known = torch.isfinite(size)
+    mean = torch.where(known, size, 0).sum(0) / known.sum(0).clamp(min=1)
+    return xr.DataArray(mean.cpu().numpy(), dims="trajectory")

@@ -3,13 +3,20 @@
 import numpy as np
 import torch
 import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
 
 from hlieconv.diagnostics.momentum_map import along
-from systems.dataset.schema import times_of, trajectory_of
+from hlieconv.diagnostics.presence import presence
+from systems.dataset.schema import mask_of, times_of, trajectory_of
 
 
 def state_error(dataset: xr.Dataset, reference: xr.Dataset) -> xr.DataArray:
-    """|a - b| / (|a| + |b|) over all of (q, p), ``(trajectory, time)``: 0 is exact, 1 as wrong as can be.
+    """How wrong the state is, ``(trajectory, time)``: 0 is exact, 1 as wrong as can be.
+
+    The root mean square of two errors |a - b| / (|a| + |b|), one of all positions and one of all momenta: so the units
+    do not matter. Positions are taken from the mean position of the reference (over bodies and times): so the origin
+    does not matter. Where a computation has ended the error is 1; where the reference has a gap it is not a number.
 
     Raises:
         ValueError: if the two do not have the same trajectories, bodies and times.
@@ -20,17 +27,35 @@ def state_error(dataset: xr.Dataset, reference: xr.Dataset) -> xr.DataArray:
     if not torch.allclose(times_of(dataset).double(), times_of(reference).double(), equal_nan=True):
         raise ValueError("reference: expected the times of the dataset, got others")
     (_, a), (_, b) = (trajectory_of(x, dtype=torch.float64) for x in (dataset, reference))
-    a, b = (torch.cat(state, -1).flatten(-2) for state in (a, b))
-    size = a.norm(dim=-1) + b.norm(dim=-1)
-    error = torch.where(size > 0, (a - b).norm(dim=-1) / torch.where(size > 0, size, 1), 0)
+    mask = mask_of(reference)
+    real = torch.ones_like(b.q[0, ..., 0], dtype=torch.bool) if mask is None else mask
+    seen = torch.isfinite(b.q).all(-1, keepdim=True) & real[..., None]
+    count = seen.sum((0, 2), keepdim=True).clamp(min=1)
+    centre = torch.where(seen, b.q, 0).sum((0, 2), keepdim=True) / count
+    centred = [torch.where(real[..., None], x.q - centre, 0) for x in (a, b)]
+    parts = torch.stack([_difference(*centred), _difference(a.p, b.p)])
+    error = parts.square().mean(0).sqrt()
+    ended = torch.from_numpy(presence(dataset).ended.values.T.copy())
+    error = torch.where(ended & ~torch.isnan(_difference(centred[1], centred[1])), 1, error)
     return along(dataset, error, "state_error", "relative error of the state", "1")
 
 
+def _difference(a: Float[Tensor, "*batch n d"], b: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
+    """|a - b| / (|a| + |b|), 0 where both are 0."""
+    a, b = a.flatten(-2), b.flatten(-2)
+    size = a.norm(dim=-1) + b.norm(dim=-1)
+    return torch.where(size > 0, (a - b).norm(dim=-1) / torch.where(size > 0, size, 1), size)
+
+
 def valid_time(dataset: xr.Dataset, reference: xr.Dataset, threshold: float = 0.1) -> xr.DataArray:
-    """Seconds until the state error first exceeds the threshold, ``(trajectory,)``; infinity if it never does."""
+    """How long a prediction is good for, in seconds of either direction of time, ``(trajectory,)``.
+
+    The time from the first state until the state error exceeds the threshold, or the computation ends; infinity if
+    neither happens.
+    """
     wrong = state_error(dataset, reference) > threshold
     times = times_of(dataset).double()
-    times = (times - times[0]).reshape(len(times), -1).expand(-1, wrong.sizes["trajectory"]).T.numpy()
+    times = (times - times[0]).abs().reshape(len(times), -1).expand(-1, wrong.sizes["trajectory"]).T.numpy()
     values = np.where(wrong.values.any(1), times[np.arange(len(times)), wrong.values.argmax(1)], np.inf)
     return xr.DataArray(
         values, dims="trajectory", name="valid_time", attrs={"units": "s", "long_name": "time of validity"}

@@ -5,6 +5,7 @@ import xarray as xr
 from hlieconv.diagnostics.conserved import angular_momentum, momentum
 from hlieconv.diagnostics.drifts import drift
 from hlieconv.diagnostics.errors import geometric_mean, state_error, valid_time
+from hlieconv.diagnostics.presence import presence
 
 
 def summary(dataset: xr.Dataset, reference: xr.Dataset | None = None) -> dict[str, float]:
@@ -12,7 +13,8 @@ def summary(dataset: xr.Dataset, reference: xr.Dataset | None = None) -> dict[st
 
     Keys: ``energy`` (of a rollout the learned one, and ``true_energy`` beside it), ``P_x``, ``P_y``, ..., ``L_z``
     (drift, where they are defined), ``largest_q``, and with a reference ``state_error`` (geometric mean over
-    trajectories and times after the first) and ``valid_time``.
+    trajectories and times after the first) and ``valid_time``. ``ended`` counts the trajectories whose computation
+    ended early, whose drift is infinite, and ``gaps`` the states at which a body of measured data was not seen.
     """
     rows: dict[str, float] = {}
     if "energy" in dataset:
@@ -25,6 +27,8 @@ def summary(dataset: xr.Dataset, reference: xr.Dataset | None = None) -> dict[st
             spins = angular_momentum(dataset).sizes.get("space", 1)
             rows |= _components("L", drift(dataset, "angular_momentum"), spins)
     rows["largest_q"] = float(abs(dataset["q"]).max())
+    found = presence(dataset)
+    rows |= {"ended": int(found.ended.any("time").sum()), "gaps": int(found.gap.sum())}
     if reference is not None:
         rows["state_error"] = float(geometric_mean(state_error(dataset, reference).isel(time=slice(1, None))).mean())
         rows["valid_time"] = float(valid_time(dataset, reference).median())
