@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-import hlieconv.diagnostics
 from systems import Gravity, Pendulum, PhaseSpace, Springs, from_arrays, simulate
 from systems.integrators import RK4, Leapfrog
 from systems.registry import SYSTEMS, system_class
@@ -82,9 +81,12 @@ def test_all_at_rest_for_ever_does_not_drift():
 def turned(dataset, angle=0.5):
     """A wrong prediction: positions and momenta turned by an angle that grows."""
     c, s = np.cos(angle * dataset.time), np.sin(angle * dataset.time)
-    return dataset.assign({
-        x: (dataset[x] * c - dataset[x].roll(space=1) * s * np.array([1, -1])).transpose(*dataset[x].dims) for x in "qp"
-    })
+    return dataset.assign(
+        {
+            x: (dataset[x] * c - dataset[x].roll(space=1) * s * np.array([1, -1])).transpose(*dataset[x].dims)
+            for x in "qp"
+        }
+    )
 
 
 @pytest.mark.parametrize(("length", "momentum"), [(1.5e11, 6e34), (1e-10, 1e-24), (1.0, 1e6)])
