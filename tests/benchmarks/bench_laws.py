@@ -8,8 +8,6 @@ systems (`chunk_error`). The law of springs lies in the span of HLieConv's netwo
 is a linear problem, and a network is for the rest.
 """
 
-import json
-import subprocess
 import sys
 import time
 import warnings
@@ -21,7 +19,7 @@ from hlieconv.dynamics import chunk_error
 from hlieconv.dynamics.expansion.solving import solve
 from hlieconv.models.expansion.model import PairExpansion
 from systems.integrators import BlanesMoanSRKN6
-from systems.provenance import versions
+from systems.provenance import write_result
 
 
 def names(term):
@@ -88,16 +86,5 @@ def test_laws():
 if __name__ == "__main__":
     rows = main(*map(int, sys.argv[1:2]), only=sys.argv[2:] or None)
     if not sys.argv[2:]:
-        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-        results = {
-            "command": "python " + " ".join(sys.argv),
-            "commit": commit,
-            "hardware": "1 core of 2",
-            "versions": versions(("hlieconv", "torch", "numpy")),
-            "untuned": UNTUNED,
-            "goals": {"right_form": 0.95, "coefficient_error": 1e-9, "median": 1e-15, "seconds": 10},
-            "rows": rows,
-        }
-        with open("results/laws.json", "w") as file:
-            json.dump(results, file, indent=2)
-            file.write("\n")
+        goals = {"right_form": 0.95, "coefficient_error": 1e-9, "median": 1e-15, "seconds": 10}
+        write_result("results/laws.json", {"seed": 0, "threads": 1, "untuned": UNTUNED, "goals": goals, "rows": rows})
