@@ -19,7 +19,9 @@ from systems.accuracy import ENERGY_LOST, energy_change, warn_of_long_steps
 from systems.checks import check, check_choice
 from systems.clock import elapsed_of, is_autonomous, started
 from systems.dataset import storage
+from systems.dataset.parts import Parts
 from systems.dataset.schema import described, stored_variables, to_dataset
+from systems.files import locked
 from systems.fingerprint import fingerprint
 from systems.integrators.abstract import AbstractIntegrator
 from systems.integrators.attempt import status_of, told
@@ -137,20 +139,23 @@ def _to_file(
     pool: ThreadPoolExecutor,
     progress: tqdm,
 ) -> xr.Dataset:
-    path = storage.checked(storage.named(path, work.nbytes))
+    path = storage.checked(storage.named(path, work.nbytes), overwrite=overwrite)
     configuration = work.attributes["configuration"]
-    parts = storage.Parts(path, configuration, work.count, -(-part_size // work.block) * work.block, overwrite)
-    if path.exists() and not overwrite:
-        storage.check_holds(path, configuration)
-        parts.remove()
+    with locked(path):
+        parts = Parts(path, configuration, work.count, -(-part_size // work.block) * work.block, overwrite)
+        if path.exists() and not overwrite:
+            storage.check_holds(path, configuration)
+            parts.remove()
+            return storage.open(path)
+        done = False
+        while not done:
+            missing = parts.missing()
+            storage.check_space(path, 2 * work.nbytes - parts.nbytes)  # the parts, then the file beside them
+            progress.update(work.count - progress.n - sum(rows.stop - rows.start for rows in missing))
+            for rows in missing:
+                parts.write(rows, work.dataset(rows, pool, progress))
+            done = parts.assemble()
         return storage.open(path)
-    missing = parts.missing()
-    storage.check_space(path, 2 * work.nbytes - parts.nbytes)  # the parts, then the file beside them
-    progress.update(work.count - sum(rows.stop - rows.start for rows in missing))
-    for rows in missing:
-        parts.write(rows, work.dataset(rows, pool, progress))
-    parts.assemble()
-    return storage.open(path)
 
 
 class _Work:

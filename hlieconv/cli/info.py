@@ -39,10 +39,11 @@ def _file(path: str, *, as_json: bool) -> None:
         return
     print(f"{path}: {summary_of(dataset)}")
     for name, array in dataset.variables.items():
-        units = "" if array.attrs["units"] == "1" else f" [{array.attrs['units']}]"
+        units = array.attrs.get("units", "1")
+        units = "" if units == "1" else f" [{units}]"
         estimated = f" (estimated {array.attrs['estimated']})" if "estimated" in array.attrs else ""
         dims = ", ".join(map(str, array.dims))
-        print(f"  {name:17} {array.attrs['long_name']}{units}{estimated}: {array.dtype} of each {dims}")
+        print(f"  {name:17} {array.attrs.get('long_name', 'label')}{units}{estimated}: {array.dtype} of each {dims}")
     for name, value in dataset.attrs.items():
         print(f"  {name:17} {value}")
 

@@ -13,9 +13,10 @@
 | ``mass``, ... | [trajectory,] body[, other_body] | parameters as the system declares them, of each trajectory or all |
 
 What does not exist is NaN in a Dataset and 0 in tensors. A gap in measured data, a body that exists and was not seen,
-is NaN in both. Every variable has ``units`` and ``long_name``. Attributes: ``schema_version``, ``system`` (its name),
-``coordinate_system`` ("cartesian" or "generalised"; xarray itself uses the attribute "coordinates"), ``integrator``,
-``step``, ``seed``, and as JSON ``versions`` and ``configuration``; what does not apply is left out.
+is NaN in both. Every one of these has ``units`` and ``long_name``; labels, dates and other coordinates are kept as they
+are. Attributes: ``schema_version``, ``system`` (its name), ``coordinate_system`` ("cartesian" or "generalised"; xarray
+itself uses the attribute "coordinates"), ``integrator``, ``step``, ``seed``, and as JSON ``versions`` and
+``configuration``; what does not apply is left out.
 
 Tensors have time first, Datasets trajectory first: one is a transposed view of the other.
 """
@@ -231,8 +232,10 @@ def variables_of(
 
 
 def parameters_of(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
-    """What is neither state nor time, mask or energy: the parameters of the bodies, as they are stored."""
-    return {str(name): array for name, array in dataset.data_vars.items() if name not in CORE}
+    """Numbers that are neither state nor time, mask or energy: the parameters of the bodies, as they are stored."""
+    return {
+        str(name): array for name, array in dataset.data_vars.items() if name not in CORE and array.dtype.kind in "biuf"
+    }
 
 
 def system_of(
@@ -301,7 +304,8 @@ def _problems(dataset: xr.Dataset) -> Iterator[str]:
         yield "time: expected either a coordinate time or a variable trajectory_time"
     else:
         yield from _time_problems(dataset["trajectory_time"] if "trajectory_time" in dataset else dataset["time"])
-    for name, array in dataset.variables.items():
+    for name in {name: None for name in (*CORE, *parameters_of(dataset)) if name in dataset}:
+        array = dataset[name]
         if absent := [key for key in ("units", "long_name") if not isinstance(array.attrs.get(key), str)]:
             yield f"{name}: expected the attributes {', '.join(absent)}, got none"
     for name, array in parameters_of(dataset).items():

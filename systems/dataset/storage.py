@@ -3,9 +3,9 @@
 A name without a suffix gets ``.nc``, or ``.zarr`` where the data are large: Zarr is a folder of chunks, which are read
 and copied one by one.
 
-A file appears under its name by a rename, once all of it has reached the disk. Long work is kept in parts beside it
-(``NAME.parts/``) and assembled at the end, so that a kill costs one part. The same data give the same bytes, whatever
-the parts were.
+A file appears under its name by a rename, once all of it has reached the disk, and has one writer at a time. Long work
+is kept in parts beside it (`systems.dataset.parts`). The same data give the same bytes, whatever the parts were. Every
+value is kept by a checksum (`systems.dataset.integrity`).
 """
 
 import importlib.util
@@ -23,12 +23,22 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from systems.dataset.encoding import Encoded, decoded, encoded
+from systems.dataset.integrity import (
+    check_chunks,
+    check_declared,
+    check_structure,
+    keep_structure,
+    kept_structure,
+    size_of,
+    structure_of,
+)
 from systems.dataset.schema import CORE, validate
-from systems.files import appearing, write_atomically
+from systems.files import appearing, check_regular, locked
 
 SUFFIXES = (".nc", ".zarr")
-CHUNK_BYTES = 2**24
-"""Of a Zarr chunk, about."""
+CHUNK_BYTES, NETCDF_CHUNK_BYTES = 2**24, 2**20
+"""Of a chunk of Zarr, which is a file, and of netCDF, which fits HDF5's cache; about."""
 LARGE = 2**32
 """Bytes above which a name without a suffix means Zarr."""
 
@@ -36,8 +46,13 @@ LARGE = 2**32
 def open(path: str | os.PathLike[str]) -> xr.Dataset:
     """A Dataset of the schema from a file; values are read when they are used.
 
+    xarray chooses how to read it: netCDF-3 or 4 or Zarr 2 or 3 of any writer, and of a URL ("s3://...") what fsspec
+    reaches, if it is installed.
+
     Raises:
-        ValueError: if there is no such file, it is damaged, or its content does not follow the schema.
+        ValueError: if there is no such file, it is damaged, it declares more data than it can hold, or its content does
+            not follow the schema.
+        OSError: later, if values that are used turn out to be damaged.
 
     Example:
         >>> import systems
@@ -46,32 +61,34 @@ def open(path: str | os.PathLike[str]) -> xr.Dataset:
             ...
         ValueError: path: there is no nothing.nc
     """
+    if "://" in str(path):
+        return validate(_remote(str(path)))
     path = checked(found(path))
     if not path.exists():
         raise ValueError(f"path: there is no {path}")
+    dataset = read(path)
     try:
-        return validate(_read(path))
+        return validate(dataset)
     except ValueError as error:
         raise ValueError(f"path: {path} is not a Dataset of trajectories: {error}") from error
-    except (OSError, RuntimeError, KeyError) as error:
-        raise ValueError(
-            f"path: {path} cannot be read, it may be truncated or no {path.suffix} file: {error}"
-        ) from error
 
 
 def save(dataset: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Write a Dataset of the schema to a file, whole or not at all.
 
     Raises:
-        ValueError: if the Dataset does not follow the schema, the file exists (without ``overwrite``), its folder does
-            not, or the disk is too full.
+        ValueError: if the Dataset does not follow the schema, the file exists (without ``overwrite``) or is being
+            written (see `systems.files.locked`), its folder does not exist, or the disk is too full.
     """
-    path = checked(named(path, dataset.nbytes))
+    path = checked(named(path, dataset.nbytes), overwrite=overwrite)
     validate(dataset)
     if path.exists() and not overwrite:
         raise ValueError(f"path: {path} exists and is not overwritten without overwrite")
     check_space(path, dataset.nbytes)
-    _write(path, [dataset], dataset.sizes["trajectory"])
+    with locked(path):
+        if path.exists() and not overwrite:  # somebody else was quicker
+            raise ValueError(f"path: {path} exists and is not overwritten without overwrite")
+        write(path, [dataset], dataset.sizes["trajectory"])
 
 
 def check_space(path: Path, needed: int) -> None:
@@ -82,89 +99,17 @@ def check_space(path: Path, needed: int) -> None:
         raise ValueError(f"path: {path} needs {needed / 1e9:.3g} GB, but only {free / 1e9:.3g} GB are free")
 
 
-class Parts:
-    """Parts of a file to be, each a range of trajectories, in a folder beside it.
-
-    Args:
-        path: of the file.
-        configuration: of the work, as text: only the same work is resumed.
-        count: of all trajectories.
-        size: of trajectories in a part; parts that exist already keep theirs.
-
-    Raises:
-        ValueError: if the parts of another configuration are there, unless ``overwrite``.
-    """
-
-    def __init__(self, path: Path, configuration: str, count: int, size: int, overwrite: bool) -> None:
-        self.path, self.count = path, count
-        self.folder = path.with_name(path.name + ".parts")
-        self.header = self.folder / "configuration.json"
-        self.begun = {"configuration": configuration, "count": count, "size": size}
-        if not self.header.exists():
-            self.remove()  # what a kill left of removing it
-        else:
-            begun = json.loads(self.header.read_text())
-            if begun["configuration"] == configuration:
-                self.begun = begun
-            elif overwrite:
-                shutil.rmtree(self.folder)
-            else:
-                changed = _differences(begun["configuration"], configuration)
-                raise ValueError(
-                    f"path: {self.folder} holds the parts of other work ({changed}): remove it or overwrite"
-                )
-
-    def missing(self) -> list[slice]:
-        """The ranges of trajectories that have no part yet."""
-        return [rows for rows in self._ranges if not self._file(rows).exists()]
-
-    def write(self, rows: slice, dataset: xr.Dataset) -> None:
-        """Keep the Dataset of one range."""
-        try:
-            if not self.header.exists():
-                self.folder.mkdir(exist_ok=True)
-                write_atomically(self.header, json.dumps(self.begun))
-            _write(self._file(rows), [dataset], rows.stop - rows.start)
-        except OSError:
-            if not self.nbytes:
-                self.remove()
-            raise
-
-    @property
-    def nbytes(self) -> int:
-        """Of the parts that exist."""
-        return sum(file.stat().st_size for file in map(self._file, self._ranges) if file.exists())
-
-    def assemble(self) -> None:
-        """Make the file of its parts, one at a time in memory, and remove them."""
-        parts = (_read(self._file(rows)) for rows in self._ranges)
-        _write(self.path, parts, self.count, self.folder)
-        self.remove()
-
-    def remove(self) -> None:
-        """Remove the folder, if it is there."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    @property
-    def _ranges(self) -> list[slice]:
-        size = self.begun["size"]
-        return [slice(first, min(first + size, self.count)) for first in range(0, self.count, size)]
-
-    def _file(self, rows: slice) -> Path:
-        return self.folder / f"{rows.start:012d}.nc"
-
-
 def check_holds(path: Path, configuration: str) -> None:
     """A ValueError unless the file is the result of this configuration."""
     found = open(path).attrs.get("configuration", "{}")
     if found != configuration:
         raise ValueError(
-            f"path: {path} exists and holds something else ({_differences(found, configuration)}): "
+            f"path: {path} exists and holds something else ({differences(found, configuration)}): "
             "it is replaced only with overwrite"
         )
 
 
-def _differences(old: str, new: str) -> str:
+def differences(old: str, new: str) -> str:
     """The names of the entries in which two configurations (JSON) differ."""
     a, b = json.loads(old), json.loads(new)
     return "different " + ", ".join(sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key)))
@@ -200,8 +145,13 @@ def found(path: str | os.PathLike[str]) -> Path:
     return existing[0] if existing else candidates[0]
 
 
-def checked(path: str | os.PathLike[str]) -> Path:
-    """A path that can be written or read: its suffix is known, its folder exists."""
+def checked(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """A path that can be written or read: its suffix is known, its folder exists, and it holds nothing else.
+
+    Args:
+        path: of the file.
+        overwrite: whether a damaged Zarr store may be there.
+    """
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise ValueError(f"path: expected a name that ends with {' or '.join(SUFFIXES)}, got {path}")
@@ -209,62 +159,136 @@ def checked(path: str | os.PathLike[str]) -> Path:
         raise ValueError(f"path: there is no folder {path.parent}")
     if path.suffix == ".zarr":
         _import_zarr()
-    if path.exists() and path.is_dir() != (path.suffix == ".zarr" and (path / "zarr.json").exists()):
+    check_regular(path)
+    store = path.suffix == ".zarr" and _is_store(path, damaged=overwrite)
+    if path.exists() and path.is_dir() != store:
         raise ValueError(f"path: {path} exists and is no {path.suffix} file")
     return path
 
 
-def _read(path: Path) -> xr.Dataset:
-    if path.suffix == ".zarr":
-        dataset = xr.open_zarr(path, chunks=None, consolidated=False, decode_times=False)
-    else:
-        dataset = xr.open_dataset(path, engine="h5netcdf", decode_times=False)
-    for name, value in dataset.attrs.items():
-        dataset.attrs[name] = value.item() if isinstance(value, np.generic) else value
+def _is_store(path: Path, *, damaged: bool) -> bool:
+    """Whether a folder is a Zarr store, of version 2 or 3, or was one."""
+    marks = ["zarr.json", ".zgroup"] + ["*/zarr.json", "*/.zarray", "*/c"] * damaged
+    return any(next(path.glob(mark), None) is not None for mark in marks)
+
+
+def read(path: Path) -> xr.Dataset:
+    """What is in a file, lazily.
+
+    Raises:
+        ValueError: if it is damaged, or declares more than it can hold.
+    """
+    try:
+        return _opened(path, path, size_of(path))
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except Exception as error:  # a damaged file makes libraries raise anything
+        reason = str(error) or type(error).__name__
+        if reason.startswith("path: "):
+            raise
+        raise ValueError(
+            f"path: {path} cannot be read, it may be damaged or no {path.suffix} file: {reason}"
+        ) from error
+
+
+def _remote(url: str) -> xr.Dataset:
+    """What is under a URL, lazily; Zarr chunk by chunk."""
+    try:
+        fsspec = importlib.import_module("fsspec")
+    except ImportError as error:
+        raise ValueError("path: URLs need the package fsspec: pip install 'hlieconv[remote]'") from error
+    try:
+        if url.rstrip("/").endswith(".zarr"):
+            files, root = fsspec.core.url_to_fs(url)
+            return _opened(url, url, files.du(root))
+        file = fsspec.open(url, "rb").open()
+        return _opened(file, url, file.size)
+    except Exception as error:  # of any protocol
+        raise ValueError(f"path: {url} cannot be read: {str(error) or type(error).__name__}") from error
+
+
+def _opened(source: Any, path: Path | str, size: int) -> xr.Dataset:
+    """By xarray's engine for it, without indexes until it is known that they fit in memory."""
+    zarr = str(path).rstrip("/").endswith(".zarr")
+    options: dict[str, Any] = {"engine": "zarr", "consolidated": False, "chunks": None} if zarr else {}
+    raw = xr.open_dataset(source, decode_cf=False, create_default_indexes=False, **options)
+    try:
+        check_declared(path, raw.nbytes, size)
+        if isinstance(path, Path) and (digest := kept_structure(path)) is not None:
+            if zarr and "q" in raw:
+                check_chunks(path, _import_zarr().open_group(path, mode="r").arrays())
+            check_structure(raw, digest)
+        dataset = decoded(raw)
+    except BaseException:
+        raw.close()
+        raise
+    dataset.set_close(raw.close)
     return dataset
 
 
-def _write(path: Path, parts: Iterable[xr.Dataset], count: int, folder: Path | None = None) -> None:
+def write(path: Path, parts: Iterable[xr.Dataset], count: int, folder: Path | None = None) -> None:
     """The parts, in the order of their trajectories, as one file of ``count`` trajectories that grows in the folder."""
     with appearing(path, folder) as temporary, ExitStack() as files:
-        stored: Mapping[str, Any] = {}
+        arrays: Mapping[str, Any] = {}
         first = 0
         for part in parts:
             with part:
+                stored = encoded(part)
                 if first == 0:
                     create = _zarr if path.suffix == ".zarr" else _netcdf
-                    stored = files.enter_context(create(temporary, part, dict(part.sizes) | {"trajectory": count}))
+                    arrays = files.enter_context(create(temporary, stored, dict(part.sizes) | {"trajectory": count}))
                 rows = slice(first, first + part.sizes["trajectory"])
-                for name, array in _ordered(part).items():
-                    if first == 0 or "trajectory" in array.dims:
-                        where = tuple(rows if dim == "trajectory" else slice(None) for dim in array.dims)
-                        stored[str(name)][where] = array.values
+                _fill(arrays, stored, rows)
                 first = rows.stop
+            del part, stored  # before the next one takes memory
+
+
+def _fill(arrays: Mapping[str, Any], stored: Encoded, rows: slice) -> None:
+    """Write some trajectories; what all of them share, with the first ones."""
+    for name, variable in _ordered(stored).items():
+        if rows.start == 0 or "trajectory" in variable.dims:
+            where = tuple(rows if dim == "trajectory" else slice(None) for dim in variable.dims)
+            arrays[name][where] = variable.values
 
 
 @contextmanager
-def _netcdf(path: Path, like: xr.Dataset, sizes: dict[Hashable, int]) -> Iterator[Mapping[str, Any]]:
+def _netcdf(path: Path, like: Encoded, sizes: dict[Hashable, int]) -> Iterator[Mapping[str, Any]]:
     """The empty variables of a new netCDF4 file, all of whose space is reserved: HDF5 crashes on a full disk."""
     _reserve(path, _size(like, sizes) + 2**16)
     early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    with h5py.File(path, "w", track_order=True) as hdf5, h5netcdf.File(hdf5, "w") as file:
+    # Of this version on, what HDF5 itself writes has checksums, too.
+    with (
+        h5py.File(path, "w", track_order=True, libver=("v110", "v110")) as hdf5,
+        h5netcdf.File(hdf5, "w") as file,
+    ):
         file.dimensions = sizes
-        file.attrs.update(like.attrs)
-        for name, array in _ordered(like).items():
-            boolean = array.dtype == bool  # netCDF has none: this is how xarray writes and reads it
-            # Contiguous and without fill values: the bytes do not depend on the parts, and nothing is written twice.
-            kind = "i1" if boolean else array.dtype
-            variable = file.create_variable(str(name), array.dims, kind, fill_time="never", dcpl=early.copy())
-            variable.attrs.update(array.attrs | ({"dtype": "bool"} if boolean else {}))
+        file.attrs.update(like.attributes)
+        for name, variable in _ordered(like).items():
+            options: dict[str, Any] = {"dtype": h5py.string_dtype() if variable.dtype == object else variable.dtype}
+            if variable.ndim and variable.dtype != object:  # HDF5 keeps texts elsewhere
+                # Chunks of one size, in place before anything is written: the bytes do not depend on the parts.
+                chunks = _chunks(variable, sizes, NETCDF_CHUNK_BYTES)
+                options |= {"chunks": chunks, "fletcher32": True, "fill_time": "never", "dcpl": early.copy()}
+            file.create_variable(name, variable.dims, **options).attrs.update(variable.attrs)
         file.flush()
         _reserve(path, hdf5.id.get_filesize())
         yield file.variables
+    keep_structure(path, structure_of(like, sizes))
 
 
-def _size(like: xr.Dataset, sizes: Mapping[Hashable, int]) -> int:
+def _size(like: Encoded, sizes: Mapping[Hashable, int]) -> int:
     """Bytes of the variables of a Dataset of these sizes."""
     return sum(x.dtype.itemsize * math.prod(sizes[dim] for dim in x.dims) for x in like.variables.values())
+
+
+def _chunks(variable: xr.Variable, sizes: Mapping[Hashable, int], nbytes: int) -> tuple[int, ...]:
+    """The shape of a chunk of about so many bytes: neighbours in memory."""
+    chunks, room = [], max(1, nbytes // variable.dtype.itemsize)
+    for dim in reversed(variable.dims):
+        chunks.append(max(1, min(sizes[dim], room)))
+        room //= chunks[-1]
+    return tuple(reversed(chunks))
 
 
 def _reserve(path: Path, size: int) -> None:
@@ -275,28 +299,34 @@ def _reserve(path: Path, size: int) -> None:
 
 
 @contextmanager
-def _zarr(path: Path, like: xr.Dataset, sizes: dict[Hashable, int]) -> Iterator[Mapping[str, Any]]:
-    """The empty variables of a new Zarr store; a chunk is some whole trajectories."""
-    group = _import_zarr().create_group(path, attributes=like.attrs)
-    arrays = {}
-    for name, array in _ordered(like).items():
-        one = array.dtype.itemsize * math.prod(sizes[dim] for dim in array.dims if dim != "trajectory")
-        chunks = sizes | {"trajectory": max(1, min(CHUNK_BYTES // one, sizes["trajectory"]))}
-        arrays[str(name)] = group.create_array(
-            str(name),
-            shape=tuple(sizes[dim] for dim in array.dims),
-            chunks=tuple(chunks[dim] for dim in array.dims),
-            dtype=array.dtype,
-            dimension_names=[str(dim) for dim in array.dims],
-            attributes={name: x.tolist() if isinstance(x, np.ndarray) else x for name, x in array.attrs.items()},
+def _zarr(path: Path, like: Encoded, sizes: dict[Hashable, int]) -> Iterator[Mapping[str, Any]]:
+    """The empty variables of a new Zarr store, whose chunks are all stored, also those of zeros."""
+    zarr = _import_zarr()
+    group = zarr.create_group(path, attributes=_json(like.attributes))
+    yield {
+        name: group.create_array(
+            name,
+            shape=tuple(sizes[dim] for dim in variable.dims),
+            chunks=_chunks(variable, sizes, CHUNK_BYTES),
+            dtype=str if variable.dtype == object else variable.dtype,
+            compressors=zarr.codecs.Crc32cCodec(),
+            dimension_names=[str(dim) for dim in variable.dims],
+            attributes=_json(variable.attrs),
+            config={"write_empty_chunks": True},
         )
-    yield arrays
+        for name, variable in _ordered(like).items()
+    }
+    keep_structure(path, structure_of(like, sizes))
 
 
-def _ordered(dataset: xr.Dataset) -> dict[Hashable, xr.Variable]:
+def _json(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in attributes.items()}
+
+
+def _ordered(like: Encoded) -> dict[str, xr.Variable]:
     """In an order that does not depend on where the Dataset comes from."""
-    others = sorted(str(name) for name in dataset.variables if name not in CORE)
-    return {name: dataset.variables[name] for name in (*CORE, *others) if name in dataset.variables}
+    others = sorted(name for name in like.variables if name not in CORE)
+    return {name: like.variables[name] for name in (*CORE, *others) if name in like.variables}
 
 
 def _import_zarr() -> Any:

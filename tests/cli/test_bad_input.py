@@ -14,6 +14,7 @@ import xarray as xr
 
 import systems
 from hlieconv import cli
+from systems.dataset.parts import Parts
 
 FEW = "--count 2 --points 4"
 
@@ -271,7 +272,7 @@ def test_parts_of_other_work(folder, capsys):
     arguments = f"simulate springs {FEW} -o springs.nc"
     system, state = systems.Springs.sample(2, seed=7)
     dataset = systems.simulate(system, state, [0.0, 1.0])
-    parts = systems.dataset.storage.Parts(folder / "springs.nc", dataset.attrs["configuration"], 2, 1, overwrite=False)
+    parts = Parts(folder / "springs.nc", dataset.attrs["configuration"], 2, 1, overwrite=False)
     parts.write(slice(0, 1), dataset.isel(trajectory=[0]))
     refused(folder, capsys, arguments, "path")
     assert cli.main([*arguments.split(), "--overwrite"]) == 0

@@ -15,6 +15,7 @@ import xarray as xr
 import systems
 from systems import PhaseSpace, Springs, to_dataset
 from systems.dataset import storage
+from systems.dataset.parts import Parts
 
 SUFFIXES = [".nc", ".zarr"]
 
@@ -35,7 +36,7 @@ def springs(count=5, points=4, n=3, own_times=False):
 def parted(dataset, path, size):
     """Written by way of parts of so many trajectories."""
     count = dataset.sizes["trajectory"]
-    parts = storage.Parts(path, "{}", count, size, overwrite=False)
+    parts = Parts(path, "{}", count, size, overwrite=False)
     for rows in parts.missing():
         parts.write(rows, dataset.isel(trajectory=rows))
     parts.assemble()
@@ -84,7 +85,7 @@ def test_parts_are_assembled_one_at_a_time(tmp_path):
     count, points = 16, 8000
     one = to_dataset(PhaseSpace(*torch.zeros(2, points, 1, 4, 2)), torch.arange(points, dtype=torch.float64))
     size = one.q.nbytes + one.p.nbytes
-    parts = storage.Parts(tmp_path / "long.nc", "{}", count, 1, overwrite=False)
+    parts = Parts(tmp_path / "long.nc", "{}", count, 1, overwrite=False)
     for rows in parts.missing():
         parts.write(rows, one)
     tracemalloc.start()
@@ -132,12 +133,12 @@ def test_space_on_the_disk_is_checked_first(tmp_path, monkeypatch):
 
 def test_parts_of_other_work_are_not_mixed_in(tmp_path):
     path, dataset = tmp_path / "springs.nc", springs()
-    parts = storage.Parts(path, '{"seed": 1, "step": 2}', 5, 2, overwrite=False)
+    parts = Parts(path, '{"seed": 1, "step": 2}', 5, 2, overwrite=False)
     parts.write(slice(0, 2), dataset.isel(trajectory=slice(0, 2)))
-    assert storage.Parts(path, '{"seed": 1, "step": 2}', 5, 3, overwrite=False).missing() == [slice(2, 4), slice(4, 5)]
+    assert Parts(path, '{"seed": 1, "step": 2}', 5, 3, overwrite=False).missing() == [slice(2, 4), slice(4, 5)]
     with pytest.raises(ValueError, match=r"path: .*\.parts holds the parts of other work \(different seed, time\)"):
-        storage.Parts(path, '{"seed": 2, "step": 2, "time": 3}', 5, 2, overwrite=False)
-    assert len(storage.Parts(path, '{"seed": 2}', 5, 2, overwrite=True).missing()) == 3
+        Parts(path, '{"seed": 2, "step": 2, "time": 3}', 5, 2, overwrite=False)
+    assert len(Parts(path, '{"seed": 2}', 5, 2, overwrite=True).missing()) == 3
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

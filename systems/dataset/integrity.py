@@ -1,0 +1,117 @@
+"""What a file of trajectories has to keep: its structure, all of its chunks, and no more than its own size promises.
+
+Values are kept by the checksum of each chunk (HDF5's fletcher32, Zarr's crc32c), which is verified whenever a chunk is
+read. What has no such checksum, names, dims, attributes and labels, is kept by one of ours.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from systems.dataset.encoding import Encoded
+
+_MARK = b"\nstructure sha256 "
+_IN_STORE = "q/structure.sha256"
+EXPANSION, FREE = 100, 2**26
+"""A file may declare so many times its own size, or so many bytes: trajectories are hard to compress, bombs are not."""
+
+
+def structure_of(stored: Encoded, sizes: Mapping[Any, int]) -> str:
+    """The SHA-256 of names, dims, sizes, dtypes, attributes and labels, and of numbers without dims."""
+    described = {
+        name: [
+            [(str(dim), sizes[dim]) for dim in variable.dims],
+            _kind(variable),
+            _plain({name: value for name, value in variable.attrs.items() if name != "dtype"}),
+            variable.values.tolist() if _is_text(variable) or not variable.ndim else None,
+        ]
+        for name, variable in stored.variables.items()
+    }
+    text = json.dumps([described, _plain(stored.attributes)], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def keep_structure(path: Path, digest: str) -> None:
+    """Write the checksum where other tools neither see nor copy it: after the end of HDF5's file, in Zarr's folder."""
+    if path.is_dir():
+        (path / _IN_STORE).write_text(digest)
+    else:
+        with path.open("ab") as file:
+            file.write(_MARK + digest.encode())
+
+
+def kept_structure(path: Path) -> str | None:
+    """The checksum that was written; None if the file is another tool's."""
+    if path.is_dir():
+        file = path / _IN_STORE
+        return file.read_text(errors="replace") if file.is_file() else None
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(_MARK) - 64))
+        end = file.read()
+    return end.partition(_MARK)[2].decode(errors="replace") if _MARK in end else None
+
+
+def check_structure(raw: xr.Dataset, expected: str) -> None:
+    """A ValueError if the Dataset of a file, not decoded, has another structure than was written."""
+    variables = {str(name): variable for name, variable in raw.variables.items()}
+    if structure_of(Encoded(variables, dict(raw.attrs)), raw.sizes) != expected:
+        raise ValueError("its names, attributes or labels are not those that were written (their checksum differs)")
+
+
+def check_declared(path: Path | str, declared: int, size: int) -> None:
+    """A ValueError if a file declares much more than it can hold: before any memory is taken for it.
+
+    Args:
+        path: of the file.
+        declared: bytes in memory.
+        size: bytes on the disk.
+
+    Example:
+        >>> check_declared("bomb.nc", 10**11, 16_000)
+        Traceback (most recent call last):
+            ...
+        ValueError: path: bomb.nc declares 100 GB of data in a file of 1.6e-05 GB: expected at most 100 times its size
+    """
+    if declared > max(FREE, EXPANSION * size):
+        raise ValueError(
+            f"path: {path} declares {declared / 1e9:.3g} GB of data in a file of {size / 1e9:.3g} GB: "
+            f"expected at most {EXPANSION} times its size"
+        )
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    files = (file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)
+
+
+def check_chunks(path: Path, arrays: Iterable[tuple[str, Any]]) -> None:
+    """A ValueError if a chunk of a Zarr store is missing, which Zarr itself reads as zeros."""
+    for name, array in arrays:
+        counts = [math.ceil(size / chunk) for size, chunk in zip(array.shape, array.chunks, strict=True)]
+        for index in product(*map(range, counts)):
+            if not path.joinpath(name, "c", *map(str, index)).is_file():
+                raise ValueError(f"{name}: the chunk {'/'.join(map(str, index))} is missing")
+
+
+def _kind(variable: xr.Variable) -> str:
+    """The dtype; xarray reads as booleans what it wrote as int8 with an attribute."""
+    if _is_text(variable):
+        return "text"
+    return "bool" if "bool" in (variable.attrs.get("dtype"), variable.dtype) else variable.dtype.newbyteorder("=").str
+
+
+def _is_text(variable: xr.Variable) -> bool:
+    return variable.dtype.kind in "OUST"
+
+
+def _plain(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+    """Attributes alike, whether they come from memory or from a file."""
+    return {str(name): np.ravel(value).tolist() for name, value in attributes.items()}
