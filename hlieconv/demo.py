@@ -15,12 +15,15 @@ from pathlib import Path
 import torch
 import xarray as xr
 
+import systems
 from hlieconv.diagnostics import summary
 from hlieconv.dynamics import chunk_error, fit
 from hlieconv.dynamics.rollouts import rollout
 from hlieconv.models import HLieConv
 from hlieconv.plots.four_symmetries import plot_four_symmetries
+from hlieconv.plots.saving import save_figure
 from systems import Springs, simulate
+from systems.files import write_atomically
 from systems.integrators import BlanesMoanSRKN6
 
 #: The groups, and what a Hamiltonian that they leave unchanged conserves.
@@ -74,9 +77,10 @@ def demo(
         for group, future in started.items():
             rows[group] = future.result()
             report(f"  {group} done")
-    (folder / "table.json").write_text(json.dumps({"size": asdict(size), "seed": seed, "rows": rows}, indent=2) + "\n")
-    rollouts = {group: xr.open_dataset(folder / f"{group}.nc", engine="h5netcdf") for group in PRESERVED}
-    plot_four_symmetries(rollouts, truth).savefig(folder / "conservation.png")
+    table = {"size": asdict(size), "seed": seed, "rows": rows}
+    write_atomically(folder / "table.json", json.dumps(table, indent=2) + "\n")
+    rollouts = {group: systems.open(folder / f"{group}.nc") for group in PRESERVED}
+    save_figure(plot_four_symmetries(rollouts, truth), folder / "conservation.png")
     return rows
 
 

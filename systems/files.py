@@ -50,7 +50,8 @@ def locked(path: Path, *, wait: bool | None = None) -> Iterator[None]:
     Raises:
         ValueError: if somebody else writes it: who, and since when.
     """
-    file = path.absolute().with_name(f".{path.name}.lock")
+    file = path.absolute()
+    file = file.with_name(f".{file.name}.lock")
     lock = FileLock(file)
     try:
         # Without an end, but for a number: filelock takes a thread that waits for another one for a deadlock.

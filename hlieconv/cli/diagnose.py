@@ -47,5 +47,6 @@ class Diagnose(AbstractCommand):
                 print(f"  {name:12} {value:10.2e}  {MEANINGS.get(name, DRIFT)}")
         if figure is not None:
             from hlieconv.plots import plot_summary
+            from hlieconv.plots.saving import save_figure
 
-            plot_summary(dataset, reference).savefig(figure)
+            save_figure(plot_summary(dataset, reference), figure)

@@ -14,11 +14,14 @@ from hlieconv.cli.images import ImageTask
 from hlieconv.cli.info import Info
 from hlieconv.cli.molecules import MoleculeTask, PredictMolecules
 from hlieconv.cli.options import Formatter, described
+from hlieconv.cli.output import one_line_warnings
 from hlieconv.cli.reproduce import Reproduce
 from hlieconv.cli.rollout import Rollout
 from hlieconv.cli.simulate import Simulate
 from hlieconv.cli.table import ImportTable
 from hlieconv.cli.task import EvaluateTask, FitTask
+from hlieconv.training.interruption import interruptible
+from systems.files import waiting
 
 #: Every command by its name.
 COMMANDS: dict[str, AbstractCommand] = {
@@ -39,10 +42,14 @@ COMMANDS: dict[str, AbstractCommand] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. Wrong input is one line on stderr, which names the argument, and exit code 2."""
+    """Run a command. Wrong input is one line on stderr, which names the argument, and exit code 2.
+
+    SIGTERM and SIGHUP end it as Ctrl-C does: what can be resumed is kept.
+    """
     try:
         arguments = parser().parse_args(argv)
-        code = arguments.run(arguments) or 0
+        with interruptible(), one_line_warnings(), waiting(getattr(arguments, "wait", False)):
+            code = arguments.run(arguments) or 0
         sys.stdout.flush()  # what waits until the interpreter ends could not be caught any more
         return code
     except BrokenPipeError:  # the reader of our output has seen enough

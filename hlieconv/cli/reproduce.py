@@ -10,6 +10,7 @@ from hlieconv.cli.command import AbstractCommand
 from hlieconv.cli.options import add_device
 from hlieconv.cli.output import aligned
 from hlieconv.study.catalogue import BUDGETS, ENTRIES, SYSTEMS, Trial, budgets
+from systems.files import write_atomically
 
 
 class Reproduce(AbstractCommand):
@@ -65,7 +66,7 @@ class Reproduce(AbstractCommand):
             print("\n".join([*_lines(results), "Stated figures"]))
         print("\n".join(f"  {line}" for line in stated))
         if arguments.document:
-            Path(arguments.document).write_text(document(results, stated))
+            write_atomically(Path(arguments.document), document(results, stated))
         if arguments.figures:
             from hlieconv.study.figures import draw
 

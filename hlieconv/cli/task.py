@@ -113,6 +113,7 @@ class EvaluateTask(AbstractCommand):
 @contextmanager
 def _figure(path: str, panels: int, height: float) -> Iterator[Sequence[Any]]:
     """The axes of a row of panels, written to a file at the end."""
+    from hlieconv.plots.saving import save_figure
     from hlieconv.plots.style import style
 
     with style():
@@ -120,5 +121,5 @@ def _figure(path: str, panels: int, height: float) -> Iterator[Sequence[Any]]:
 
         figure, axes = plt.subplots(1, panels, figsize=(4 * panels, height), squeeze=False)
         yield axes[0]
-        figure.savefig(path)
+        save_figure(figure, path)
         plt.close(figure)

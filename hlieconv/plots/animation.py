@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hlieconv.plots.style import COLOURS, label, style, times_of
+from systems.files import appearing, locked
 
 #: File endings by matplotlib's writer.
 WRITERS = {".gif": "pillow", ".mp4": "ffmpeg"}
@@ -78,9 +79,8 @@ def animate_trajectories(
             return []
 
         moving = animation.FuncAnimation(figure, draw, frames=shown.tolist(), blit=False)
-        temporary = path.with_name(f".{path.stem}.part{path.suffix}")
-        moving.save(temporary, writer=writer, fps=max(1, round(len(shown) / seconds)))
-        temporary.replace(path)
+        with locked(path), appearing(path) as temporary:
+            moving.save(temporary, writer=writer, fps=max(1, round(len(shown) / seconds)))
     if new:
         plt.close(figure)
     return ax

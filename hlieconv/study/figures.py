@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hlieconv.plots.saving import save_figure
 from hlieconv.plots.style import COLOURS, ROUND_OFF, style
 from hlieconv.study import published
 from hlieconv.study.catalogue import ENTRIES
@@ -36,7 +37,7 @@ def draw(results: list[Result], folder: Path) -> Iterator[Path]:
         with style():
             figure = plot(springs)
             file = folder / f"study_{name}.png"
-            figure.savefig(file)
+            save_figure(figure, file)
             plt.close(figure)
         yield file
 

@@ -1,11 +1,10 @@
 """Any number of processes work through one list of trials: on one machine, under torchrun, under any scheduler."""
 
-import fcntl
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -13,6 +12,8 @@ import torch
 
 from hlieconv.study.catalogue import Effort, Trial
 from hlieconv.study.trials import result_file, run_trial
+from hlieconv.training.interruption import interruptible
+from systems.files import locked
 
 
 def work(
@@ -57,8 +58,15 @@ def work(
         ]
         for process in processes:
             process.start()
-        for process in processes:
-            process.join()
+        try:
+            for process in processes:
+                process.join()
+        except KeyboardInterrupt:
+            for process in processes:
+                process.terminate()  # which ends with a checkpoint
+            for process in processes:
+                process.join()
+            raise
         names = {failures.get() for _ in range(failures.qsize())}  # one may fail in several processes
         failed = len(names) + sum(process.exitcode != 0 for process in processes)
     else:
@@ -88,7 +96,8 @@ def _work(
             if not mine:
                 continue
             try:
-                result = run_trial(trial, size, path, device)
+                with interruptible():
+                    result = run_trial(trial, size, path, device)
             except Exception as error:  # whatever it is, the other trials can still be run
                 fail(trial.name)
                 report(f"{trial.name} failed: {type(error).__name__}: {error}")
@@ -101,15 +110,14 @@ def _work(
 @contextmanager
 def _claimed(path: Path, trial: Trial) -> Iterator[bool]:
     """Whether the trial has no result and no other process is at it; nobody else gets it until the end."""
-    folder = path / ".locks"
-    folder.mkdir(exist_ok=True)
-    with open(folder / trial.name, "w") as file:
+    file = result_file(path, trial)
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            stack.enter_context(locked(file, wait=False))
+        except ValueError:
             yield False
             return
-        done = result_file(path, trial).exists()
+        done = file.exists()
         if done:  # another process has just finished, or was killed before it tidied up
             shutil.rmtree(path / ".runs" / trial.name, ignore_errors=True)
         yield not done

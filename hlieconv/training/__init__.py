@@ -1,10 +1,12 @@
 """What dynamics, images and molecules share when they train; no physics.
 
 loop.py         train(model, loss, batches, ...)
+interruption.py Ctrl-C and its like stop between two steps
 optimisers.py   Adam, SOAP, L-BFGS, the cosine schedule, the average of the weights
 settings.py     settings as dataclasses with help texts, ranges and presets
 device.py       where to compute
 checkpoint.py   one atomic file that holds everything a killed training needs
+sealed.py       safetensors files with their own checksum
 run.py          the folder of a run, which a training resumes or returns: configuration, metrics, checkpoint, model
 loading.py      from that folder to a model, without running what it names
 fit.py          what a training gives back

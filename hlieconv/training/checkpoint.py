@@ -4,18 +4,20 @@ import json
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from hlieconv.training.sealed import sealed, unsealed
 from systems.files import write_atomically
 
 _TENSOR, _LAYOUT, _ITEMS = "tensor", "layout", "items"
 
 
 def save(path: Path, tree: Any) -> None:
-    """Write a tree of dicts, lists, tuples, tensors and JSON values (tuples come back as lists).
+    """Write a tree of dicts, lists, tuples, tensors and JSON values (tuples come back as lists, except as keys).
+
+    Raises:
+        TypeError: for anything else: nothing is written then.
 
     Example:
         >>> import tempfile
@@ -26,21 +28,19 @@ def save(path: Path, tree: Any) -> None:
     """
     tensors: dict[str, Tensor] = {}
     skeleton = json.dumps(_flatten(tree, tensors))
-    write_atomically(path, safetensors.torch.save(tensors, metadata={"tree": skeleton}))
+    write_atomically(path, sealed(tensors, {"tree": skeleton}))
 
 
 def restore(path: Path) -> Any:
     """The tree that `save` wrote, its tensors on the CPU.
 
     Raises:
-        ValueError: if the file is missing, truncated, or not one of ours.
+        ValueError: if the file is missing, truncated, damaged, or not one of ours.
     """
+    tensors, metadata = unsealed(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
-            skeleton = json.loads((file.metadata() or {})["tree"])
-        return _unflatten(skeleton, tensors)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        return _unflatten(json.loads(metadata["tree"]), tensors)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise ValueError(f"{path}: not a readable checkpoint ({error})") from error
 
 
@@ -64,8 +64,13 @@ def _unflatten(skeleton: Any, tensors: dict[str, Tensor]) -> Any:
         if _TENSOR in skeleton:
             tensor = tensors[skeleton[_TENSOR]].clone()  # in memory as aligned as any: rounding may depend on that
             return tensor.permute([skeleton[_LAYOUT].index(axis) for axis in range(tensor.ndim)])
-        return {key: _unflatten(value, tensors) for key, value in skeleton[_ITEMS]}
+        return {_key(key): _unflatten(value, tensors) for key, value in skeleton[_ITEMS]}
     return skeleton
+
+
+def _key(key: Any) -> Any:
+    """JSON has no tuples: a list that is a key was one."""
+    return tuple(map(_key, key)) if isinstance(key, list) else key
 
 
 def finite(tree: Any) -> bool:

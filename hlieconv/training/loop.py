@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from hlieconv.training.checkpoint import finite
+from hlieconv.training.interruption import between_steps
 from hlieconv.training.optimisers import OPTIMISERS, Average, cosine
 from hlieconv.training.run import Run
 
@@ -91,6 +92,9 @@ def train(
         One record a row of metrics.jsonl: step, loss (its mean since the last record), validation, learning_rate,
         seconds (of training).
 
+    Raises:
+        KeyboardInterrupt: after Ctrl-C, SIGTERM or SIGHUP, between two steps and with a checkpoint.
+
     Warns:
         RuntimeWarning: if the loss stops being finite: the training ends, with the last good weights.
     """
@@ -107,15 +111,18 @@ def train(
     end = state.step if _stale(history, patience) else steps
     model.train()
     bar = tqdm(total=steps, initial=state.step, disable=not (progress and sys.stderr.isatty()), leave=False)
-    with bar, torch.random.fork_rng(devices=[parameters[0].device] if parameters[0].is_cuda else []):
+    with bar, between_steps() as asked, torch.random.fork_rng(devices=_devices(parameters)):
         while state.step < end:
             rate = learning_rate * cosine(state.step, steps, warmup)
             torch.manual_seed(_mix(seed, state.step))
             state.update(loss, batches(state.step), rate)
             bar.update()
             record_due = state.step % every == 0 or state.step == steps
-            checkpoint_due = time.monotonic() - saved > checkpoint_seconds or (
-                checkpoint_steps is not None and state.step % checkpoint_steps == 0
+            stopping = asked()
+            checkpoint_due = (
+                stopping
+                or time.monotonic() - saved > checkpoint_seconds
+                or (checkpoint_steps is not None and state.step % checkpoint_steps == 0)
             )
             if not (record_due or checkpoint_due):
                 continue
@@ -139,6 +146,8 @@ def train(
             if checkpoint_due and run is not None:
                 run.save_checkpoint(state.tree())
                 saved = time.monotonic()
+            if stopping:
+                raise KeyboardInterrupt
     if diverged:
         warnings.warn(
             f"the loss is not finite at step {state.step}: the training ends with the weights of step {good['step']}; "
@@ -202,6 +211,11 @@ class _State:
         self.recorded, self.seconds = tree["recorded"], tree["seconds"]
         self.loss.copy_(tree["loss"])
         self.optimiser.load_state_dict(tree["optimiser"])
+
+
+def _devices(parameters: list[nn.Parameter]) -> list[torch.device]:
+    """Those whose random generators the training uses, besides the CPU's."""
+    return [parameters[0].device] if parameters[0].is_cuda else []
 
 
 def _copy(tree: Any) -> Any:

@@ -5,20 +5,22 @@
     checkpoint.safetensors   everything that a killed training needs to go on, to the bit
     model.safetensors        the trained model: present when the training is done
 
-Files are replaced atomically; nothing is ever unpickled.
+Files are replaced atomically by one process at a time; nothing is ever unpickled. The configuration, the checkpoint and
+the model hold their SHA-256, which is verified when they are read.
 """
 
+import hashlib
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from hlieconv.training.checkpoint import restore, save
-from systems.files import write_atomically
+from hlieconv.training.sealed import CHECKSUM, sealed, unsealed
+from systems.files import check_regular, leftover, locked, named_errors, write_atomically
 
 CONFIG, METRICS, CHECKPOINT, MODEL = "config.json", "metrics.jsonl", "checkpoint.safetensors", "model.safetensors"
 
@@ -33,7 +35,8 @@ class Run:
         overwrite: throw an earlier run away.
 
     Raises:
-        ValueError: if the folder holds a run with another configuration, or something else.
+        ValueError: if the folder holds a run with another configuration, a damaged one, or something else; with
+            ``overwrite``, if it holds something else.
     """
 
     def __init__(self, path: str | Path, config: dict[str, Any], *, overwrite: bool = False) -> None:
@@ -41,16 +44,18 @@ class Run:
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{path}: expected a folder, found a file")
         file = self.path / CONFIG
-        if file.exists() and overwrite:
-            for name in (MODEL, CHECKPOINT, METRICS, CONFIG):  # the configuration last: without it this is no run
+        own = (MODEL, CHECKPOINT, METRICS, CONFIG)  # the configuration last: without it this is no run
+        found = {other.name for other in self.path.iterdir() if not leftover(other)} if self.path.exists() else set()
+        if overwrite and (CONFIG in found or found <= {*own}):
+            for name in own:
                 (self.path / name).unlink(missing_ok=True)
-        elif file.exists():
+        elif CONFIG in found:
             _check_same(self.path, read_config(self.path), json.loads(json.dumps(config)))
-        elif self.path.exists() and any(self.path.iterdir()):
+        elif found:
             raise ValueError(f"{path}: expected a run or an empty folder, found other files")
         self.path.mkdir(parents=True, exist_ok=True)
         if not file.exists():
-            write_atomically(file, json.dumps(config, indent=2).encode() + b"\n")
+            write_atomically(file, json.dumps(config | {CHECKSUM: _sha256(config)}, indent=2) + "\n")
 
     @property
     def done(self) -> bool:
@@ -58,9 +63,21 @@ class Run:
         return (self.path / MODEL).exists()
 
     def checkpoint(self) -> dict[str, Any] | None:
-        """The last checkpoint; None if there is none yet."""
+        """The last checkpoint; None if there is none yet.
+
+        Warns:
+            UserWarning: if it is damaged: it is set aside, and the training begins again.
+        """
         file = self.path / CHECKPOINT
-        return restore(file) if file.exists() else None
+        if not file.exists():
+            return None
+        try:
+            return restore(file)
+        except ValueError as error:
+            aside = file.with_name(f".{CHECKPOINT}.damaged.partial")
+            file.replace(aside)
+            warnings.warn(f"{error}: it is now {aside.name}, and the training begins again", UserWarning, stacklevel=3)
+            return None
 
     def save_checkpoint(self, tree: dict[str, Any]) -> None:
         save(self.path / CHECKPOINT, tree)
@@ -72,13 +89,13 @@ class Run:
         return records
 
     def record(self, record: dict[str, float | int]) -> None:
-        with open(self.path / METRICS, "a") as file:
+        with named_errors(self.path / METRICS), open(self.path / METRICS, "a") as file:
             file.write(json.dumps(record) + "\n")
 
     def finish(self, model: nn.Module) -> None:
         """Write the trained model; the checkpoint has served."""
         tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-        write_atomically(self.path / MODEL, safetensors.torch.save(tensors))
+        write_atomically(self.path / MODEL, sealed(tensors))
         (self.path / CHECKPOINT).unlink(missing_ok=True)
 
 
@@ -101,65 +118,97 @@ def keep(
         overwrite: throw away the run that is in the folder.
 
     Raises:
-        ValueError: if the folder holds a run with another configuration, or something else.
+        ValueError: if the folder holds a run with another configuration, or something else, or another process trains
+            in it (see `systems.files.locked`).
     """
     if path is None:
         return training(None)
-    run = Run(path, config, overwrite=overwrite)
-    if run.done:
-        try:
-            model.load_state_dict(read_weights(run.path))
-        except RuntimeError as error:
-            raise ValueError(f"{run.path / MODEL}: does not fit the model ({' '.join(str(error).split())})") from error
-        model.eval()
-        return read_metrics(run.path)
-    history = training(run)
-    run.finish(model)
-    return history
+    Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
+    with locked(Path(path)):
+        run = Run(path, config, overwrite=overwrite)
+        if not run.done:
+            history = training(run)
+            run.finish(model)
+            return history
+    try:
+        model.load_state_dict(read_weights(run.path))
+    except RuntimeError as error:
+        raise ValueError(f"{run.path / MODEL}: does not fit the model ({' '.join(str(error).split())})") from error
+    model.eval()
+    return read_metrics(run.path)
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a trained model.
 
     Raises:
-        ValueError: if the run is not finished, or the file cannot be read.
+        ValueError: if the run is not finished, or the file cannot be read or is damaged.
     """
     file = Path(path) / MODEL
     if not file.exists():
         raise ValueError(f"{path}: the training is not finished (no {MODEL}); the same fit command goes on with it")
-    try:
-        return safetensors.torch.load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{file}: cannot be read ({error})") from error
+    return unsealed(file)[0]
 
 
-def read_config(path: str | Path) -> dict[str, Any]:
+def read_config(path: str | Path, *, verify: bool = True) -> dict[str, Any]:
     """The configuration of a run.
 
+    Args:
+        path: the folder.
+        verify: whether it has to be what was written.
+
     Raises:
-        ValueError: if there is none, or it cannot be read.
+        ValueError: if there is none, it cannot be read, or it is not what was written.
     """
     file = Path(path) / CONFIG
     if not file.exists():
         raise ValueError(f"{path}: not a run (no {CONFIG})")
+    check_regular(file)
     try:
         config = json.loads(file.read_text())
-        json.dumps(config["model"]["config"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        expected = config.pop(CHECKSUM, None)
+        if not isinstance(config["model"]["config"], dict):
+            raise TypeError("expected the arguments of a model")
+        digest = _sha256(config)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{file}: not a readable configuration ({error})") from error
+    if verify and expected not in (None, digest):
+        raise ValueError(f"{file}: is not what was written; if you changed it yourself, remove the entry {CHECKSUM}")
     return config
 
 
 def read_metrics(path: str | Path) -> list[dict[str, float | int]]:
-    """The records of a run; a last line cut short by a kill is left out."""
-    file, records = Path(path) / METRICS, []
-    if file.exists():
-        for line in file.read_text().splitlines():
-            try:
-                records.append(json.loads(line))
-            except ValueError:
-                break
+    """The records of a run; a last line cut short by a kill is left out.
+
+    Warns:
+        UserWarning: if other lines are no records: they are left out, too.
+    """
+    file, records, odd = Path(path) / METRICS, [], []
+    check_regular(file)
+    lines = file.read_text(errors="replace").splitlines(keepends=True) if file.exists() else []
+    for number, line in enumerate(lines, 1):
+        record = _record(line)
+        if record is not None:
+            records.append(record)
+        elif line.endswith("\n"):
+            odd.append(number)
+    if odd:
+        warnings.warn(f"{file}: lines that are no records are left out: {odd}", UserWarning, stacklevel=3)
     return records
+
+
+def _record(line: str) -> dict[str, float | int] | None:
+    """Numbers by name, a whole ``step`` among them; None if the line is something else."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    good = isinstance(record, dict) and type(record.get("step")) is int
+    return record if good and all(type(value) in (int, float) for value in record.values()) else None
+
+
+def _sha256(config: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
 def progress_of(path: str | Path) -> dict[str, Any]:
