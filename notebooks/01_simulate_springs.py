@@ -31,31 +31,32 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hlieconv.plots import COLOURS, STYLE, plot_drift, plot_trajectories  # also gives every Dataset its .dynamics
-from systems import PhaseSpace, Springs, simulate, trajectory_of
+import hlieconv as hl
+from hlieconv.plots import COLOURS, STYLE
 from systems.integrators import RK4, BlanesMoanSRKN6, BlanesMoanSRKN11, Leapfrog
 
 plt.rcParams.update(STYLE | {"figure.dpi": 140})
 torch.set_printoptions(precision=3, sci_mode=False, linewidth=100)
 
-system, state = Springs.sample(1, seed=3)
+system, state = hl.Springs.sample(1, seed=3)
 print("masses     ", system.mass[0])
 print("stiffnesses", system.stiffness[0])
 print("state      ", state.q.shape, "= (trajectories, bodies, dimensions of space)")
 
 # %% [markdown]
-# `Springs.sample` draws random systems: a mass $m_i$ and a stiffness $c_i$ for each body (then $k_{ij} = 2 c_i c_j$),
-# and random first positions and momenta. `simulate` solves the equations of motion and returns an
+# `hl.Springs.sample` draws random systems: a mass $m_i$ and a stiffness $c_i$ for each body
+# (then $k_{ij} = 2 c_i c_j$), and random first positions and momenta.
+# `hl.simulate` solves the equations of motion and returns an
 # [xarray](https://xarray.dev) Dataset, whose dimensions have names.
 
 # %%
 times = torch.linspace(0, 6, 301, dtype=torch.float64)
-dataset = simulate(system, state, times, seed=3)
+dataset = hl.simulate(system, state, times, seed=3)
 print(dict(dataset.sizes))
 print(", ".join(f"{name} {array.dims}" for name, array in dataset.data_vars.items() if name in ("q", "p", "energy")))
 
 figure, (paths, curve) = plt.subplots(1, 2, figsize=(8.4, 3.6), width_ratios=[1, 1.4])
-plot_trajectories(dataset.isel(time=slice(0, 151)), ax=paths)
+hl.plots.plot_trajectories(dataset.isel(time=slice(0, 151)), ax=paths)
 paths.set(title="paths of the six bodies, 3 s", xlabel="x", ylabel="y")
 for body in range(6):
     curve.plot(dataset.time, dataset.q[0, :, body, 0], color=COLOURS[body], linewidth=1.0)
@@ -109,7 +110,7 @@ plt.show()
 print(f"largest difference between simulate and the formula: {abs(amplitude - by_hand).max():.1e}")
 
 # %% [markdown]
-# Six pure tones, and our few lines agree with `simulate` to the last digits of a 64-bit number. That is what "exact"
+# Six pure tones, and our few lines agree with `hl.simulate` to the last digits of a 64-bit number. That is what "exact"
 # means here: there is no time step, and a state at $t = 10^6$ costs as much as one at $t = 1$.
 #
 # ## What an integrator does instead
@@ -125,7 +126,7 @@ rows = {}
 for ax, (name, method) in zip(panels, methods.items(), strict=True):
     errors = []
     for step, alpha in zip(steps, (0.35, 0.65, 1.0), strict=True):
-        approximate = simulate(system, state, times, method(step=step))
+        approximate = hl.simulate(system, state, times, method(step=step))
         error = approximate.dynamics.error(dataset)[0]
         errors.append(float(error.max()))
         ax.semilogy(times[1:], error[1:], color=COLOURS[0], alpha=alpha, label=f"step {step:g} s")
@@ -184,7 +185,7 @@ for name, value in dataset.dynamics.summary().items():
 # %%
 def mode_energies(data):
     """The energy of each normal mode of the springs without rest length, (trajectory, time, mode)."""
-    _, trajectory = trajectory_of(data)
+    _, trajectory = hl.trajectory_of(data)
     scale = np.sqrt(mass)[:, None]
     a = np.einsum("ik,tnis->ntks", modes, trajectory.q.numpy() * scale)
     b = np.einsum("ik,tnis->ntks", modes, trajectory.p.numpy() / scale)
@@ -192,10 +193,10 @@ def mode_energies(data):
 
 
 long_times = torch.linspace(0, 12, 601, dtype=torch.float64)
-stretched = Springs(mass=system.mass, stiffness=system.stiffness, rest_length=0.2)
+stretched = hl.Springs(mass=system.mass, stiffness=system.stiffness, rest_length=0.2)
 runs = {
-    "rest length 0": simulate(system, state, long_times),
-    "rest length 0.2": simulate(stretched, state, long_times, BlanesMoanSRKN6(step=0.005)),
+    "rest length 0": hl.simulate(system, state, long_times),
+    "rest length 0.2": hl.simulate(stretched, state, long_times, BlanesMoanSRKN6(step=0.005)),
 }
 figure, panels = plt.subplots(2, 2, figsize=(8.4, 5.0), sharex=True, sharey="row")
 for (name, run), (above, below) in zip(runs.items(), panels.T, strict=True):
@@ -203,7 +204,7 @@ for (name, run), (above, below) in zip(runs.items(), panels.T, strict=True):
     for mode in range(6):
         above.plot(long_times, energies[:, mode], color=COLOURS[mode], label=f"$\\omega$ = {omega[mode]:.1f}/s")
     for colour, component in zip(COLOURS, ("P_x", "P_y", "L_z", "energy"), strict=False):
-        plot_drift(run, component, ax=below, color=colour)
+        hl.plots.plot_drift(run, component, ax=below, color=colour)
     above.set_title(f"{name}: energies of the modes")
     below.set_title("drift of what shifts, turns and time conserve")
     below.set_ylim(3e-17, 1)
@@ -235,18 +236,18 @@ print(f"M q_cm - P t at t = 0: {boost[0].values}, at t = 12 s: {boost[-1].values
 # %% [markdown]
 # ## Try it yourself
 #
-# 1. Put the centre of mass at rest, `Springs.sample(1, seed=3, centre_of_mass=True)`. Which of the curves above
+# 1. Put the centre of mass at rest, `hl.Springs.sample(1, seed=3, centre_of_mass=True)`. Which of the curves above
 #    become zero?
-# 2. Give two bodies the same mass and stiffness (`Springs(mass=..., stiffness=...)`). What is special about one of
+# 2. Give two bodies the same mass and stiffness (`hl.Springs(mass=..., stiffness=...)`). What is special about one of
 #    the modes?
 # 3. Make one stiffness negative. Which frequencies become imaginary, and what do the bodies do? Is $E$ still conserved?
-# 4. The dataset `simulate(system, PhaseSpace(state.q, 0 * state.p), times)` starts from rest. Which conserved
+# 4. The dataset `hl.simulate(system, hl.PhaseSpace(state.q, 0 * state.p), times)` starts from rest. Which conserved
 #    quantities are zero now, and stay so?
 # 5. `lattice(8)` (in `systems.springs`) joins eight bodies in a chain. Plot its modes: what do the slowest ones look
 #    like?
 
 # %%
-at_rest = simulate(system, PhaseSpace(state.q, 0 * state.p), times)  # a start for question 4
+at_rest = hl.simulate(system, hl.PhaseSpace(state.q, 0 * state.p), times)  # a start for question 4
 print(
     "P at the end:", at_rest.dynamics.momentum()[0, -1].values, " L:", float(at_rest.dynamics.angular_momentum()[0, -1])
 )

@@ -30,23 +30,21 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from hlieconv import noether
-from hlieconv.diagnostics import charges
-from hlieconv.plots import COLOURS, STYLE, plot_charges
-from systems import AbstractNewtonian, PhaseSpace, Springs, Variable, simulate
+import hlieconv as hl
+from hlieconv.plots import COLOURS, STYLE
 from systems.integrators import RK4, BlanesMoanSRKN6
 
 plt.rcParams.update(STYLE | {"figure.dpi": 140})
 float64 = torch.float64
 
 
-class World(AbstractNewtonian):
+class World(hl.AbstractNewtonian):
     variables = (
-        *AbstractNewtonian.variables,
-        Variable("slope", (), "1", "slope g along x"),
-        Variable("bowl_x", (), "1", "curvature a along x"),
-        Variable("bowl_y", (), "1", "curvature b along y"),
-        Variable("centre", (), "1", "x of the bowl's centre"),
+        *hl.AbstractNewtonian.variables,
+        hl.Variable("slope", (), "1", "slope g along x"),
+        hl.Variable("bowl_x", (), "1", "curvature a along x"),
+        hl.Variable("bowl_y", (), "1", "curvature b along y"),
+        hl.Variable("centre", (), "1", "x of the bowl's centre"),
     )
 
     def potential(self, q):
@@ -69,7 +67,7 @@ worlds = {
     "round bowl": world(bowl_x=1.0, bowl_y=1.0),
     "oval bowl": world(bowl_x=2.0, bowl_y=0.5),
 }
-_, states = Springs.sample(20, seed=5, bodies=4)  # twenty different starts, the same for all worlds
+_, states = hl.Springs.sample(20, seed=5, bodies=4)  # twenty different starts, the same for all worlds
 
 # %% [markdown]
 # ## Predict first
@@ -90,7 +88,7 @@ _, states = Springs.sample(20, seed=5, bodies=4)  # twenty different starts, the
 
 # %%
 times = torch.linspace(0, 4, 161, dtype=float64)
-runs = {name: simulate(w, states, times, BlanesMoanSRKN6(step=0.025)) for name, w in worlds.items()}
+runs = {name: hl.simulate(w, states, times, BlanesMoanSRKN6(step=0.025)) for name, w in worlds.items()}
 
 figure, panels = plt.subplots(2, 4, figsize=(10.5, 4.6), height_ratios=[1, 1.1])
 grid = torch.linspace(-1.8, 1.8, 60, dtype=float64)
@@ -102,7 +100,7 @@ for (name, run), (above, below) in zip(runs.items(), panels.T, strict=True):
     for body in range(4):
         above.plot(*run.q[0, :100, body].T, color=COLOURS[body], linewidth=1.1)
     above.set(title=name, xlim=(-1.8, 1.8), ylim=(-1.8, 1.8), aspect="equal")
-    plot_charges(run, "SE2", ax=below)
+    hl.plots.plot_charges(run, "SE2", ax=below)
     below.set(ylabel="", ylim=(-11, 11))
     if name != "flat":
         below.get_legend().remove()
@@ -120,7 +118,7 @@ plt.show()
 
 # %%
 for name, w in worlds.items():
-    print(f"{name}: {noether.certificate(w, 'SE2', states, times=times[:81])}\n")
+    print(f"{name}: {hl.noether.certificate(w, 'SE2', states, times=times[:81])}\n")
 
 # %% [markdown]
 # ## Why
@@ -147,11 +145,11 @@ for name, w in worlds.items():
 
 # %%
 run, oval = runs["oval bowl"], worlds["oval bowl"]
-state = PhaseSpace(*(torch.from_numpy(run[z].values.copy()) for z in "qp"))
+state = hl.PhaseSpace(*(torch.from_numpy(run[z].values.copy()) for z in "qp"))
 step = float(times[1] - times[0])
 figure, panels = plt.subplots(1, 3, figsize=(9.0, 3.0))
-for ax, charge, colour in zip(panels, charges("SE2"), COLOURS, strict=False):
-    rate = noether.poisson_bracket(charge, oval.energy, state).value
+for ax, charge, colour in zip(panels, hl.diagnostics.charges("SE2"), COLOURS, strict=False):
+    rate = hl.noether.poisson_bracket(charge, oval.energy, state).value
     slope = np.gradient(charge(state), step, axis=1, edge_order=2)
     ax.plot(rate.flatten(), slope.flatten(), ".", color=colour, markersize=1.5)
     ax.axline((0, 0), slope=1, color="black", linewidth=0.7)
@@ -171,7 +169,7 @@ plt.show()
 # %%
 strengths = 10.0 ** np.arange(-16, 0.1, 1.0)
 found = [
-    noether.certificate(world(bowl_x=1 + e, bowl_y=1 - e), "SO2", states, times=times[:41])["L_z"] for e in strengths
+    hl.noether.certificate(world(bowl_x=1 + e, bowl_y=1 - e), "SO2", states, times=times[:41])["L_z"] for e in strengths
 ]
 markers = {"exact": "o", "approximate": "s", "broken": "X"}
 figure, ax = plt.subplots(figsize=(5.6, 3.6))
@@ -200,8 +198,8 @@ plt.show()
 
 # %%
 moved = world(bowl_x=1.0, bowl_y=1.0, centre=0.7)
-print(noether.certificate(moved, "SE2", states, times=times[:81]), "\n")
-print(noether.discover(moved, PhaseSpace(*(x.reshape(-1, 4, 2) for x in state)), library="affine"))
+print(hl.noether.certificate(moved, "SE2", states, times=times[:81]), "\n")
+print(hl.noether.discover(moved, hl.PhaseSpace(*(x.reshape(-1, 4, 2) for x in state)), library="affine"))
 
 # %% [markdown]
 # `discover` asks the theorem's question backwards: which combination of all generators of the form
@@ -217,10 +215,10 @@ print(noether.discover(moved, PhaseSpace(*(x.reshape(-1, 4, 2) for x in state)),
 # %%
 bowl = worlds["round bowl"]
 exact = runs["round bowl"]
-kept = [*charges("SO2"), bowl.energy]
-methods = {"RK4": RK4(step=0.125), "RK4, projected": noether.Projected(RK4(step=0.125), kept)}
+kept = [*hl.diagnostics.charges("SO2"), bowl.energy]
+methods = {"RK4": RK4(step=0.125), "RK4, projected": hl.noether.Projected(RK4(step=0.125), kept)}
 for name, method in methods.items():
-    rough = simulate(bowl, states, times[::5], method)
+    rough = hl.simulate(bowl, states, times[::5], method)
     error = float(rough.dynamics.error(exact.isel(time=slice(None, None, 5)))[:, -1].median())
     drifts = {key: float(rough.dynamics.drift(key).max()) for key in ("angular_momentum", "energy")}
     print(f"{name:15} error {error:.3f},", ", ".join(f"drift of {key} {value:.1e}" for key, value in drifts.items()))

@@ -23,16 +23,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hlieconv.dynamics import chunk_error, fit, rollout
-from hlieconv.models import HLieConv
-from hlieconv.plots import COLOURS, STYLE, plot_drift, plot_error, plot_trajectories
-from systems import PhaseSpace, Springs, simulate, state_of, system_of, variables_of
+import hlieconv as hl
+from hlieconv.plots import COLOURS, STYLE
 from systems.integrators import BlanesMoanSRKN6
 
 plt.rcParams.update(STYLE | {"figure.dpi": 140})
 times = torch.linspace(0, 5, 500, dtype=torch.float64)
-train = simulate(*Springs.sample(200, seed=0), times, seed=0)
-test = simulate(*Springs.sample(300, seed=1), times, seed=1)
+train = hl.simulate(*hl.Springs.sample(200, seed=0), times, seed=0)
+test = hl.simulate(*hl.Springs.sample(300, seed=1), times, seed=1)
 
 # %% [markdown]
 # ## The idea
@@ -45,20 +43,20 @@ test = simulate(*Springs.sample(300, seed=1), times, seed=1)
 # \dot p_i = -\frac{\partial V}{\partial q_i} .$$
 #
 # The derivative is taken automatically. Whatever $V$ comes out, the motion conserves $H$. And if $V$ does not change
-# when all bodies are shifted or turned, it conserves momentum and angular momentum as well. `HLieConv` builds this
+# when all bodies are shifted or turned, it conserves momentum and angular momentum as well. `hl.HLieConv` builds this
 # in: with `group="SE2"`, the shifts and turns of the plane, $V$ sees of two bodies only what these leave unchanged,
 # their distance. It is told their masses and stiffnesses, and how to combine all this it has to learn.
 #
 # ## What it learns from
 #
-# `fit` takes pieces of five consecutive points, finds the force that such a piece implies (from the polynomial
+# `hl.fit` takes pieces of five consecutive points, finds the force that such a piece implies (from the polynomial
 # through its positions and velocities), and makes the forces $-\partial V/\partial q$ agree.
 
 # %%
 torch.manual_seed(0)
-model = HLieConv(group="SE2")
+model = hl.HLieConv(group="SE2")
 print(f"{sum(parameter.numel() for parameter in model.parameters()):,} weights, told of each body:", *model.features)
-result = fit(model, train, steps=300, progress=False)
+result = hl.fit(model, train, steps=300, progress=False)
 history = pd.DataFrame(result.history)
 
 figure, ax = plt.subplots(figsize=(5.6, 3.0))
@@ -79,7 +77,7 @@ plt.show()
 # straight on.
 
 # %%
-error = chunk_error(model, test)
+error = hl.chunk_error(model, test)
 
 
 pieces = test.isel(time=slice(100, 105))
@@ -103,12 +101,12 @@ print(pd.Series(rows, name="mean square error").to_string(float_format=lambda x:
 
 # %%
 one = test.isel(trajectory=[7])
-truth = system_of(one)
-learned = model.double().condition(variables_of(one, model.features, dtype=torch.float64))
+truth = hl.system_of(one)
+learned = model.double().condition(hl.variables_of(one, model.features, dtype=torch.float64))
 
 side = torch.linspace(-1.5, 1.5, 61, dtype=torch.float64)
 grid = torch.cartesian_prod(side, side)
-q = state_of(one).q.expand(len(grid), -1, -1).clone()
+q = hl.state_of(one).q.expand(len(grid), -1, -1).clone()
 q[:, 0] = grid
 with torch.no_grad():
     heights = [field.potential(q).reshape(61, 61).T for field in (truth, learned)]
@@ -123,7 +121,7 @@ limit = float(wrong.abs().max())
 drawn = panels[2].contourf(side, side, wrong, levels=np.linspace(-limit, limit, 12), cmap="PuOr")
 figure.colorbar(drawn, ax=panels[2], label="difference / largest height", shrink=0.9, format="%.0e")
 for ax, title in zip(panels, ("true potential", "learned potential", "difference"), strict=True):
-    ax.plot(*state_of(one).q[0, 1:].T, "o", color="white", markeredgecolor="black", markersize=4)
+    ax.plot(*hl.state_of(one).q[0, 1:].T, "o", color="white", markeredgecolor="black", markersize=4)
     ax.set(title=title, xlabel="x of body 1", aspect="equal")
     ax.grid(False)
 panels[0].set_ylabel("y of body 1")
@@ -143,19 +141,19 @@ plt.show()
 # %%
 horizon = torch.linspace(0, 10, 401, dtype=torch.float64)
 start_states = test.isel(trajectory=slice(0, 12))
-exact = simulate(system_of(start_states), state_of(start_states), horizon)
-predicted = rollout(model, start_states, horizon, BlanesMoanSRKN6(step=0.025), dtype=torch.float64)
+exact = hl.simulate(hl.system_of(start_states), hl.state_of(start_states), horizon)
+predicted = hl.rollout(model, start_states, horizon, BlanesMoanSRKN6(step=0.025), dtype=torch.float64)
 
 figure, panels = plt.subplots(1, 3, figsize=(10.2, 3.3))
-plot_trajectories(predicted.isel(time=slice(0, 81)), 4, reference=exact.isel(time=slice(0, 81)), ax=panels[0])
+hl.plots.plot_trajectories(predicted.isel(time=slice(0, 81)), 4, reference=exact.isel(time=slice(0, 81)), ax=panels[0])
 panels[0].set(title="2 s of one system (exact: dashed)", xlabel="x", ylabel="y")
-plot_error(predicted, exact, ax=panels[1], color=COLOURS[0])
+hl.plots.plot_error(predicted, exact, ax=panels[1], color=COLOURS[0])
 panels[1].axvspan(5, 10, color="0.93", zorder=0)
 panels[1].set(title="error of the state, 12 systems", ylim=(1e-7, 1))
 for colour, (name, label) in zip(
     COLOURS, {"P_x": "$P_x$", "L_z": "$L_z$", "energy": "learned energy"}.items(), strict=False
 ):
-    plot_drift(predicted, name, ax=panels[2], color=colour, label=label)
+    hl.plots.plot_drift(predicted, name, ax=panels[2], color=colour, label=label)
 true_drift = abs(predicted.true_energy - predicted.true_energy[:, 0]) / abs(predicted.true_energy[:, 0])
 panels[2].semilogy(horizon[1:], true_drift.median("trajectory")[1:], color="black", label="true energy")
 panels[2].set(title="drift along the rollouts", ylim=(1e-17, 9))
@@ -180,7 +178,7 @@ figure, ax = plt.subplots(figsize=(4.4, 3.6))
 shift = None
 for colour, spread in zip(COLOURS, (0.4, 0.8, 1.6), strict=False):
     q = spread * torch.randn(200, 6, 2, dtype=torch.float64, generator=generator)
-    state = PhaseSpace(q, torch.zeros_like(q))
+    state = hl.PhaseSpace(q, torch.zeros_like(q))
     with torch.no_grad():
         x, y = truth.energy(state), learned.energy(state)
     shift = (y - x).median() if spread == 0.4 else shift  # the constant, from the first states only
@@ -202,9 +200,9 @@ plt.show()
 # ## Try it yourself
 #
 # 1. Train on 20 systems, and on 1,000. How does the test error depend on the number of systems?
-# 2. Replace the model with `HFC()` (`from hlieconv.models import HFC`), a Hamiltonian network without any symmetry.
+# 2. Replace the model with `hl.HFC()`, a Hamiltonian network without any symmetry.
 #    Which of the drifts change?
-# 3. Give the springs a rest length (`Springs.sample(200, seed=0, rest_length=0.5)`). Where does the network have to
+# 3. Give the springs a rest length (`hl.Springs.sample(200, seed=0, rest_length=0.5)`). Where does the network have to
 #    work harder?
 # 4. Let the rollout run for 100 s. Which curves keep growing?
-# 5. `fit(..., path="run")` keeps the run in a folder: stop it, start it again, and look at `hlieconv info run`.
+# 5. `hl.fit(..., path="run")` keeps the run in a folder: stop it, start it again, and look at `hlieconv info run`.
