@@ -31,6 +31,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from systems.closed_forms.graded_modes import graded_modes
+from systems.closed_forms.waves import HUGE, divided_differences, waves
 from systems.phase_space import PhaseSpace
 
 _LINE = 8  # numbers in a line of the cache
@@ -227,23 +228,6 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _waves(square: Tensor, t: Tensor | float) -> tuple[Tensor, Tensor]:
-    """C = cos(w t) and S = sin(w t) / w for w^2 = ``square``, of either sign."""
-    rate = square.abs().sqrt()
-    phase = rate * t
-    c, s = phase.cos(), phase.sin()
-    grows = square < 0
-    if grows.any():
-        # Finite, so that 0 times it is 0: what grows beyond all numbers spoils no other part.
-        c, s = (torch.where(grows, x.clamp(-HUGE, HUGE), y) for x, y in ((phase.cosh(), c), (phase.sinh(), s)))
-    moves = rate > 0
-    return c, torch.where(moves, s / torch.where(moves, rate, 1), t)
-
-
-#: Where a growing wave stops in the table, its square being finite in float64; what it moves is infinite from there on.
-HUGE = 1e150
-
-
 def _table(square: Tensor, t: Tensor, coarse: int, out: Tensor) -> None:
     """C and S of each mode ``square (b, n, 1)`` at the times ``t (b, time, 1)``, into ``out (b, n, 2, time)``.
 
@@ -251,11 +235,11 @@ def _table(square: Tensor, t: Tensor, coarse: int, out: Tensor) -> None:
     room for more times than there are.
     """
     if not coarse:
-        for wave, place in zip(_waves(square, t.mT), out.unbind(2), strict=True):
+        for wave, place in zip(waves(square, t.mT), out.unbind(2), strict=True):
             place[..., : t.shape[1]] = wave
             place[..., t.shape[1] :] = 0
         return
-    c, s = (wave[..., None] for wave in _waves(square, torch.cat([t[:, ::coarse], t[:, :coarse]], 1).mT))
+    c, s = (wave[..., None] for wave in waves(square, torch.cat([t[:, ::coarse], t[:, :coarse]], 1).mT))
     (c0, c1), (s0, s1) = (wave.split([c.shape[2] - coarse, coarse], 2) for wave in (c, s))
     cosines, sines = out.unflatten(-1, (-1, coarse)).unbind(2)
     torch.mul(c0, c1.mT, out=cosines).addcmul_(square[..., None] * s0, s1.mT, value=-1)
@@ -345,9 +329,9 @@ class _Flow(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         *inputs, square, modes, _, _ = ctx.saved_tensors
-        return (*_Gradient.apply(*inputs, *slopes, square, modes), None, None, None, None)
+        return (*_Gradient.apply(*inputs, *gradients, square, modes), None, None, None, None)
 
 
 class _Gradient(torch.autograd.Function):
@@ -360,8 +344,8 @@ class _Gradient(torch.autograd.Function):
         x: Tensor,
         y: Tensor,
         t: Tensor,
-        slope_q: Tensor,
-        slope_p: Tensor,
+        gradient_q: Tensor,
+        gradient_p: Tensor,
         square: Tensor,
         modes: Tensor,
     ) -> tuple[Tensor, ...]:
@@ -370,8 +354,8 @@ class _Gradient(torch.autograd.Function):
         for some in _blocks(count, n * n * t.shape[1]):
             for when in _blocks(t.shape[1], n * n):
                 root_, x_, y_, t_, square_, modes_ = _part(some, root, x, y, t[:, when], square, modes)
-                slopes = slope_q[some, when], slope_p[some, when]
-                parts = _gradient(root_, x_, y_, t_, *slopes, square_, modes_)
+                gradients = gradient_q[some, when], gradient_p[some, when]
+                parts = _gradient(root_, x_, y_, t_, *gradients, square_, modes_)
                 matrix_, root_, x_, y_, t_ = _part(some, *totals)
                 for total, part in zip((matrix_, root_, x_, y_, t_[:, when]), parts, strict=True):
                     total += part.sum_to_size(total.shape)
@@ -382,11 +366,11 @@ class _Gradient(torch.autograd.Function):
         ctx.save_for_backward(*inputs[:-2])
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         def gradient(*inputs: Tensor) -> tuple[Tensor, ...]:
             return torch.func.vjp(_exponential_flow, *inputs[:5])[1](inputs[5:])
 
-        return (*torch.func.vjp(gradient, *ctx.saved_tensors)[1](slopes), None, None)
+        return (*torch.func.vjp(gradient, *ctx.saved_tensors)[1](gradients), None, None)
 
 
 def _exponential_flow(matrix: Tensor, root: Tensor, x: Tensor, y: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -401,21 +385,26 @@ def _exponential_flow(matrix: Tensor, root: Tensor, x: Tensor, y: Tensor, t: Ten
 
 
 def _gradient(
-    root: Tensor, x: Tensor, y: Tensor, t: Tensor, slope_q: Tensor, slope_p: Tensor, square: Tensor, modes: Tensor
+    root: Tensor, x: Tensor, y: Tensor, t: Tensor, gradient_q: Tensor, gradient_p: Tensor, square: Tensor, modes: Tensor
 ) -> tuple[Tensor, ...]:
     """`_Gradient` for one block: in the basis of the modes, with divided differences for the matrix."""
     a, b = (modes.mT @ x)[:, None], (modes.mT @ y)[:, None]
-    slope_x, slope_y = modes.mT[:, None] @ (slope_q / root[:, None]), modes.mT[:, None] @ (slope_p * root[:, None])
-    c, s = (wave.mT[..., None] for wave in _waves(square, t.mT))
+    gradient_x, gradient_y = (
+        modes.mT[:, None] @ (gradient_q / root[:, None]),
+        modes.mT[:, None] @ (gradient_p * root[:, None]),
+    )
+    c, s = (wave.mT[..., None] for wave in waves(square, t.mT))
     square = square[:, None]
     x, y = c * a + s * b, c * b - square * s * a
-    of_x, of_y = c * slope_x - square * s * slope_y, s * slope_x + c * slope_y
-    of_root = slope_p * (modes[:, None] @ y) - slope_q * (modes[:, None] @ x) / root[:, None].square()
-    of_t = slope_x * y - square * slope_y * x
-    dc, ds = _divided_differences(square * t[..., None].square(), (square * t[..., None].square()).mT)
+    of_x, of_y = c * gradient_x - square * s * gradient_y, s * gradient_x + c * gradient_y
+    of_root = gradient_p * (modes[:, None] @ y) - gradient_q * (modes[:, None] @ x) / root[:, None].square()
+    of_t = gradient_x * y - square * gradient_y * x
+    dc, ds = divided_differences(square * t[..., None].square(), (square * t[..., None].square()).mT)
     dc, ds = dc * t[..., None] ** 2, ds * t[..., None] ** 3
     of_matrix = (
-        dc * (slope_x @ a.mT + slope_y @ b.mT) + ds * (slope_x @ b.mT) - (square * ds + s.mT) * (slope_y @ a.mT)
+        dc * (gradient_x @ a.mT + gradient_y @ b.mT)
+        + ds * (gradient_x @ b.mT)
+        - (square * ds + s.mT) * (gradient_y @ a.mT)
     ).sum(1)
     return (
         modes @ (of_matrix + of_matrix.mT) @ modes.mT / 2,
@@ -424,32 +413,3 @@ def _gradient(
         modes @ of_y.sum(1),
         of_t.sum(-2).sum(-1, keepdim=True),
     )
-
-
-def _divided_differences(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """(f(x) - f(y)) / (x - y) for f = cos(sqrt x) and f = sin(sqrt x) / sqrt x, exact to round-off for all x and y."""
-    gap, size = x - y, torch.maximum(x.abs(), y.abs())
-    far = gap.abs() > size / 2
-    gap = torch.where(far, gap, 1)
-    c, s = ((fx - fy) / gap for fx, fy in zip(_waves(x, 1.0), _waves(y, 1.0), strict=True))
-    x, y = torch.broadcast_tensors(x, y)
-    for choice, rule in ((~far & (size > 1), _close_differences), (size <= 1, _small_differences)):
-        c[choice], s[choice] = rule(x[choice], y[choice])
-    return c, s
-
-
-def _close_differences(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """For x and y of one sign: the addition theorems, in u and v = ((sqrt x +- sqrt y) / 2)^2."""
-    a, b = x.abs().sqrt(), y.abs().sqrt()
-    (cu, su), (cv, sv) = (_waves(x.sign() * (z / 2).square(), 1.0) for z in (a + b, a - b))
-    return -su * sv / 2, (cu * sv - su * cv) / (2 * x.sign() * a * b)
-
-
-def _small_differences(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """For x and y up to 1: the power series, in which x^j becomes x^(j-1) + x^(j-2) y + ... + y^(j-1)."""
-    c, s, power, powers = torch.zeros_like(x), torch.zeros_like(x), torch.ones_like(y), torch.ones_like(x)
-    for j in range(1, 10):  # 10 / 20! is below the round-off
-        c, s = c + (-1) ** j / math.factorial(2 * j) * powers, s + (-1) ** j / math.factorial(2 * j + 1) * powers
-        power = power * y
-        powers = x * powers + power
-    return c, s
