@@ -6,7 +6,9 @@ import torch
 import hlieconv.diagnostics  # noqa: F401 (the accessor)
 from hlieconv.dynamics import chunk_error, fit, load, rollout
 from hlieconv.dynamics.expansion.solving import solve
+from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.model import PairExpansion
+from hlieconv.models.expansion.terms import Factor, Pair
 from hlieconv.training.run import progress_of
 from systems import AbstractNewtonian, Charges, Gravity, Springs, Variable, simulate
 from systems.integrators import BlanesMoanSRKN6
@@ -28,6 +30,14 @@ class OwnLaw(AbstractNewtonian):
 class Morse(OwnLaw):
     def potential(self, q):
         return self.pairs(q, lambda square: 0.3 * (1 - torch.exp(-1.5 * (square.sqrt() - 0.8))).square())
+
+
+class Both(OwnLaw):
+    def potential(self, q):
+        mass = self.mass[..., :, None] * self.mass[..., None, :] / self.stiffness[..., :, None]
+        return self.pairs(
+            q, lambda square: 0.5 * square - mass / self.stiffness[..., None, :] * (square + 0.04).rsqrt()
+        )
 
 
 class Kink(OwnLaw):
@@ -195,6 +205,18 @@ def test_fit_keeps_a_law_as_it_keeps_a_network(tmp_path):
     assert float(abs(predicted.q - dataset.q).median()) < 1e-9
     assert float(predicted.dynamics.drift("momentum").max()) < 1e-12
     assert float(predicted.dynamics.drift("angular_momentum").max()) < 1e-12
+
+
+def test_what_is_known_need_not_be_found(tmp_path):
+    """Gravity plus what? Springs."""
+    dataset = simulated(*own(Both, 20, 0))
+    model, m = PairExpansion.of(dataset), Factor("mass")
+    model.known = [Estimate(Pair("softened", (0.2, -1.0), (False, False), (m, m)), -1.0)]
+    fit(model, dataset, path=tmp_path / "run", progress=False)
+    check(model, {("power", (2.0,)): 0.5})
+    loaded = load(tmp_path / "run")
+    assert loaded.law() == model.law() == "V = -1 m_i m_j/sqrt(r_ij^2 + 0.04) + 0.5 k_i k_j r_ij^2"
+    assert chunk_error(loaded, simulated(*own(Both, 20, 1))).median() < 1e-15
 
 
 @pytest.mark.parametrize("changes", [{"steps": 5}, {"optimiser": "adam"}, {"preset": "paper"}])

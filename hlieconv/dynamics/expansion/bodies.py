@@ -3,6 +3,7 @@
 import time
 from dataclasses import fields
 
+import torch
 import xarray as xr
 
 from hlieconv.dynamics.bodies import LearnedBodies, Record
@@ -23,6 +24,9 @@ class ExpansionBodies(LearnedBodies):
     def __init__(self, model: PairExpansion, dataset: xr.Dataset) -> None:
         super().__init__(model, dataset)
         self.expansion, self.dataset = model, dataset
+        if model.known:
+            text = "".join(map(repr, model.known))
+            self.known = {"known": torch.tensor(list(text.encode()), dtype=torch.uint8)}
 
     def check(self, settings: Settings) -> None:
         default = best(self.dataset.sizes["trajectory"], self.expansion.name)

@@ -71,7 +71,8 @@ def evidence(model: PairExpansion, dataset: xr.Dataset, *, seed: int = 0) -> Evi
     noisy, chi = noise_of_dataset(dataset), None
     if noisy is not None:
         whole, noise = noisy
-        chi = shoot(model.estimates, whole, bodies.take(whole.trajectory), noise, polish=False, seed=seed).chi_square
+        own = bodies.take(whole.trajectory)
+        chi = shoot(model.estimates, whole, own, noise, known=model.known, polish=False, seed=seed).chi_square
     return Evidence(
         chi,
         float(residual.median() / size),

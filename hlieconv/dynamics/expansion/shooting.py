@@ -1,7 +1,7 @@
 """The coefficients that fit noisy trajectories best: multiple shooting with unknown first states."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -34,7 +34,14 @@ class Shot(NamedTuple):
 
 
 def shoot(
-    estimates: Sequence[Estimate], pieces: Chunks, bodies: Bodies, noise: Noise, *, polish: bool = True, seed: int = 0
+    estimates: Sequence[Estimate],
+    pieces: Chunks,
+    bodies: Bodies,
+    noise: Noise,
+    *,
+    known: Sequence[Estimate] = (),
+    polish: bool = True,
+    seed: int = 0,
 ) -> Shot:
     """Coefficients and shapes by Gauss-Newton on the trajectories themselves, whose first states are unknown too.
 
@@ -45,6 +52,7 @@ def shoot(
         pieces: whole trajectories.
         bodies: of these.
         noise: of positions and momenta.
+        known: terms that stay as they are.
         polish: whether to improve the law, or only the first states.
         seed: of the choice of segments.
     """
@@ -57,13 +65,33 @@ def shoot(
     if len(number) > SEGMENTS:
         keep = torch.randperm(len(number), generator=torch.Generator().manual_seed(seed))[:SEGMENTS]
         whole, number = whole.take(keep), number[keep]
-    return _Segments(estimates, whole, bodies.take(number), noise).solve(polish)
+    own = bodies.take(number)
+    return _Segments(estimates, whole, own, noise, force_of(known, own)).solve(polish)
+
+
+def force_of(estimates: Sequence[Estimate], bodies: Bodies) -> Callable[[Tensor], Tensor]:
+    """The force of some terms on bodies, as a function of their positions ``(*batch, n, d)``."""
+    weighted = [(x.term, x.coefficient * x.term.weight(bodies)) for x in estimates]
+
+    def force(q: Tensor) -> Tensor:
+        configuration = Configuration(q)
+        return sum((term.force(configuration, weight) for term, weight in weighted), torch.zeros_like(q))
+
+    return force
 
 
 class _Segments:
     """Pieces of trajectories, and what a law predicts of them."""
 
-    def __init__(self, estimates: Sequence[Estimate], pieces: Chunks, bodies: Bodies, noise: Noise) -> None:
+    def __init__(
+        self,
+        estimates: Sequence[Estimate],
+        pieces: Chunks,
+        bodies: Bodies,
+        noise: Noise,
+        known: Callable[[Tensor], Tensor],
+    ) -> None:
+        self.known = known
         self.estimates, self.pieces, self.bodies, self.noise = list(estimates), pieces, bodies, noise
         terms = [estimate.term for estimate in estimates]
         self.weights = [term.weight(bodies) for term in terms]
@@ -163,7 +191,7 @@ class _Segments:
         def force(x: Tensor) -> Tensor:
             configuration = Configuration(x)
             parts = zip(coefficients, terms, self.weights, strict=True)
-            return sum((c * term.force(configuration, weight) for c, term, weight in parts), torch.zeros_like(x))
+            return sum((c * term.force(configuration, weight) for c, term, weight in parts), self.known(x))
 
         for h in times.diff(dim=0)[..., None, None]:
             a1, b1 = p / self.mass, force(q)

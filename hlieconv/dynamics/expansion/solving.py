@@ -13,7 +13,7 @@ from hlieconv.dynamics.chunks import Chunks, chunks_of
 from hlieconv.dynamics.expansion import search
 from hlieconv.dynamics.expansion.equations import Equations, Solution, normalised
 from hlieconv.dynamics.expansion.refinement import free_of, with_slopes
-from hlieconv.dynamics.expansion.shooting import shoot
+from hlieconv.dynamics.expansion.shooting import force_of, shoot
 from hlieconv.dynamics.expansion.splines import collapsed, with_splines
 from hlieconv.dynamics.expansion.targets import POINTS, Targets, targets_of
 from hlieconv.dynamics.expansion.windows import Noise, noise_of, window_targets
@@ -90,7 +90,7 @@ def solve(model: PairExpansion, dataset: xr.Dataset, *, chunks: int = 1, seed: i
 def polished(model: PairExpansion, dataset: xr.Dataset, whole: Chunks, noise: Noise, *, seed: int) -> list[Estimate]:
     """The law with the coefficients that fit the trajectories themselves best; as it was where that fails."""
     bodies = bodies_of(model, dataset).take(whole.trajectory)
-    shot = shoot(model.estimates, whole, bodies, noise, seed=seed)
+    shot = shoot(model.estimates, whole, bodies, noise, known=model.known, seed=seed)
     numbers = [x for estimate in shot.estimates for x in (estimate.coefficient, *estimate.term.parameters)]
     return shot.estimates if np.isfinite([shot.chi_square, *numbers]).all() else model.estimates
 
@@ -104,6 +104,9 @@ def bodies_of(model: PairExpansion, dataset: xr.Dataset) -> Bodies:
 def equations_of(model: PairExpansion, dataset: xr.Dataset, *, chunks: int, seed: int) -> tuple[Equations, float]:
     """The equations for the forces of a Dataset, in units of a typical length, and this length."""
     targets, bodies = forces_of(model, dataset, chunks=chunks, seed=seed), bodies_of(model, dataset)
+    if model.known:
+        known = force_of(model.known, bodies.take(targets.trajectory))
+        targets = targets._replace(force=targets.force - known(targets.q))
     length = Equations(targets, bodies.features, bodies.mask).length
     targets = targets._replace(q=targets.q / length, force=targets.force * length, error=targets.error * length)
     return Equations(targets, bodies.features, bodies.mask, seed=seed), length

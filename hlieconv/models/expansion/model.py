@@ -66,6 +66,8 @@ class PairExpansion(AbstractModel):
     name = "expansion"
     estimates: list[Estimate]
     """The terms found, the largest first."""
+    known: list[Estimate]
+    """Terms that are known beforehand: set them before `fit`, which then finds what is left."""
     unit: Tensor
 
     def __init__(
@@ -86,7 +88,7 @@ class PairExpansion(AbstractModel):
         if self.symmetry.dimension != dimension:
             raise ValueError(f"group: expected one that acts on {dimension} dimensions, got {group}")
         TermLibrary(self.symmetry, self.body_features)
-        self.estimates = []
+        self.estimates, self.known = [], []
         self.register_buffer("unit", torch.ones(()), persistent=False)
 
     def condition(
@@ -99,15 +101,15 @@ class PairExpansion(AbstractModel):
 
         Sums run over bodies i, over pairs i < j, and over triples of a centre i and j < k.
         """
-        return law.text(self.estimates)
+        return law.text([*self.known, *self.estimates])
 
     def sympy(self) -> dict[str, Any]:
         """What is summed over bodies "i", over pairs "i < j" and over triples "i, j < k": SymPy expressions."""
-        return law.summands(self.estimates)
+        return law.summands([*self.known, *self.estimates])
 
     def latex(self) -> str:
         """The potential as LaTeX."""
-        return law.latex(self.estimates)
+        return law.latex([*self.known, *self.estimates])
 
     @property
     def terms(self) -> xr.Dataset:
@@ -128,16 +130,13 @@ class PairExpansion(AbstractModel):
 
     def get_extra_state(self) -> Tensor:
         """The law as the bytes of a JSON text: numbers keep all their digits in it whatever the dtype of the model."""
-        law = [{"term": to_json(estimate.term), **_numbers(estimate)} for estimate in self.estimates]
+        law = {"known": [*map(_to_json, self.known)], "found": [*map(_to_json, self.estimates)]}
         return torch.tensor(list(json.dumps(law).encode()), dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:
         """The law that `get_extra_state` gave."""
-        rows = json.loads(bytes(state.tolist()))
-        self.estimates = [
-            Estimate(from_json(row["term"], KINDS), row["coefficient"], row["error"], tuple(row["parameter_errors"]))
-            for row in rows
-        ]
+        law = json.loads(bytes(state.tolist()))
+        self.known, self.estimates = ([*map(_from_json, law[part])] for part in ("known", "found"))
 
 
 class ExpansionPotential(AbstractNewtonian):
@@ -151,7 +150,7 @@ class ExpansionPotential(AbstractNewtonian):
         self.model, self.features = model, features
         bodies = Bodies(features, mask)
         weights: dict[Any, Tensor] = {}
-        for estimate in model.estimates:  # terms of one function become one
+        for estimate in (*model.known, *model.estimates):  # terms of one function become one
             function = estimate.term.function
             weights[function] = weights.get(function, 0) + estimate.coefficient * estimate.term.weight(bodies)
         self.weighted = list(weights.items())
@@ -185,9 +184,10 @@ def _padded(values: Iterable[float], most: int) -> list[float]:
     return values + [np.nan] * (most - len(values))
 
 
-def _numbers(estimate: Estimate) -> dict[str, Any]:
-    return {
-        "coefficient": estimate.coefficient,
-        "error": estimate.error,
-        "parameter_errors": list(estimate.parameter_errors),
-    }
+def _to_json(estimate: Estimate) -> dict[str, Any]:
+    return {**estimate._asdict(), "term": to_json(estimate.term)}
+
+
+def _from_json(row: dict[str, Any]) -> Estimate:
+    term = from_json(row["term"], KINDS)
+    return Estimate(term, row["coefficient"], row["error"], tuple(row["parameter_errors"]))
