@@ -12,6 +12,7 @@ from .dataset.schema import validate as validate
 from .dataset.schema import variables_of as variables_of
 from .dataset.storage import open as open
 from .dataset.storage import save as save
+from .each_trajectory import each_trajectory as each_trajectory
 from .gravity import Gravity as Gravity
 from .henon_heiles import HenonHeiles as HenonHeiles
 from .pendulum import Pendulum as Pendulum

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from systems.inverse_distance import AbstractInverseDistance
@@ -26,7 +25,7 @@ class Charges(AbstractInverseDistance):
         charge: ``(*batch, n)``.
         coulomb_constant: ``(*batch)``.
         softening: ``(*batch)``; 0 for point charges.
-        mask, trainable: see `AbstractVectorField`.
+        mask, trainable: see `AbstractVectorField`; fixed: see `AbstractNewtonian`.
 
     Raises:
         ValueError: as `AbstractVectorField`.
@@ -43,17 +42,16 @@ class Charges(AbstractInverseDistance):
     name = "charges"
     variables = (
         *AbstractNewtonian.variables,
-        Variable("charge", ("body",), "1", "electric charge of a body"),
-        Variable("coulomb_constant", (), "1", "Coulomb constant"),
-        Variable("softening", (), "1", "softening length of the distance between bodies"),
+        Variable("charge", ("body",), "1", "electric charge of a body", si="C"),
+        Variable("coulomb_constant", (), "1", "Coulomb constant", si="kg m^3 / s^2 / C^2"),
+        Variable("softening", (), "1", "softening length of the distance between bodies", si="m"),
     )
     charge: Tensor
     coulomb_constant: Tensor
 
     @property
-    def coupling(self) -> Float[Tensor, "*batch n n"]:
-        # The product of the charges comes first: it is the same for (i, j) and (j, i) to the last bit.
-        return (self.charge[..., :, None] * self.charge[..., None, :]) * self.coulomb_constant[..., None, None]
+    def _charges(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.charge, self.charge, self.coulomb_constant
 
     @classmethod
     def sample(

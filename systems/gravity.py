@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from systems.checks import check
 from systems.inverse_distance import AbstractInverseDistance
 from systems.phase_space import PhaseSpace
 from systems.sampling import Draws
-from systems.vector_field import AbstractNewtonian, Variable
+from systems.units import newtons_constant
+from systems.vector_field import Variable
 
 
 class Gravity(AbstractInverseDistance):
@@ -20,16 +21,22 @@ class Gravity(AbstractInverseDistance):
 
     Any number of bodies in any number of dimensions (the potential is 1/r in each). Plummer's softening keeps close
     encounters finite; without it, two bodies have a closed form, every orbit of Kepler's problem. Conserves energy,
-    momentum and angular momentum. Units are the user's: G = 1 with the mass and distance of an orbit puts its period
-    at 2 pi.
+    momentum and angular momentum. With ``units`` the gravitational constant is known; without, all units are the
+    user's: G = 1 with the mass and distance of an orbit puts its period at 2 pi.
+
+    A body of mass 0 is a test particle: it feels the others and does not pull them, its momentum is that of a unit
+    mass (its velocity), and no quantity of the others depends on it. The energy is that of the others, and conserved;
+    the sums of all momenta and angular momenta are not.
 
     Source: Plummer (1911), MNRAS 71, 460; Binney & Tremaine, Galactic Dynamics (2008), section 2.9.
 
     Args:
-        mass: ``(*batch, n)``.
-        gravitational_constant: ``(*batch)``.
-        softening: ``(*batch)``; 0 for point masses.
-        mask, trainable: see `AbstractVectorField`.
+        mass: ``(*batch, n)``, of at least 0.
+        gravitational_constant: ``(*batch)``; this or ``units``.
+        units: that all numbers are in: "SI", "cgs", "N-body" (G = 1), or one unit each of length, mass and time, such
+            as "AU, yr, Msun". G follows from them.
+        softening: ``(*batch)``; 0, the default, for point masses.
+        mask, trainable: see `AbstractVectorField`; fixed: see `AbstractNewtonian`.
 
     Raises:
         ValueError: as `AbstractVectorField`.
@@ -44,20 +51,30 @@ class Gravity(AbstractInverseDistance):
                 [-0.0010,  0.0000]])
         >>> system.closed_form(state, torch.linspace(0.0, 2 * math.pi, 100)).q.shape
         torch.Size([100, 2, 2])
+        >>> Gravity(units="AU, yr, Msun", mass=[1.0, 3e-6]).gravitational_constant
+        tensor(39.4769, dtype=torch.float64)
     """
 
     name = "gravity"
     variables = (
-        *AbstractNewtonian.variables,
-        Variable("gravitational_constant", (), "1", "gravitational constant"),
-        Variable("softening", (), "1", "softening length of the distance between bodies"),
+        Variable("mass", ("body",), "1", "mass of a body", positive=True, may_be_zero=True, si="kg"),
+        Variable("gravitational_constant", (), "1", "gravitational constant", si="m^3 / kg / s^2"),
+        Variable("softening", (), "1", "softening length of the distance between bodies", si="m"),
     )
     gravitational_constant: Tensor
 
+    def __init__(
+        self, *, gravitational_constant: Any = None, softening: Any = 0.0, units: str = "", **options: Any
+    ) -> None:
+        if (gravitational_constant is None) == (units == ""):
+            given = "neither" if gravitational_constant is None else "both"
+            raise ValueError(f"gravitational_constant: expected it or units that it follows from, got {given}")
+        constant = newtons_constant(units) if gravitational_constant is None else gravitational_constant
+        super().__init__(gravitational_constant=constant, softening=softening, units=units, **options)
+
     @property
-    def coupling(self) -> Float[Tensor, "*batch n n"]:
-        # The product of the masses comes first: it is the same for (i, j) and (j, i) to the last bit.
-        return (self.mass[..., :, None] * self.mass[..., None, :]) * -self.gravitational_constant[..., None, None]
+    def _charges(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.inertia, self.mass, -self.gravitational_constant
 
     @classmethod
     def sample(

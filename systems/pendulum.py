@@ -45,9 +45,9 @@ class Pendulum(AbstractHamiltonian):
     name = "pendulum"
     coordinates = "generalised"
     variables = (
-        Variable("mass", ("body",), "1", "mass at the end of a link", positive=True),
-        Variable("length", ("body",), "1", "length of a link", positive=True),
-        Variable("gravity", (), "1", "gravitational acceleration"),
+        Variable("mass", ("body",), "1", "mass at the end of a link", positive=True, si="kg"),
+        Variable("length", ("body",), "1", "length of a link", positive=True, si="m"),
+        Variable("gravity", (), "1", "gravitational acceleration", si="m / s^2"),
     )
     mass: Tensor
     length: Tensor

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
@@ -21,6 +22,8 @@ from systems.clock import elapsed_of, is_autonomous, started
 from systems.dataset import storage
 from systems.dataset.parts import Parts
 from systems.dataset.schema import described, stored_variables, to_dataset
+from systems.dataset.standard import labelled
+from systems.dataset.times import counted_from, to_times
 from systems.files import locked
 from systems.fingerprint import fingerprint
 from systems.integrators.abstract import AbstractIntegrator
@@ -28,9 +31,11 @@ from systems.integrators.attempt import status_of, told
 from systems.integrators.default import most_accurate
 from systems.integrators.registry import INTEGRATORS
 from systems.native.compiled import MODES, Compiled, backend_of
+from systems.numbers import FLOATS, to_tensor
 from systems.phase_space import PhaseSpace
 from systems.provenance import versions
 from systems.status import Status
+from systems.units import time_unit
 from systems.vector_field import AbstractHamiltonian, AbstractVectorField
 
 BLOCK_TRAJECTORIES = 1024
@@ -43,7 +48,7 @@ bodies in a block fits the cache."""
 
 def simulate(
     field: AbstractVectorField,
-    state: PhaseSpace,
+    state: Any,
     times: Any,
     integrator: AbstractIntegrator | None = None,
     *,
@@ -72,9 +77,12 @@ def simulate(
 
     Args:
         field: what moves the state; its variables have one set of values a trajectory, or one for all.
-        state: ``(trajectory, n, d)``, or ``(n, d)`` for one trajectory, at ``times[0]``.
-        times: seconds, ``(time,)`` or ``(time, trajectory)``, strictly increasing or decreasing; NaN after the last
-            time of a trajectory that is shorter than others. Differences are taken in float64, whatever the state is.
+        state: q and p ``(trajectory, n, d)``, or ``(n, d)`` for one trajectory, at ``times[0]``: a `PhaseSpace`, or a
+            pair of lists or arrays, which take the dtype of the field.
+        times: seconds, durations, or dates (the first of them becomes the attribute ``origin`` of the times),
+            ``(time,)`` or ``(time, trajectory)``, strictly increasing or decreasing; NaN after the last time of a
+            trajectory that is shorter than others. Numbers of a field with ``units`` are in its unit of time.
+            Differences are taken in float64, whatever the state is.
         integrator: how to solve; by default as exactly as is known.
         path: of a file to write, ``.nc`` or ``.zarr``, or without a suffix: then it gets ``.nc``, or above 4 GiB
             ``.zarr``. The Dataset returned reads from it lazily.
@@ -108,7 +116,9 @@ def simulate(
         True
     """
     state = _checked_state(field, state)
-    times = _checked_times(times, state)
+    clock = time_unit(field.units)
+    moments, origin = to_times(times, unit=clock, into=clock)
+    times = _checked_times(moments, state)
     if integrator is None and not field.has_closed_form:
         integrator = most_accurate()
     check_choice("compile", compile, MODES)
@@ -120,6 +130,7 @@ def simulate(
     work = _Work(
         field, state, times, integrator, compile, dict(variables or {}), seed, dict(settings or {}), true, strict
     )
+    work.origin = origin
     if integrator is not None and integrator.has_fixed_steps and len(times) > 1:
         warn_of_long_steps(field, state, times, integrator)
     with _pool(workers or torch.get_num_threads()) as pool, _progress(work.count) as progress:
@@ -188,6 +199,7 @@ class _Work:
         self.attributes = _attributes(field, state, times, integrator, backend_of(self.integrator), seed, settings)
         self.nbytes = self.count * points * (2 * n * d + len(self.hamiltonians)) * state.q.element_size()
         self.strict = strict
+        self.origin = ""
         self.energy_changes: list[Tensor] = []
 
     def dataset(self, rows: slice, pool: ThreadPoolExecutor, progress: tqdm) -> xr.Dataset:
@@ -206,7 +218,7 @@ class _Work:
         if self.strict and status.any():
             raise ValueError(f"strict: {told(status)}")
         found = dict(zip(self.hamiltonians, energies, strict=True))
-        return to_dataset(
+        dataset = to_dataset(
             PhaseSpace(q, p),
             self._times(rows),
             mask=self.field.select(rows).mask,
@@ -219,6 +231,7 @@ class _Work:
             status=status[0],
             attrs=self.attributes,
         )
+        return counted_from(self.origin, labelled(dataset, self.field))
 
     def _times(self, rows: slice) -> Tensor:
         return self.times if self.times.ndim == 1 else self.times[:, rows]
@@ -352,20 +365,27 @@ def _progress(count: int) -> tqdm:
     return tqdm(total=count, unit=" trajectories", disable=None, leave=False)
 
 
-def _checked_state(field: AbstractVectorField, state: PhaseSpace) -> PhaseSpace:
+def _checked_state(field: AbstractVectorField, state: Any) -> PhaseSpace:
     """``(trajectory, n, d)``, 0 where masked."""
-    q, p = state
-    if q.ndim not in (2, 3) or q.shape != p.shape or q.numel() == 0:
+    if not isinstance(state, tuple | list) or len(state) != 2:
+        raise ValueError(f"state: expected q and p, got {type(state).__name__}")
+    like = next((x for x in field.state_dict().values() if x.dtype in FLOATS), None)
+    where = {} if like is None else {"dtype": like.dtype, "device": like.device}
+    q, p = (x if isinstance(x, Tensor) else to_tensor(name, x, **where) for name, x in zip("qp", state, strict=True))
+    if q.ndim not in (2, 3) or q.shape != p.shape:
         raise ValueError(
             f"state: expected q and p of one shape (trajectory, n, d), got {tuple(q.shape)} and {tuple(p.shape)}"
         )
-    if q.dtype not in (torch.float32, torch.float64) or q.dtype != p.dtype or q.device != p.device:
+    if q.numel() == 0:
+        raise ValueError(
+            f"state: expected at least one trajectory, one body and one dimension of space, got {tuple(q.shape)}"
+        )
+    if q.dtype not in FLOATS or q.dtype != p.dtype or q.device != p.device:
         raise ValueError(f"state: expected q and p in float32 or float64, got {q.dtype} and {p.dtype}")
     state = PhaseSpace(q.reshape(-1, *q.shape[-2:]), p.reshape(-1, *q.shape[-2:]))
     count, n, _ = state.q.shape
     values = {variable.name: (getattr(field, variable.name), len(variable.dims)) for variable in field.variables}
-    if field.mask is not None:
-        values["mask"] = (field.mask, 1)
+    values |= {name: (mark, 1) for name in field.marks if (mark := getattr(field, name)) is not None}
     for name, (value, own) in values.items():
         batch, bodies = value.shape[: value.ndim - own], value.shape[value.ndim - own :]
         if any(size not in (1, n) for size in bodies) or batch not in [(), (1,), (count,)]:
@@ -373,17 +393,23 @@ def _checked_state(field: AbstractVectorField, state: PhaseSpace) -> PhaseSpace:
                 f"state: expected as many trajectories and bodies as {name} {tuple(value.shape)} has, "
                 f"got {tuple(state.q.shape)}"
             )
-        if name != "mask" and value.dtype != q.dtype:
-            raise ValueError(f"state: expected {value.dtype} as {name} has, got {q.dtype}")
+        if value.dtype not in (q.dtype, torch.bool):
+            raise ValueError(
+                f"state: expected {value.dtype} as {name} has, got {q.dtype}: convert the state, or the system "
+                "(system.double() or system.float())"
+            )
     state = PhaseSpace(field.existing(state.q), field.existing(state.p))
     for name, x in state._asdict().items():
         if not torch.isfinite(x).all():
-            raise ValueError(f"state: expected finite {name}, got NaN or infinity")
+            raise ValueError(
+                f"state: expected finite {name}, got NaN or infinity (bodies that do not exist are named by the mask "
+                "of the system)"
+            )
     return state
 
 
-def _checked_times(times: Any, state: PhaseSpace) -> Tensor:
-    times = torch.as_tensor(times, dtype=torch.float64, device=state.q.device)
+def _checked_times(moments: NDArray[np.float64], state: PhaseSpace) -> Tensor:
+    times = torch.from_numpy(moments).to(state.q.device)
     count = len(state.q)
     if times.ndim not in (1, 2) or (times.ndim == 2 and times.shape[1] != count):
         raise ValueError(f"times: expected shape (time,) or (time, {count}), got {tuple(times.shape)}")

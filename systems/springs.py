@@ -33,7 +33,9 @@ class Springs(AbstractNewtonian):
         spring_constant: ``(*batch, n, n)``, symmetric; the diagonal has no meaning.
         rest_length: ``(*batch, n, n)``, symmetric; zero if it is not given.
         mask: ``(*batch, n)``, True where a body exists.
+        fixed: ``(*batch, n)``, True where a body does not move; then there is no closed form.
         trainable: names of the variables to register as parameters.
+        units: see `AbstractVectorField`.
 
     Raises:
         ValueError: for both or neither of ``stiffness`` and ``spring_constant``, wrong shapes, and values that are
@@ -54,9 +56,11 @@ class Springs(AbstractNewtonian):
     name = "springs"
     variables = (
         *AbstractNewtonian.variables,
-        Variable("stiffness", ("body",), "1", "stiffness of a body", optional=True),
-        Variable("spring_constant", ("body", "other_body"), "1", "spring constant of a pair", optional=True),
-        Variable("rest_length", ("body", "other_body"), "1", "rest length of a spring", optional=True),
+        Variable("stiffness", ("body",), "1", "stiffness of a body", optional=True, si="kg^0.5 / s"),
+        Variable(
+            "spring_constant", ("body", "other_body"), "1", "spring constant of a pair", optional=True, si="kg / s^2"
+        ),
+        Variable("rest_length", ("body", "other_body"), "1", "rest length of a spring", optional=True, si="m"),
     )
     stiffness: Tensor | None
     spring_constant: Tensor | None
@@ -71,15 +75,19 @@ class Springs(AbstractNewtonian):
         stiffness: Any = None,
         spring_constant: Any = None,
         rest_length: Any = None,
-        mask: Bool[Tensor, "*batch n"] | None = None,
+        mask: Bool[Tensor, "*batch n"] | Any = None,
+        fixed: Bool[Tensor, "*batch n"] | Any = None,
         trainable: Iterable[str] = (),
+        units: str = "",
     ) -> None:
         if (stiffness is None) == (spring_constant is None):
             given = "neither" if stiffness is None else "both"
             raise ValueError(f"expected either stiffness or spring_constant, got {given}")
         super().__init__(
             mask=mask,
+            fixed=fixed,
             trainable=trainable,
+            units=units,
             mass=mass,
             stiffness=stiffness,
             spring_constant=spring_constant,
@@ -88,7 +96,7 @@ class Springs(AbstractNewtonian):
 
     @property
     def conserved(self) -> tuple[str, ...]:
-        return ("energy", "momentum", "angular_momentum")
+        return ("energy",) if self.fixed is not None else ("energy", "momentum", "angular_momentum")
 
     @classmethod
     def sample(
@@ -168,7 +176,7 @@ class Springs(AbstractNewtonian):
         self, state: PhaseSpace
     ) -> tuple[Float[Tensor, "*batch c"], Float[Tensor, "*batch c"], Float[Tensor, "*batch c"]] | None:
         """On a line, x_i - x_j of all pairs with a rest length: the spring pulls the other way beyond 0."""
-        if self.has_closed_form or state.q.shape[-1] != 1:
+        if self._is_linear or state.q.shape[-1] != 1:
             return None
         assert self.rest_length is not None
         n = state.q.shape[-2]
@@ -191,7 +199,7 @@ class Springs(AbstractNewtonian):
 
     def singular(self, q: Float[Tensor, "*batch n d"]) -> Bool[Tensor, "*batch"] | None:
         """Where two bodies with a rest length between them are at one point: the spring has no direction."""
-        if self.has_closed_form:
+        if self._is_linear:
             return None
         assert self.rest_length is not None
         n = q.shape[-2]
@@ -255,7 +263,11 @@ class Springs(AbstractNewtonian):
 
     @property
     def has_closed_form(self) -> bool:
-        """True without rest lengths."""
+        """True without rest lengths and fixed bodies."""
+        return self.fixed is None and self._is_linear
+
+    @property
+    def _is_linear(self) -> bool:
         return self.rest_length is None or not (self.rest_length.requires_grad or bool(self.rest_length.any()))
 
     def closed_form(self, state: PhaseSpace, times: Float[Tensor, " time *batch"]) -> PhaseSpace:

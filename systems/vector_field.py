@@ -18,7 +18,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from systems.checks import check
+from systems.numbers import FLOATS, ragged_mask, to_tensor
 from systems.phase_space import PhaseSpace
+from systems.units import N_BODY, base_of
 
 Field = TypeVar("Field", bound="AbstractVectorField")
 
@@ -29,6 +32,8 @@ class Variable:
 
     ``dims`` are its own dimensions, after those of the batch: ``("body",)`` for one value a body,
     ``("body", "other_body")`` for one a pair (symmetric), ``()`` for one a trajectory. An optional one may be left out.
+    A positive one ``may_be_zero`` where that is said. ``units`` are "1" for the system's own, which convert to nothing;
+    ``si`` is the SI unit of its dimension, as a product of powers of m, kg, s: what other units are checked against.
     """
 
     name: str
@@ -37,6 +42,8 @@ class Variable:
     long_name: str
     positive: bool = False
     optional: bool = False
+    may_be_zero: bool = False
+    si: str = ""
 
 
 class AbstractVectorField(nn.Module, ABC):
@@ -47,9 +54,12 @@ class AbstractVectorField(nn.Module, ABC):
     out (or None) is None, and not among the ``variables`` of the instance.
 
     Args:
-        mask: ``(*batch, n)``, True where a body exists; None if all do. What is masked has no influence on the rest.
+        mask: ``(*batch, n)``, True where a body exists; None if all do, or where the lists given are ragged: then those
+            are missing that they lack. What is masked has no influence on the rest.
         trainable: names of the variables to register as ``nn.Parameter``, so that they can be fitted.
-        **values: the declared variables: tensors, arrays or numbers.
+        units: that all numbers are in: "SI", "cgs", "N-body", or one unit each of length, mass and time, such as
+            "AU, yr, Msun". "" are the system's own, of which nothing is said.
+        **values: the declared variables: tensors, arrays, lists or numbers, in float64 unless tensors are among them.
 
     Raises:
         ValueError: for a missing or unknown variable, a wrong shape, a value that is not finite, or one that is not
@@ -63,18 +73,36 @@ class AbstractVectorField(nn.Module, ABC):
     checked_on_gpu: ClassVar[bool] = True
     """Whether values are looked at on a GPU too, for which the host waits; not if one is made at each training step."""
     variables: tuple[Variable, ...] = ()
+    marks: ClassVar[tuple[str, ...]] = ("mask",)
+    """Names of what is true or false of each body, ``(*batch, n)``."""
     mask: Tensor | None
+    units: str = ""
+    """The system of units that all numbers are in (see `systems.units`); "" for its own."""
 
     def __init__(
-        self, *, mask: Bool[Tensor, "*batch n"] | None = None, trainable: Iterable[str] = (), **values: Any
+        self,
+        *,
+        mask: Bool[Tensor, "*batch n"] | Any = None,
+        trainable: Iterable[str] = (),
+        units: str = "",
+        **values: Any,
     ) -> None:
         super().__init__()
+        self.units = units if units in ("", N_BODY) or base_of(units) else ""
         declared = {variable.name: variable for variable in self.variables}
+        marks = {name: values.pop(name, None) for name in self.marks if name != "mask"}
         values = {name: value for name, value in values.items() if value is not None}
         _check_names(type(self).__name__, declared, values, trainable)
-        self.register_buffer("mask", mask)
+        if mask is None:
+            masks = (ragged_mask(values[name]) for name in values if declared[name].dims == ("body",))
+            mask = next((found for found in masks if found is not None), None)
         given = {name: _with_own_dims(declared[name], value) for name, value in _same_dtype(values).items()}
-        _check_shapes(declared, given, mask)
+        device = next((x.device for x in given.values()), None)
+        for name, mark in {"mask": mask, **marks}.items():
+            mark = None if mark is None else _boolean(name, mark, device)
+            self.register_buffer(name, mark if name == "mask" or mark is None or bool(mark.any()) else None)
+        mask = self.mask
+        _check_shapes(declared, given, {name: x for name in self.marks if (x := getattr(self, name)) is not None})
         for name, tensor in given.items():
             value = _without_masked(declared[name], tensor, mask)
             if self.checked_on_gpu or value.device.type == "cpu":
@@ -109,7 +137,7 @@ class AbstractVectorField(nn.Module, ABC):
         """
         chosen = copy.copy(self)
         chosen._buffers, chosen._parameters = dict(self._buffers), dict(self._parameters)
-        sizes = {variable.name: len(variable.dims) for variable in self.variables} | {"mask": 1}
+        sizes = {variable.name: len(variable.dims) for variable in self.variables} | dict.fromkeys(self.marks, 1)
         for store in (vars(chosen)["_buffers"], vars(chosen)["_parameters"]):
             for name, tensor in store.items():
                 if tensor is not None and name in sizes and tensor.ndim > sizes[name] and tensor.shape[0] > 1:
@@ -208,6 +236,10 @@ class AbstractSeparable(AbstractHamiltonian):
 class AbstractNewtonian(AbstractSeparable):
     """H(q, p) = sum_i |p_i|^2 / 2 m_i + V(q): a subclass needs only `potential`.
 
+    Bodies that are ``fixed``, ``(*batch, n)``, do not move, to the bit: they have infinite inertia and no kinetic
+    energy. Their momentum is the impulse that their support has taken; the momentum of the other bodies is not
+    conserved, and is not declared to be.
+
     Example:
         >>> import torch
         >>> from systems import AbstractNewtonian, PhaseSpace, Variable
@@ -220,16 +252,32 @@ class AbstractNewtonian(AbstractSeparable):
         tensor(5.5000)
     """
 
-    variables = (Variable("mass", ("body",), "1", "mass of a body", positive=True),)
+    variables = (Variable("mass", ("body",), "1", "mass of a body", positive=True, si="kg"),)
+    marks = ("mask", "fixed")
     mass: Tensor
+    fixed: Tensor | None
+    has_massless: bool = False
+    """Whether a body has no mass, where the system allows that."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        if any(variable.may_be_zero for variable in self.variables if variable.name == "mass"):
+            self.has_massless = bool((self.mass == 0).any())
+
+    @property
+    def inertia(self) -> Float[Tensor, "*batch n"]:
+        """What divides a momentum: the mass, or 1 where a body has none."""
+        return torch.where(self.mass == 0, 1, self.mass) if self.has_massless else self.mass
 
     def kinetic(self, p: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
+        # m v^2, not p^2 / m: in float32, the square of a planet's momentum overflows and that of an atom's vanishes.
         # Two or three dimensions one at a time: four times as fast as a sum over an axis.
-        squares = [x.square() for x in self.existing(p).unbind(-1)]
-        return 0.5 * (sum(squares[1:], squares[0]) / self.mass).sum(-1)
+        squares = [x.square() for x in self.velocity(p).unbind(-1)]
+        return 0.5 * (sum(squares[1:], squares[0]) * self.mass).sum(-1)
 
     def velocity(self, p: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
-        return self.existing(p) / self.mass[..., None]
+        velocity = self.existing(p) / self.inertia[..., None]
+        return velocity if self.fixed is None else torch.where(self.fixed[..., None], 0, velocity)
 
 
 def _check_names(owner: str, declared: dict[str, Variable], values: Iterable[str], trainable: Iterable[str]) -> None:
@@ -243,17 +291,20 @@ def _check_names(owner: str, declared: dict[str, Variable], values: Iterable[str
 
 
 def _same_dtype(values: dict[str, Any]) -> dict[str, Tensor]:
-    """Numbers and arrays become tensors of the dtype and device of the tensors beside them."""
-    like = next((v for v in values.values() if isinstance(v, Tensor) and v.is_floating_point()), None)
-    if like is None:
-        return {name: torch.as_tensor(v, dtype=torch.get_default_dtype()) for name, v in values.items()}
-    tensors = {
-        name: torch.as_tensor(v, dtype=None if isinstance(v, Tensor) else like.dtype) for name, v in values.items()
-    }
+    """Numbers and arrays become tensors of the dtype and device of the tensors beside them, else of float64."""
+    like = next((v for v in values.values() if isinstance(v, Tensor) and v.dtype in FLOATS), None)
+    where = {} if like is None else {"dtype": like.dtype, "device": like.device}
+    tensors = {name: to_tensor(name, value, **where) for name, value in values.items()}
     for name, tensor in tensors.items():
-        if tensor.dtype != like.dtype:
+        if like is not None and tensor.dtype != like.dtype:
             raise ValueError(f"{name}: expected dtype {like.dtype} like its neighbours, got {tensor.dtype}")
-    return {name: tensor.to(like.device) for name, tensor in tensors.items()}
+    return {name: tensor if like is None else tensor.to(like.device) for name, tensor in tensors.items()}
+
+
+def _boolean(name: str, mark: Any, device: torch.device | None) -> Tensor:
+    tensor = torch.as_tensor(mark, device=mark.device if isinstance(mark, Tensor) else device)
+    check(name, tensor.dtype, tensor.dtype == torch.bool and tensor.ndim > 0, "True or False for each body")
+    return tensor
 
 
 def _with_own_dims(variable: Variable, value: Tensor) -> Tensor:
@@ -269,14 +320,15 @@ def _with_own_dims(variable: Variable, value: Tensor) -> Tensor:
     return value
 
 
-def _check_shapes(declared: dict[str, Variable], values: dict[str, Tensor], mask: Tensor | None) -> None:
+def _check_shapes(declared: dict[str, Variable], values: dict[str, Tensor], marks: dict[str, Tensor]) -> None:
     """A ValueError unless all values belong to one batch of one number of bodies, or are shared."""
-    shapes = {name: (value.shape, len(declared[name].dims)) for name, value in values.items()}
-    if mask is not None:
-        shapes = {"mask": (mask.shape, 1), **shapes}
+    shapes = {name: (mark.shape, 1) for name, mark in marks.items()}
+    shapes |= {name: (value.shape, len(declared[name].dims)) for name, value in values.items()}
     batch, bodies = torch.Size(), 1
     for name, (shape, own) in shapes.items():
         if own:
+            if shape[-1] == 0:
+                raise ValueError(f"{name}: expected at least one body, got {tuple(shape)}")
             if 1 not in (bodies, shape[-1]) and bodies != shape[-1]:
                 raise ValueError(f"{name}: expected {bodies} bodies like its neighbours, got {tuple(shape)}")
             bodies = max(bodies, shape[-1])
@@ -299,8 +351,9 @@ def _check_values(variable: Variable, value: Tensor) -> None:
     """A ValueError if a value cannot be used."""
     if not torch.isfinite(value).all():
         raise ValueError(f"{variable.name}: expected finite values, got NaN or infinity")
-    if variable.positive and not (value > 0).all():
-        raise ValueError(f"{variable.name}: expected positive values, got {value.min().item():g}")
+    if variable.positive and not (value >= 0 if variable.may_be_zero else value > 0).all():
+        least = "values of at least 0" if variable.may_be_zero else "positive values"
+        raise ValueError(f"{variable.name}: expected {least}, got {value.min().item():g}")
     if len(variable.dims) == 2 and not torch.equal(value, value.mT):
         raise ValueError(f"{variable.name}: expected a symmetric matrix (k_ij = k_ji)")
 

@@ -33,7 +33,7 @@ FLOORS = [
     ["systems.clock"],
     ["systems.vector_field", "systems.provenance"],
     ["systems.phase_space", "systems.checks", "systems.files", "systems.fingerprint"],
-    ["systems.registry", "systems.status"],
+    ["systems.registry", "systems.status", "systems.numbers", "systems.units"],
 ]
 
 #: Whatever the floors are: physics knows nothing of learning; groups, networks and the loop know nothing of physics;

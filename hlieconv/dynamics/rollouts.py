@@ -17,6 +17,7 @@ from systems import (
     simulate,
 )
 from systems.dataset.schema import mask_of, parameters_of, state_of, system_of, times_of, validate, variables_of
+from systems.dataset.times import to_times
 from systems.fingerprint import fingerprint
 from systems.integrators import AbstractIntegrator
 from systems.integrators.default import symplectic_for
@@ -43,7 +44,7 @@ def rollout(
     Args:
         model: a trained model.
         dataset: trajectories, of which the first points and the parameters are used.
-        times: seconds, ``(time,)`` or ``(time, trajectory)``; by default those of the Dataset.
+        times: seconds, durations or dates, ``(time,)`` or ``(time, trajectory)``; by default those of the Dataset.
         integrator: by default one that keeps the charges of the model's symmetry to round-off (`default_integrator`).
         dtype: float32 or float64; by default the model's own. Conservation shows to 1e-12 in float64 only.
         device: where to compute; by default the model's own.
@@ -75,12 +76,13 @@ def rollout(
     model = copy.deepcopy(model).to(**where).eval().requires_grad_(False)
     features = model.checked(variables_of(dataset, model.features, **where), mask_of(dataset, device=where["device"]))
     field = model.condition(features, mask_of(dataset, device=where["device"]))
-    times = times_of(dataset, dtype=torch.float64) if times is None else torch.as_tensor(times)
-    usual = default_integrator(model, field, spacing_of(times))
+    times = times_of(dataset, dtype=torch.float64) if times is None else times
+    spacing = spacing_of(torch.from_numpy(to_times(times).seconds))
+    usual = default_integrator(model, field, spacing)
     if integrator is None:
         integrator = usual
     else:
-        _warn_of_another(model, integrator, spacing_of(times))
+        _warn_of_another(model, integrator, spacing)
     return simulate(
         field,
         state_of(dataset, **where),

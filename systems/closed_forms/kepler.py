@@ -17,17 +17,19 @@ from systems.phase_space import PhaseSpace
 
 def two_body_flow(
     mass: Float[Tensor, "*#batch 2"],
-    coupling: Float[Tensor, "*#batch"],
+    inertia: Float[Tensor, "*#batch 2"],
+    attraction: Float[Tensor, "*#batch"],
     state: PhaseSpace,
     times: Float[Tensor, " time *times"],
 ) -> PhaseSpace:
-    """Two bodies with V = coupling / |q_1 - q_2|: their centre moves uniformly, their distance solves Kepler's problem.
+    """Two bodies whose relative acceleration is -attraction / |q_1 - q_2|^2: their centre moves uniformly.
 
     The total momentum is the initial one to the last bits, and so is the state at ``times[0]``.
 
     Args:
-        mass: of the bodies.
-        coupling: negative attracts.
+        mass: of the bodies; one of the two may be 0.
+        inertia: p = inertia v; the mass, where there is one.
+        attraction: negative repels.
         state: ``(*batch, 2, d)`` at ``times[0]``.
         times: ``(time,)`` or ``(time, *batch)``, in any order.
 
@@ -36,25 +38,26 @@ def two_body_flow(
 
     Example:
         >>> state = PhaseSpace(q=torch.tensor([[0.0], [1.0]]), p=torch.zeros(2, 1))
-        >>> two_body_flow(torch.ones(2), torch.tensor(1.0), state, torch.tensor([0.0, 1.0])).p[1]
+        >>> repelled = two_body_flow(torch.ones(2), torch.ones(2), torch.tensor(-2.0), state, torch.tensor([0.0, 1.0]))
+        >>> repelled.p[1]
         tensor([[-0.6659],
                 [ 0.6659]])
     """
     apart = state.q[..., 0, :] - state.q[..., 1, :]
     if bool((apart == 0).all(-1).any()):
         raise ValueError("state: expected bodies at two points, got a collision at the first time")
-    trajectories = max(apart.ndim - 1, coupling.ndim)
+    trajectories = max(apart.ndim - 1, attraction.ndim)
     elapsed = times - times[0] if times.ndim > 1 else (times - times[0]).reshape(-1, *(1,) * trajectories)
-    (m1, m2), total = mass.unbind(-1), mass.sum(-1)
-    reduced = m1 * m2 / total
-    velocity = state.p / mass[..., None]
-    change, change_of_velocity = kepler_step(
-        apart, velocity[..., 0, :] - velocity[..., 1, :], -coupling / reduced, elapsed
-    )
-    drift = elapsed[..., None] * (state.p.sum(-2) / total[..., None])
-    kick = reduced[..., None] * change_of_velocity
-    moves = [drift + (m2 / total)[..., None] * change, drift - (m1 / total)[..., None] * change]
-    return PhaseSpace(state.q + torch.stack(moves, -2), state.p + torch.stack([kick, -kick], -2))
+    share = mass / mass.sum(-1, keepdim=True)
+    (m1, m2), (s1, s2) = inertia[..., None].unbind(-2), share[..., None].unbind(-2)
+    velocity = state.p / inertia[..., None]
+    change, change_of_velocity = kepler_step(apart, velocity[..., 0, :] - velocity[..., 1, :], attraction, elapsed)
+    drift = elapsed[..., None] * (share[..., None] * velocity).sum(-2)
+    # m_1 s_2 = m_2 s_1, but for the last bit, and where a body has no mass.
+    kick = m1 * s2 * change_of_velocity
+    recoil = torch.where((mass == 0).any(-1)[..., None], m2 * s1 * change_of_velocity, kick)
+    moves = [drift + s2 * change, drift - s1 * change]
+    return PhaseSpace(state.q + torch.stack(moves, -2), state.p + torch.stack([kick, -recoil], -2))
 
 
 def stumpff(z: Float[Tensor, "*shape"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:

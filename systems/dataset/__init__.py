@@ -2,6 +2,8 @@
 
 schema.py     what a Dataset holds; from tensors to it and back
 measured.py   Datasets from arrays and tables of measurements
+times.py      dates, durations and numbers as seconds
+standard.py   one system of units for all variables
 storage.py    files that are whole or absent, written in parts
 """
 

@@ -9,5 +9,6 @@ from .schema import to_dataset as to_dataset
 from .schema import trajectory_of as trajectory_of
 from .schema import validate as validate
 from .schema import variables_of as variables_of
+from .standard import standardised as standardised
 from .storage import open as open
 from .storage import save as save

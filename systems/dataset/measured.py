@@ -1,5 +1,6 @@
 """Measured trajectories, from arrays or tables, as Datasets of the schema."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +12,12 @@ from numpy.typing import NDArray
 
 from systems.checks import check
 from systems.dataset.schema import data_array, to_dataset, validate
+from systems.dataset.standard import standardised
+from systems.dataset.times import counted_from, one_clock, to_times
+from systems.numbers import to_array
 from systems.phase_space import PhaseSpace
 from systems.registry import system_class
+from systems.units import OWN, factor
 from systems.vector_field import AbstractNewtonian, Variable
 
 
@@ -21,6 +26,7 @@ def from_arrays(
     p: Any = None,
     *,
     times: Any,
+    v: Any = None,
     mask: Any = None,
     system: str = "",
     units: Mapping[str, str] | None = None,
@@ -30,7 +36,11 @@ def from_arrays(
 ) -> xr.Dataset:
     """Positions, and momenta or masses, as a Dataset (see `systems.dataset.schema`).
 
-    Without momenta, p = m dq/dt is estimated by `derivative`, and ``p`` is marked by its attribute ``estimated``.
+    Without momenta, p = m v; without velocities, p = m dq/dt is estimated by `derivative`, and ``p`` is marked by its
+    attribute ``estimated``. A body of mass 0 has the momentum of a unit mass.
+
+    Numbers may be arrays, lists (ragged ones end with NaN), tables or tensors. All are float64, but for q in float32,
+    which is stored as that; times are float64 whatever q is, and differences are taken in float64.
 
     Gaps are NaN: where a body was not seen, q and p are NaN. A body that a trajectory never shows does not exist in it
     (``mask``). Times may be irregular and differ between trajectories; those of a shorter one end with NaN.
@@ -38,18 +48,25 @@ def from_arrays(
     Args:
         q: ``(trajectory, time, body, space)``, or without ``trajectory`` for one.
         p: canonical momenta of the same shape.
-        times: seconds, ``(time,)`` or ``(trajectory, time)``, strictly increasing.
+        times: seconds, durations or dates, ``(time,)`` or ``(trajectory, time)``, strictly increasing. Dates become
+            seconds since the first of them, which the attribute ``origin`` of the times keeps.
+        v: velocities of the same shape, with ``mass``.
         mask: ``(trajectory, body)``, True where a body exists.
         system: name of a known system, where one made them: its variables may be given too.
-        units: of any variable, as in ``{"q": "m"}``; else they are "1", and "s" for time.
+        units: of any variable, as in ``{"q": "m"}``; else they are "1", the system's own, and "s" for time. Times in
+            another unit are converted to seconds.
         window: points from which a momentum is estimated.
         degree: of the polynomials through them, less than ``window``.
-        **values: ``mass`` and whatever else is known, each one number, ``(body,)`` or ``(trajectory, body)``, or with
-            ``other_body`` last for what the system declares so.
+        **values: ``mass`` and whatever else is known, each one number, ``(body,)`` or ``(trajectory, body)``, or as the
+            system declares it. What no system declares may have other dims: ``drag=(("trajectory",), [0.1, 0.2])``,
+            ``link=(("body", "other_body"), matrix)``.
 
     Raises:
         ValueError: for wrong shapes, values that are not finite, masses that are not positive, times that are not
             increasing, and neither momenta nor masses.
+
+    Warns:
+        UserWarning: where positions or times are rounded so much that estimated momenta are off by more than 1 %.
 
     Example:
         >>> import numpy as np
@@ -64,10 +81,11 @@ def from_arrays(
     """
     positions = _state_array("q", q)
     count, points, n, _ = positions.shape
-    moments = np.asarray(times, dtype=np.float64 if positions.dtype == np.float64 else np.float32)
+    units = dict(units or {})
+    moments, origin = to_times(times, unit=units.pop("time", "s"))
     if moments.shape not in {(points,), (count, points)}:
         raise ValueError(f"times: expected shape ({points},) or ({count}, {points}), got {moments.shape}")
-    known = {name: _declared(name, system) for name in values}
+    known = {name: _declared(name, system, value) for name, value in values.items()}
     arrays = {name: _value(known[name], value, count, n, positions.dtype) for name, value in values.items()}
     seen = _seen(positions)
     exists = np.asarray(seen.any(1) if mask is None else mask, dtype=bool)
@@ -75,18 +93,28 @@ def from_arrays(
         raise ValueError(f"mask: expected shape {(n,)} or {(count, n)}, got {exists.shape}")
     exists = np.broadcast_to(exists, (count, n))
     positions = np.where((seen & exists[:, None])[..., None], positions, np.nan)
+    if p is not None and v is not None:
+        raise ValueError("p: expected momenta or velocities v, got both")
     marks = {}
+    if p is None and "mass" not in values:
+        raise ValueError(
+            f"p: expected momenta, or mass to {'multiply v' if v is not None else 'estimate them'} with, got neither"
+        )
     if p is not None:
-        momenta = _state_array("p", p)
-        if momenta.shape != positions.shape:
-            raise ValueError(f"p: expected the shape of q, {positions.shape}, got {momenta.shape}")
-        momenta = np.where(np.isfinite(positions), momenta, np.nan).astype(positions.dtype)
-    elif "mass" in values:
-        mass = np.broadcast_to(arrays["mass"], (count, n))[:, None, :, None]
-        momenta = mass * derivative(positions, moments, window=window, degree=degree)
-        marks = {"estimated": f"from q, by local polynomials of degree {degree} through {window} points"}
+        momenta = _like("p", p, positions)
     else:
-        raise ValueError("p: expected momenta, or mass to estimate them with, got neither")
+        mass = np.broadcast_to(arrays["mass"], (count, n))[:, None, :, None].astype(np.float64)
+        if v is None:
+            marks = {"estimated": f"from q, by local polynomials of degree {degree} through {window} points"}
+            options = {"window": window, "degree": degree}
+            velocities = derivative(positions.astype(np.float64), moments, **options)
+            _warn_of_rounding(positions, velocities, moments, times, options)
+        else:
+            velocities = _like("v", v, positions)
+            if "v" in units:
+                velocities = velocities * factor("v", units.pop("v"), f"({units.get('q', OWN)}) / s")
+        momenta = np.where(mass == 0, 1, mass) * velocities
+    momenta = np.where(np.isfinite(positions), momenta, np.nan).astype(positions.dtype)
     dataset = to_dataset(
         PhaseSpace(*(torch.from_numpy(x).transpose(0, 1) for x in (positions, momenta))),
         torch.from_numpy(moments.T.copy()),
@@ -96,24 +124,66 @@ def from_arrays(
         | ({"system": system} if system else {}),
     )
     dataset["p"].attrs.update(marks)
-    for name, unit in (units or {}).items():
+    if p is None and "q" in units and "mass" in units:  # what it was computed in
+        made = f"{units['mass']} {units['q']} / s"
+        check("units", units, factor("p", units.get("p", made), made) == 1, f"p in {made}, as it is made of q and mass")
+        units.setdefault("p", made)
+    for name, unit in units.items():
         if name not in dataset:
             raise ValueError(f"units: expected names among {', '.join(map(str, dataset.variables))}, got {name}")
         dataset[name].attrs["units"] = unit
-    return validate(dataset)
+    return validate(standardised(counted_from(origin, dataset)))
 
 
-def from_dataframe(frame: pd.DataFrame, **options: Any) -> xr.Dataset:
-    """A table with a row for each body and time as a Dataset.
+def _warn_of_rounding(
+    q: NDArray[np.floating], velocities: NDArray[np.floating], seconds: NDArray[np.floating], times: Any, options: Any
+) -> None:
+    """Say so where the last bits of the positions, or of the times, make up more than 1 % of the velocities."""
+    eps = np.finfo(q.dtype).eps
+    # The derivative of the positions' own rounding: each is off by up to half of its last bit.
+    bits = np.random.default_rng(0).uniform(-0.5, 0.5, q.shape) * eps * q
+    size, noise = (np.sqrt(np.nanmean(x**2)) for x in (velocities, derivative(bits, seconds, **options)))
+    if noise > LARGEST_NOISE * size > 0:
+        warnings.warn(
+            f"q: positions in {q.dtype} are rounded so much, for their spacing in time, that momenta estimated from "
+            f"them are off by about {100 * noise / size:.2g} %: give them in float64 or from a nearer origin, give a "
+            "wider window, or momenta",
+            UserWarning,
+            stacklevel=3,
+        )
+    kind = getattr(times, "dtype", None)
+    rough = str(kind).removeprefix("torch.") in ("float16", "float32")
+    last_bit = np.nanmax(np.spacing(abs(seconds).astype(np.float32 if rough else np.float64)))
+    gaps = np.diff(seconds, axis=-1)
+    spacing = np.nanmin(abs(gaps)) if gaps.size else np.inf
+    if 0.5 * last_bit > LARGEST_NOISE * spacing > 0:
+        warnings.warn(
+            f"times: {'float32' if rough else 'float64'} keeps these times to {last_bit:.2g} s where they are "
+            f"{spacing:.2g} s apart, which shows in the momenta that are estimated: give them in float64, or as dates",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+#: The part of a velocity that the rounding of what it is estimated from may make up without a warning.
+LARGEST_NOISE = 0.01
+
+
+def from_dataframe(frame: pd.DataFrame, *, time_tolerance: float = 1e-6, **options: Any) -> xr.Dataset:
+    """A table with a row for each body and time as a Dataset; bodies and trajectories in the order of their labels.
 
     Args:
-        frame: columns ``time``, ``body`` (any label), ``x``, ``y``[, ``z``], and ``px``, ``py``[, ``pz``] or ``mass``;
-            ``trajectory`` if there are several. Other columns of numbers (``charge``, ...) are variables of the bodies,
-            one value for each body of a trajectory. Rows in any order; a missing row is a gap.
+        frame: columns ``time`` (seconds, durations or dates), ``body`` (any label), ``x``, ``y``[, ``z``], and ``px``,
+            ``py``[, ``pz``], or ``mass``, with ``vx``, ... if they are known; ``trajectory`` if there are several.
+            Other columns of numbers (``charge``, ...) are variables of the bodies, one value for each body of a
+            trajectory. Rows in any order; a missing row is a gap.
+        time_tolerance: times that differ by less than this part of the spacing (the median time between two rows of a
+            body) are one time, the earliest of them.
         **options: of `from_arrays`.
 
     Raises:
-        ValueError: for missing columns, two rows for one body and time, and all that `from_arrays` refuses.
+        ValueError: for missing columns or labels, two rows for one body and time, bodies that are meant to be seen at
+            one time but are seen at two nearly equal ones, and all that `from_arrays` refuses.
 
     Example:
         >>> import pandas as pd
@@ -122,24 +192,30 @@ def from_dataframe(frame: pd.DataFrame, **options: Any) -> xr.Dataset:
         ...                       "x": [0.0, 1.0, 0.0, 0.9], "y": [0.0, 0.0, 0.0, 0.4]})
         >>> dataset = from_dataframe(frame)
         >>> dict(dataset.sizes), dataset.mass.values.tolist()
-        ({'trajectory': 1, 'time': 2, 'body': 2, 'space': 2}, [[1.0, 3e-06]])
+        ({'trajectory': 1, 'time': 2, 'body': 2, 'space': 2}, [[3e-06, 1.0]])
     """
     axes = [axis for axis in ("x", "y", "z") if axis in frame]
-    momenta = [f"p{axis}" for axis in axes]
+    momenta, velocities = ([f"{letter}{axis}" for axis in axes] for letter in "pv")
     if missing := [name for name in ("time", "body", "x") if name not in frame]:
         raise ValueError(f"frame: expected the columns {', '.join(missing)}, got {', '.join(map(str, frame.columns))}")
     numbers = frame.drop(columns=[name for name in ("trajectory", "body") if name in frame])
+    numbers = numbers.drop(columns="time")
+    options["units"] = dict(options.get("units") or {})
     if odd := [name for name, dtype in numbers.dtypes.items() if dtype.kind not in "fiu"]:
         raise ValueError(
             f"frame: expected numbers in the columns {', '.join(map(str, odd))}, got {numbers[odd[0]].dtype}"
         )
     if frame.empty:
         raise ValueError("frame: expected rows, got none")
-    if not np.isfinite(frame["time"]).all():
+    for name in ("trajectory", "body"):
+        missing = np.asarray(frame[name].isna()).sum() if name in frame else 0
+        check(name, f"{missing} rows without one", not missing, "a label in every row")
+    time, origin = to_times(frame["time"], "time", unit=options["units"].pop("time", "s"))
+    if not np.isfinite(time).all():
         raise ValueError("time: expected finite times in every row, got NaN or infinity")
-    trajectory = frame["trajectory"].factorize(sort=True)[0] if "trajectory" in frame else np.zeros(len(frame), int)
-    body = frame["body"].factorize()[0]
-    times, point = _points(trajectory, frame["time"].to_numpy(dtype=float))
+    trajectory = _codes(frame["trajectory"]) if "trajectory" in frame else np.zeros(len(frame), int)
+    body = _codes(frame["body"])
+    times, point = _points(trajectory, body, time, time_tolerance)
     count, n = trajectory.max() + 1, body.max() + 1
     place = (trajectory, point, body)
     if len(np.unique(np.ravel_multi_index(place, (count, times.shape[-1], n)))) < len(frame):
@@ -151,14 +227,25 @@ def from_dataframe(frame: pd.DataFrame, **options: Any) -> xr.Dataset:
         return array
 
     values = {}
-    for name in numbers.columns.difference(["time", *axes, *momenta]):
+    for name in numbers.columns.difference([*axes, *momenta, *velocities]):
         array = spread([name])[..., 0]
         low, high = np.fmin.reduce(array, 1), np.fmax.reduce(array, 1)
         if (high > low).any():
             raise ValueError(f"{name}: expected one value for each body of a trajectory, got several")
         values[name] = low
-    p = spread(momenta) if all(name in frame for name in momenta) else None
-    return from_arrays(spread(axes), p, times=times, **values, **options)
+    p, v = (spread(names) if all(name in frame for name in names) else None for names in (momenta, velocities))
+    v = None if p is not None else v
+    return counted_from(origin, from_arrays(spread(axes), p, v=v, times=times, **values, **options))
+
+
+def _codes(labels: Any) -> NDArray[np.integer]:
+    """The number of each label in their order: sorted, as text where they are of several kinds."""
+    codes, unique = labels.factorize()
+    try:
+        order = np.argsort(np.asarray(unique))
+    except TypeError:
+        order = np.argsort(np.asarray(unique).astype(str))
+    return np.argsort(order)[codes]
 
 
 def derivative(
@@ -232,13 +319,14 @@ def _weights(t: NDArray[np.floating], window: int, degree: int) -> tuple[NDArray
 
 
 def _points(
-    trajectory: NDArray[np.integer], time: NDArray[np.floating]
+    trajectory: NDArray[np.integer], body: NDArray[np.integer], time: NDArray[np.float64], tolerance: float
 ) -> tuple[NDArray[np.floating], NDArray[np.integer]]:
     """The times ``(time,)``, or ``(trajectory, time)`` if they differ, and the index in them of each row of a table."""
-    own = [np.unique(time[trajectory == i]) for i in range(trajectory.max() + 1)]
-    point = np.empty(len(time), int)
-    for i, moments in enumerate(own):
-        point[trajectory == i] = np.searchsorted(moments, time[trajectory == i])
+    own, point = [], np.empty(len(time), int)
+    for i in range(trajectory.max() + 1):
+        rows = trajectory == i
+        moments, point[rows] = np.unique(one_clock(time[rows], body[rows], tolerance), return_inverse=True)
+        own.append(moments)
     if all(np.array_equal(moments, own[0]) for moments in own):
         return own[0], point
     times = np.full((len(own), max(map(len, own))), np.nan)
@@ -248,35 +336,49 @@ def _points(
 
 
 def _state_array(name: str, values: Any) -> NDArray[np.floating]:
-    """``(trajectory, time, body, space)``, float32 or float64, NaN for whatever is not finite."""
-    try:
-        array = np.asarray(values)
-        array = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64, casting="safe")
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: expected numbers, got {np.asarray(values, object).dtype}") from error
+    """``(trajectory, time, body, space)``, float32 where it came as that, else float64."""
+    narrow = str(getattr(values, "dtype", "")).removeprefix("torch.") == "float32"
+    array = to_array(name, values).astype(np.float32 if narrow else np.float64, copy=False)
     if array.ndim not in (3, 4) or array.size == 0:
         raise ValueError(f"{name}: expected shape (trajectory, time, body, space), got {array.shape}")
     return array[None] if array.ndim == 3 else array
+
+
+def _like(name: str, values: Any, positions: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Momenta or velocities, of the shape of the positions."""
+    array = _state_array(name, values)
+    if array.shape != positions.shape:
+        raise ValueError(f"{name}: expected the shape of q, {positions.shape}, got {array.shape}")
+    return array
 
 
 def _seen(x: NDArray[np.floating]) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(x).all(-1))
 
 
-def _declared(name: str, system: str) -> Variable:
-    """What the system says of a variable; otherwise it is one of bodies."""
+def _declared(name: str, system: str, value: Any) -> Variable:
+    """What the system says of a variable; otherwise what dims it comes with, or one of bodies."""
     declared = system_class(system).variables if system else AbstractNewtonian.variables
     long_name = name.replace("_", " ")
-    return next((v for v in declared if v.name == name), Variable(name, ("body",), "1", long_name))
+    dims = (
+        (value[0],) if _has_dims(value) and isinstance(value[0], str) else value[0] if _has_dims(value) else ("body",)
+    )
+    own = tuple(dim for dim in dims if dim != "trajectory")
+    return next((v for v in declared if v.name == name), Variable(name, own, "1", long_name))
+
+
+def _has_dims(value: Any) -> bool:
+    """Whether it is (dims, values), as xarray takes it."""
+    if not (isinstance(value, tuple) and len(value) == 2):
+        return False
+    dims = (value[0],) if isinstance(value[0], str) else value[0]
+    return isinstance(dims, tuple) and all(isinstance(dim, str) for dim in dims)
 
 
 def _value(variable: Variable, value: Any, count: int, n: int, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
     """``(*dims)`` or ``(trajectory, *dims)``."""
     own = (n,) * len(variable.dims)
-    try:
-        array = np.asarray(value, dtype=dtype)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{variable.name}: expected numbers, got {value!r}") from error
+    array = to_array(variable.name, value[1] if _has_dims(value) else value).astype(dtype)
     array = np.broadcast_to(array, own) if array.ndim == 0 else array
     if array.shape not in {own, (count, *own)}:
         raise ValueError(f"{variable.name}: expected shape {own} or {(count, *own)}, got {array.shape}")

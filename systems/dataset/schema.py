@@ -6,6 +6,7 @@
 | ``time`` | time | a coordinate, where all trajectories share their times |
 | ``trajectory_time`` | trajectory, time | instead, where each has its own; NaN only after a trajectory's last |
 | ``mask`` | trajectory, body | True where a body exists |
+| ``fixed`` | trajectory, body | True where a body does not move, if any does not |
 | ``energy`` | trajectory, time | of the Hamiltonian that made the trajectories, if one did |
 | ``true_energy`` | trajectory, time | of the system that this Hamiltonian stands for, where it was learned |
 | ``status`` | trajectory | how its computation ended: 0 is ok (`systems.status.Status`; CF's flags) |
@@ -14,9 +15,10 @@
 
 What does not exist is NaN in a Dataset and 0 in tensors. A gap in measured data, a body that exists and was not seen,
 is NaN in both. Every one of these has ``units`` and ``long_name``; labels, dates and other coordinates are kept as they
-are. Attributes: ``schema_version``, ``system`` (its name), ``coordinate_system`` ("cartesian" or "generalised"; xarray
-itself uses the attribute "coordinates"), ``integrator``, ``step``, ``seed``, and as JSON ``versions`` and
-``configuration``; what does not apply is left out.
+are. The unit "1" is the system's own: it converts to nothing. Attributes: ``schema_version``, ``system`` (its name),
+``coordinate_system`` ("cartesian" or "generalised"; xarray itself uses the attribute "coordinates"), ``integrator``,
+``step``, ``seed``, ``unit_system`` (what lengths, masses and times are counted in, where that was said), and as JSON
+``versions`` and ``configuration``; what does not apply is left out.
 
 Tensors have time first, Datasets trajectory first: one is a transposed view of the other.
 """
@@ -31,9 +33,11 @@ from jaxtyping import Bool, Float, Int8
 from torch import Tensor
 
 from systems.checks import check
+from systems.dataset.times import as_coordinate
 from systems.phase_space import PhaseSpace
-from systems.registry import system_class
+from systems.registry import SYSTEMS, system_class
 from systems.status import Status
+from systems.units import time_unit
 from systems.vector_field import AbstractVectorField, Variable
 
 SCHEMA_VERSION = 1
@@ -41,15 +45,16 @@ STATE_DIMS = ("trajectory", "time", "body", "space")
 
 #: Variables that every system has; whatever else a Dataset holds is a parameter.
 CORE = {
-    "q": Variable("q", STATE_DIMS, "1", "position"),
-    "p": Variable("p", STATE_DIMS, "1", "canonical momentum"),
-    "time": Variable("time", ("time",), "s", "time"),
-    "trajectory_time": Variable("trajectory_time", ("trajectory", "time"), "s", "time"),
+    "q": Variable("q", STATE_DIMS, "1", "position", si="m"),
+    "p": Variable("p", STATE_DIMS, "1", "canonical momentum", si="kg m / s"),
+    "time": Variable("time", ("time",), "s", "time", si="s"),
+    "trajectory_time": Variable("trajectory_time", ("trajectory", "time"), "s", "time", si="s"),
     "mask": Variable("mask", ("trajectory", "body"), "1", "whether a body exists"),
-    "energy": Variable("energy", ("trajectory", "time"), "1", "energy"),
-    "true_energy": Variable("true_energy", ("trajectory", "time"), "1", "energy of the true system"),
+    "fixed": Variable("fixed", ("trajectory", "body"), "1", "whether a body does not move"),
+    "energy": Variable("energy", ("trajectory", "time"), "1", "energy", si="kg m^2 / s^2"),
+    "true_energy": Variable("true_energy", ("trajectory", "time"), "1", "energy of the true system", si="kg m^2 / s^2"),
     "status": Variable("status", ("trajectory",), "1", "how the computation of a trajectory ended"),
-    "last_time": Variable("last_time", ("trajectory",), "s", "time of the last state that was computed"),
+    "last_time": Variable("last_time", ("trajectory",), "s", "time of the last state that was computed", si="s"),
 }
 
 
@@ -104,7 +109,7 @@ def to_dataset(
         data |= _ends(status, trajectory, times)
     data |= variables or {}
     if not exists.all():
-        data = {name: array if name == "mask" else _masked(array, data["mask"]) for name, array in data.items()}
+        data = {name: x if x.dtype == bool else _masked(x, data["mask"]) for name, x in data.items()}
     return xr.Dataset(data, attrs={"schema_version": SCHEMA_VERSION} | dict(attrs or {}))
 
 
@@ -135,6 +140,9 @@ def stored_variables(field: AbstractVectorField, count: int, n: int) -> dict[str
         value = value.expand((*value.shape[: value.ndim - own], *[n] * own))
         shared = value.ndim > own and len(value) == 1 < count
         arrays[variable.name] = data_array(variable, value[0] if shared else value)
+    for name in field.marks:
+        if name != "mask" and (mark := getattr(field, name)) is not None:
+            arrays[name] = data_array(CORE[name], mark.expand(count, n))
     return arrays
 
 
@@ -193,10 +201,14 @@ def state_of(
 def times_of(
     dataset: xr.Dataset, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
 ) -> Float[Tensor, " time *batch"]:
-    """``(time,)``, or ``(time, trajectory)`` where each trajectory has its own."""
+    """``(time,)``, or ``(time, trajectory)`` where each trajectory has its own.
+
+    In seconds, or what its ``unit_system`` counts time in; dates and other units are converted.
+    """
+    clock = time_unit(dataset.attrs.get("unit_system", ""))
     if "trajectory_time" in dataset:
-        return _tensor(dataset["trajectory_time"].transpose("time", "trajectory"), dtype, device)
-    return _tensor(dataset["time"], dtype, device)
+        return _tensor(as_coordinate(dataset["trajectory_time"], clock).transpose("time", "trajectory"), dtype, device)
+    return _tensor(as_coordinate(dataset["time"], clock), dtype, device)
 
 
 def mask_of(dataset: xr.Dataset, *, device: torch.device | str = "cpu") -> Bool[Tensor, "trajectory n"] | None:
@@ -258,7 +270,11 @@ def system_of(
         raise ValueError(f"dataset: {kind.name} needs the variables {', '.join(missing)}, which it lacks")
     stored = [variable.name for variable in kind.variables if variable.name in dataset]
     values: dict[str, Any] = {name: _parameter(dataset[name], dtype, device) for name in stored}
-    return kind(mask=mask_of(dataset, device=device), **values)
+    if "fixed" in dataset and "fixed" in kind.marks:
+        values["fixed"] = torch.tensor(dataset["fixed"].transpose("trajectory", "body").values, device=device)
+    system = kind(mask=mask_of(dataset, device=device), **values)
+    system.units = dataset.attrs.get("unit_system", "")
+    return system
 
 
 def _parameter(array: xr.DataArray, dtype: torch.dtype | None, device: torch.device | str) -> Tensor:
@@ -303,7 +319,7 @@ def _problems(dataset: xr.Dataset) -> Iterator[str]:
     if ("time" in dataset.coords) == ("trajectory_time" in dataset):
         yield "time: expected either a coordinate time or a variable trajectory_time"
     else:
-        yield from _time_problems(dataset["trajectory_time"] if "trajectory_time" in dataset else dataset["time"])
+        yield from _time_problems(dataset, "trajectory_time" if "trajectory_time" in dataset else "time")
     for name in {name: None for name in (*CORE, *parameters_of(dataset)) if name in dataset}:
         array = dataset[name]
         if absent := [key for key in ("units", "long_name") if not isinstance(array.attrs.get(key), str)]:
@@ -313,13 +329,25 @@ def _problems(dataset: xr.Dataset) -> Iterator[str]:
             real = array.where(dataset["mask"], 1)
             if not bool(np.isfinite(real).all()):
                 yield f"{name}: expected finite values, got NaN or infinity"
-            elif name == "mass" and not bool((real > 0).all()):
+            elif name == "mass" and not bool((real >= 0 if _may_be_zero(dataset, name) else real > 0).all()):
                 yield f"mass: expected positive values, got {float(real.min()):g}"
 
 
-def _time_problems(array: xr.DataArray) -> Iterator[str]:
-    if array.dtype.kind != "f":
-        yield f"{array.name}: expected float32 or float64 seconds, got {array.dtype}"
+def _may_be_zero(dataset: xr.Dataset, name: str) -> bool:
+    """Whether the system that a Dataset names allows zeros of a variable."""
+    if dataset.attrs.get("system") not in SYSTEMS:
+        return False
+    return any(v.name == name and v.may_be_zero for v in system_class(dataset.attrs["system"]).variables)
+
+
+def _time_problems(dataset: xr.Dataset, name: str) -> Iterator[str]:
+    array, clock = dataset[name], time_unit(dataset.attrs.get("unit_system", ""))
+    units = array.attrs.get("units", clock)
+    if array.dtype.kind != "f" or units != clock:
+        yield (
+            f"{name}: expected float32 or float64 {'seconds' if clock == 's' else clock}, "
+            f"got {array.dtype} in {units!r}: systems.dataset.standardised converts them"
+        )
         return
     times = np.atleast_2d(array.transpose(..., "time").values)
     steps = np.diff(times, axis=1)

@@ -34,6 +34,7 @@ from systems.dataset.integrity import (
     structure_of,
 )
 from systems.dataset.schema import CORE, validate
+from systems.dataset.standard import standardised
 from systems.files import appearing, check_regular, locked
 
 SUFFIXES = (".nc", ".zarr")
@@ -44,7 +45,7 @@ LARGE = 2**32
 
 
 def open(path: str | os.PathLike[str]) -> xr.Dataset:
-    """A Dataset of the schema from a file; values are read when they are used.
+    """A Dataset of the schema from a file; values are read when they are used, unless their units are to be converted.
 
     xarray chooses how to read it: netCDF-3 or 4 or Zarr 2 or 3 of any writer, and of a URL ("s3://...") what fsspec
     reaches, if it is installed.
@@ -68,7 +69,7 @@ def open(path: str | os.PathLike[str]) -> xr.Dataset:
         raise ValueError(f"path: there is no {path}")
     dataset = read(path)
     try:
-        return validate(dataset)
+        return validate(standardised(dataset))
     except ValueError as error:
         raise ValueError(f"path: {path} is not a Dataset of trajectories: {error}") from error
 

@@ -358,10 +358,12 @@ def corruptions(variable, value):
     """What is wrong, a value that is so, and what the error says."""
     yield "NaN", torch.full_like(value, torch.nan), "NaN"
     yield "infinite", torch.full_like(value, torch.inf), "finite"
-    yield "integers", value.long(), "dtype"
+    yield "another dtype", value.float(), "dtype"
     if variable.positive:
-        yield "zero", torch.zeros_like(value), "positive"
-        yield "negative", -value, "positive"
+        least = "at least 0" if variable.may_be_zero else "positive"
+        yield "negative", -value, least
+        if not variable.may_be_zero:
+            yield "zero", torch.zeros_like(value), least
     if len(variable.dims) == 2:
         yield "not symmetric", value + torch.ones_like(value).triu(1), "symmetric"
         yield "not square", value[..., :1, :].repeat_interleave(2, -2), "square"
@@ -373,11 +375,11 @@ def test_wrong_values_are_named(case):
     values, kind = system.values, type(system)
     for variable in system.variables:
         for what, wrong, says in corruptions(variable, values[variable.name]):
-            if what == "integers" and len(values) == 1:
+            if what == "another dtype" and len(values) == 1:
                 continue  # nothing beside it has another dtype
             with pytest.raises(ValueError, match=says) as error:
                 kind(**(values | {variable.name: wrong}))
-            assert what == "integers" or str(error.value).startswith(variable.name), str(error.value)
+            assert what == "another dtype" or str(error.value).startswith(variable.name), str(error.value)
     with pytest.raises(ValueError, match="colour"):
         kind(**values, trainable=["colour"])
     with pytest.raises((ValueError, TypeError), match="mass"):

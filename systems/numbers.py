@@ -1,0 +1,99 @@
+"""The door for numbers: lists, arrays, tables and tensors become tensors, in float64 unless tensors say otherwise."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+FLOATS = (torch.float32, torch.float64)
+
+
+def to_tensor(
+    name: str, value: Any, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+) -> Tensor:
+    """A floating tensor of numbers from anywhere.
+
+    A tensor of float32 or float64 stays what it is. All else (numbers, lists, numpy, also in float32, pandas, xarray,
+    integers) becomes float64, or the dtype that is given. Lists may be ragged: the missing ends are NaN.
+
+    Args:
+        name: of the argument, for the error.
+        value: numbers.
+        dtype: of what is not a tensor of floats.
+        device: of what is not a tensor.
+
+    Raises:
+        ValueError: for what is no number: text, complex numbers, booleans, quantities with units of their own.
+
+    Example:
+        >>> to_tensor("mass", [1, 2])
+        tensor([1., 2.], dtype=torch.float64)
+        >>> to_tensor("mass", [[1.0, 2.0], [3.0]])
+        tensor([[1., 2.],
+                [3., nan]], dtype=torch.float64)
+    """
+    if isinstance(value, Tensor):
+        if value.is_complex() or value.dtype == torch.bool:
+            raise ValueError(f"{name}: expected numbers, got a tensor of {value.dtype}")
+        return value if value.dtype in FLOATS else value.to(dtype or torch.float64)
+    return torch.from_numpy(to_array(name, value)).to(device, dtype)
+
+
+def to_array(name: str, value: Any) -> NDArray[np.float64]:
+    """The same as a writable array of float64.
+
+    Raises:
+        ValueError: as `to_tensor`.
+
+    Example:
+        >>> to_array("mass", [[1, 2], [3]])
+        array([[ 1.,  2.],
+               [ 3., nan]])
+    """
+    if hasattr(value, "magnitude") and hasattr(value, "units"):
+        raise ValueError(
+            f"{name}: expected plain numbers, got a quantity in {value.units}: give its magnitude in the units of the "
+            "system, as in x.m_as('kg')"
+        )
+    try:
+        array = _filled(value.detach().cpu().numpy() if isinstance(value, Tensor) else value)
+        text = array.dtype.kind == "O" and any(isinstance(x, str | bool) for x in array.flat)
+        if array.dtype.kind not in "fiuO" or text:
+            raise TypeError
+        return np.array(array, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        shown = repr(value)
+        raise ValueError(f"{name}: expected numbers, got {shown[:80]}") from error
+
+
+def ragged_mask(value: Any) -> Tensor | None:
+    """Where ragged lists have numbers; None if they are not ragged.
+
+    Example:
+        >>> ragged_mask([[1.0, 2.0], [3.0]])
+        tensor([[ True,  True],
+                [ True, False]])
+    """
+    if not isinstance(value, list | tuple):
+        return None
+    try:
+        np.asarray(value)
+    except ValueError:
+        return torch.from_numpy(np.isfinite(_filled(value)))
+    return None
+
+
+def _filled(value: Any) -> NDArray[Any]:
+    """Lists of lists as one array; where their lengths differ, the shorter ones end with NaN."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        parts = [_filled(x) for x in value]
+    if len({x.ndim for x in parts}) > 1:
+        raise ValueError("lists beside numbers")
+    full = np.full((len(parts), *np.max([x.shape for x in parts], 0)), np.nan)
+    for row, part in zip(full, parts, strict=True):
+        row[tuple(slice(size) for size in part.shape)] = part
+    return full

@@ -1,0 +1,133 @@
+"""Units: read by pint, converted to those of a system, or refused."""
+
+import functools
+import re
+from typing import Any, NamedTuple
+
+#: A system's own units: G, k and masses are plain numbers, and nothing converts to them.
+OWN = "1"
+
+#: Names of systems of units, as three units that length, mass and time are counted in.
+NAMED = {"SI": "m, kg, s", "cgs": "cm, g, s"}
+
+#: Units of length, mass and time that are not named, but such that G = 1.
+N_BODY = "N-body"
+
+
+class Base(NamedTuple):
+    """What length, mass and time are counted in."""
+
+    length: str
+    mass: str
+    time: str
+
+
+@functools.cache
+def registry() -> Any:
+    """pint's units, with those that astronomers use (IAU 2015, resolution B3: nominal masses)."""
+    import pint  # costs half a second: only where units are read
+
+    # Units of files write powers as in "m s-1".
+    units = pint.UnitRegistry(preprocessors=[lambda text: re.sub(r"(?<=[A-Za-z])(?=[-+]?\d)", "^", text)])
+    units.define("solar_mass = 1.988409870698051e30 kilogram = Msun = M_sun = solMass")
+    units.define("earth_mass = 5.972167867791379e24 kilogram = Mearth = M_earth = earthMass")
+    units.define("@alias astronomical_unit = AU")
+    return units
+
+
+def base_of(name: str) -> Base:
+    """The units of length, mass and time that a system of units is made of.
+
+    Args:
+        name: "SI", "cgs", or a unit of length, one of mass and one of time in any order, as in "AU, yr, Msun".
+
+    Raises:
+        ValueError: for anything else.
+
+    Example:
+        >>> base_of("AU, yr, Msun")
+        Base(length='AU', mass='Msun', time='yr')
+    """
+    parts = [part.strip() for part in NAMED.get(name, name).split(",")]
+    found = {str(_parsed("units", part).dimensionality): part for part in parts}
+    if len(parts) != 3 or found.keys() != {"[length]", "[mass]", "[time]"}:
+        raise ValueError(
+            f"units: expected {', '.join(NAMED)}, {N_BODY}, or one unit each of length, mass and time such as "
+            f"'AU, yr, Msun', got {name!r}"
+        )
+    return Base(found["[length]"], found["[mass]"], found["[time]"])
+
+
+def time_unit(system: str) -> str:
+    """What a system of units counts time in: seconds if it is not named, a number of its own for N-body units.
+
+    Example:
+        >>> time_unit(""), time_unit("SI"), time_unit("kpc, Gyr, Msun"), time_unit("N-body")
+        ('s', 's', 'Gyr', '1')
+    """
+    if system in ("", *NAMED):
+        return "s"
+    return OWN if system == N_BODY else base_of(system).time
+
+
+def factor(name: str, units: str, into: str) -> float:
+    """The number by which values in some units are multiplied to be in others.
+
+    Args:
+        name: of the variable, for the error.
+        units: what pint reads: "days", "kg m / s", "km".
+        into: the same.
+
+    Raises:
+        ValueError: for units that pint does not know, or of another dimension.
+
+    Example:
+        >>> factor("time", "days", "s")
+        86400.0
+    """
+    given, wanted = _parsed(name, units), _parsed(name, into)
+    if given.dimensionality != wanted.dimensionality:
+        raise ValueError(
+            f"{name}: expected units that convert to {into!r}, got {units!r}: correct its attribute units, or set it "
+            f"to {into!r} where the numbers are in that"
+        )
+    return float((1 * given).to(wanted).magnitude)
+
+
+def coherent(dimension: str, base: Base) -> str:
+    """The unit of a dimension that is made of a base.
+
+    Args:
+        dimension: as a product of powers of "m", "kg" and "s", such as "kg m / s".
+
+    Example:
+        >>> coherent("kg m / s", Base("AU", "Msun", "yr"))
+        'Msun AU / yr'
+    """
+    letters = {"m": base.length, "kg": base.mass, "s": base.time}
+    return re.sub(r"[a-z]+", lambda word: letters.get(word[0], word[0]), dimension)
+
+
+def newtons_constant(name: str) -> float:
+    """Newton's constant (CODATA 2018) in a system of units; 1 in N-body units.
+
+    Solar masses come with the product G Msun, which is known to ten digits, where G is known to five.
+
+    Example:
+        >>> round(newtons_constant("AU, yr, Msun"), 6), newtons_constant("N-body")
+        (39.476926, 1.0)
+    """
+    if name == N_BODY:
+        return 1.0
+    base = base_of(name)
+    return 6.67430e-11 * factor("G", "m^3 / kg / s^2", f"({base.length})^3 / ({base.mass}) / ({base.time})^2")
+
+
+def _parsed(name: str, units: str) -> Any:
+    try:
+        return registry().parse_units(units)
+    except Exception as error:  # pint raises errors of many kinds for what it cannot read
+        raise ValueError(
+            f"{name}: expected units that pint reads, such as 'm', 'kg m / s' or 'days', got {units!r}: correct its "
+            "attribute units, or give '1' for the system's own"
+        ) from error
