@@ -33,6 +33,7 @@ from systems.integrators.registry import INTEGRATORS
 from systems.native.compiled import MODES, Compiled, backend_of
 from systems.numbers import FLOATS, to_tensor
 from systems.phase_space import PhaseSpace
+from systems.precision import check_range
 from systems.provenance import versions
 from systems.status import Status
 from systems.units import time_unit
@@ -119,6 +120,7 @@ def simulate(
     clock = time_unit(field.units)
     moments, origin = to_times(times, unit=clock, into=clock)
     times = _checked_times(moments, state)
+    check_range(field, state, float(times[-1].nan_to_num(0).sub(times[0]).abs().max()))
     if integrator is None and not field.has_closed_form:
         integrator = most_accurate()
     check_choice("compile", compile, MODES)

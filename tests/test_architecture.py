@@ -24,7 +24,7 @@ FLOORS = [
     ["hlieconv.groups"],
     ["hlieconv"],
     ["systems.simulation"],
-    ["systems.accuracy"],
+    ["systems.accuracy", "systems.precision"],
     ["systems"],
     ["systems.closed_forms"],
     ["systems.native"],

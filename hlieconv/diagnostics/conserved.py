@@ -1,5 +1,7 @@
 """Energy, momentum and angular momentum along trajectories."""
 
+import itertools
+
 import torch
 import xarray as xr
 from jaxtyping import Float
@@ -7,6 +9,7 @@ from torch import Tensor
 
 from hlieconv.diagnostics.momentum_map import Charge, along, charges, require_cartesian, units_of
 from hlieconv.groups import T
+from hlieconv.groups.algebra import axis_name
 from systems.dataset.schema import system_of, trajectory_of
 from systems.vector_field import AbstractHamiltonian, AbstractVectorField
 
@@ -35,18 +38,23 @@ def momentum(dataset: xr.Dataset) -> xr.DataArray:
 def angular_momentum(dataset: xr.Dataset, about: Float[Tensor, " d"] | None = None) -> xr.DataArray:
     """L = sum_i (q_i - about) x p_i: ``(trajectory, time)`` in 2D, ``(trajectory, time, space)`` in 3D.
 
+    Above, it is a 2-form, ``(trajectory, time, plane)``: L_ab = sum_i (q_a p_b - q_b p_a) for all axes a < b, in the
+    order of `rotations`.
+
     Args:
-        dataset: trajectories in two or three dimensions.
+        dataset: trajectories in two or more dimensions.
         about: the point that the bodies turn about; the origin by default.
 
     Raises:
-        ValueError: in other dimensions, or for generalised coordinates.
+        ValueError: in one dimension, or for generalised coordinates.
     """
-    if require_cartesian(dataset).sizes["space"] not in (2, 3):
-        raise ValueError(f"dataset: expected 2 or 3 dimensions of space, got {dataset.sizes['space']}")
+    if require_cartesian(dataset).sizes["space"] < 2:
+        raise ValueError("dataset: expected 2 or more dimensions of space, got 1: there is no rotation in it")
     parts = rotations(dataset, about)
     stacked = _stack(dataset, parts, "angular_momentum", "angular momentum")
-    return stacked.isel(space=0) if len(parts) == 1 else stacked
+    if len(parts) == 1:
+        return stacked.isel(space=0)
+    return stacked if dataset.sizes["space"] == 3 else stacked.rename(space="plane")
 
 
 def translations(dataset: xr.Dataset) -> list[Charge]:
@@ -55,9 +63,20 @@ def translations(dataset: xr.Dataset) -> list[Charge]:
 
 
 def rotations(dataset: xr.Dataset, about: Float[Tensor, " d"] | None = None) -> list[Charge]:
-    """The components of the angular momentum about a point, as charges."""
-    found = charges(f"SO{dataset.sizes['space']}")
+    """The components of the angular momentum about a point, as charges: none in one dimension."""
+    dimension = dataset.sizes["space"]
+    found = charges(f"SO{dimension}") if dimension in (2, 3) else _rotations_of_planes(dimension)
     return found if about is None else [charge.about(about) for charge in found]
+
+
+def _rotations_of_planes(dimension: int) -> list[Charge]:
+    """L_ab = q_a p_b - q_b p_a for a < b: the charge of the rotation of one plane."""
+    shift, found = torch.zeros(dimension, dtype=torch.float64), []
+    for a, b in itertools.combinations(range(dimension), 2):
+        matrix = torch.zeros(dimension, dimension, dtype=torch.float64)
+        matrix[b, a], matrix[a, b] = 1, -1
+        found.append(Charge(f"L_{axis_name(a)}{axis_name(b)}", matrix, shift))
+    return found
 
 
 def _stack(dataset: xr.Dataset, parts: list[Charge], name: str, long_name: str) -> xr.DataArray:

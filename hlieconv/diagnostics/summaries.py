@@ -2,9 +2,10 @@
 
 import xarray as xr
 
-from hlieconv.diagnostics.conserved import angular_momentum, momentum
+from hlieconv.diagnostics.conserved import rotations, translations
 from hlieconv.diagnostics.drifts import drift
 from hlieconv.diagnostics.errors import geometric_mean, state_error, valid_time
+from hlieconv.diagnostics.momentum_map import Charge
 from hlieconv.diagnostics.presence import presence
 
 
@@ -22,10 +23,9 @@ def summary(dataset: xr.Dataset, reference: xr.Dataset | None = None) -> dict[st
     if "true_energy" in dataset:
         rows["true_energy"] = _typical(drift(dataset.assign(energy=dataset["true_energy"]), "energy"))
     if dataset.attrs.get("coordinate_system", "cartesian") == "cartesian":
-        rows |= _components("P", drift(dataset, "momentum"), momentum(dataset).sizes["space"])
-        if dataset.sizes["space"] in (2, 3):
-            spins = angular_momentum(dataset).sizes.get("space", 1)
-            rows |= _components("L", drift(dataset, "angular_momentum"), spins)
+        rows |= _components(translations(dataset), drift(dataset, "momentum"))
+        if dataset.sizes["space"] > 1:
+            rows |= _components(rotations(dataset), drift(dataset, "angular_momentum"))
     rows["largest_q"] = float(abs(dataset["q"]).max())
     found = presence(dataset)
     rows |= {"ended": int(found.ended.any("time").sum()), "gaps": int(found.gap.sum())}
@@ -39,12 +39,7 @@ def _typical(values: xr.DataArray) -> float:
     return float(values.max("time").median())
 
 
-def _components(letter: str, values: xr.DataArray, count: int) -> dict[str, float]:
-    if count == 1:
-        return {f"{letter}_z" if letter == "L" else f"{letter}_x": _typical(values)}
-    return {f"{letter}_{axis}": _typical(values.isel(space=i)) for i, axis in enumerate(axis_names(count))}
-
-
-def axis_names(count: int) -> list[str]:
-    """x, y, z in up to three dimensions, numbers beyond."""
-    return list("xyz"[:count]) if count <= 3 else [str(i) for i in range(count)]
+def _components(charges: list[Charge], values: xr.DataArray) -> dict[str, float]:
+    """The components of a quantity by the names of their charges; they lie along its last dimension, or are one."""
+    parts = [values] if len(charges) == 1 else [values.isel({values.dims[-1]: i}) for i in range(len(charges))]
+    return {charge.name: _typical(part) for charge, part in zip(charges, parts, strict=True)}

@@ -4,6 +4,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from hlieconv.diagnostics import angular_momentum, drift, energy, momentum
+from hlieconv.diagnostics.conserved import rotations, translations
 from hlieconv.plots.style import axes_or_new, label, plot_band, times_of
 
 
@@ -44,7 +45,7 @@ def plot_drift(dataset: xr.Dataset, component: str = "energy", *, ax: Axes | Non
 def component_of(dataset: xr.Dataset, component: str) -> xr.DataArray:
     """P_x, ..., L_z of trajectories, ``(trajectory, time)``."""
     array = {"P": momentum, "L": angular_momentum}.get(component[:1], lambda _: None)(dataset)
-    return _one(array, component)
+    return _one(dataset, array, component)
 
 
 def drift_of(dataset: xr.Dataset, component: str) -> xr.DataArray:
@@ -52,19 +53,16 @@ def drift_of(dataset: xr.Dataset, component: str) -> xr.DataArray:
     if component == "energy":
         return drift(dataset, "energy")
     quantity = {"P": "momentum", "L": "angular_momentum"}.get(component[:1], component)
-    return _one(drift(dataset, quantity), component)
+    return _one(dataset, drift(dataset, quantity), component)
 
 
-def _one(array: xr.DataArray | None, component: str) -> xr.DataArray:
-    axis = "xyz".find(component[2:]) if len(component) == 3 and component[1] == "_" else -1
-    if (
-        array is None
-        or axis < 0
-        or not (axis < array.sizes.get("space", 0) or ("space" not in array.dims and axis == 2))
-    ):
+def _one(dataset: xr.Dataset, array: xr.DataArray | None, component: str) -> xr.DataArray:
+    names = [charge.name for charge in (rotations if component[:1] == "L" else translations)(dataset)]
+    if array is None or component not in names:
         raise ValueError(f"component: expected one such as P_x or L_z that the trajectories have, got {component}")
-    chosen = array.isel(space=axis) if "space" in array.dims else array
-    return chosen.assign_attrs(long_name=f"{component[0]}$_{component[2]}$")
+    axes = [dim for dim in array.dims if dim in ("space", "plane")]
+    chosen = array.isel({dim: names.index(component) for dim in axes})
+    return chosen.assign_attrs(long_name=f"{component[0]}$_{{{component[2:]}}}$")
 
 
 def _plot_curve(array: xr.DataArray, trajectory: int, ax: Axes | None, line: dict) -> Axes:

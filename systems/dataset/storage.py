@@ -63,7 +63,7 @@ def open(path: str | os.PathLike[str]) -> xr.Dataset:
         ValueError: path: there is no nothing.nc
     """
     if "://" in str(path):
-        return validate(_remote(str(path)))
+        return validate(standardised(_remote(str(path))))
     path = checked(found(path))
     if not path.exists():
         raise ValueError(f"path: there is no {path}")

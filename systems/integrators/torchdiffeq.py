@@ -91,7 +91,11 @@ class Torchdiffeq(AbstractIntegrator):
         path: Any = torchdiffeq.odeint(
             lambda t, z: tuple(field(wide(t), PhaseSpace(*z))), tuple(state), times, **options
         )
-        return PhaseSpace(*path)
+        q, p = path
+        fixed = getattr(field, "fixed", None)
+        if fixed is not None:  # the last bits of an interpolation move what has no velocity
+            q = torch.where(fixed[..., None], state.q, q)
+        return PhaseSpace(q, p)
 
     @property
     def _tolerances(self) -> dict[str, float | None]:

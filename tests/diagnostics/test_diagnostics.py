@@ -164,7 +164,7 @@ def test_bad_input():
         dataset.dynamics.error(dataset.assign_coords(time=dataset.time + 1))
     with pytest.raises(ValueError, match="2 dimensions"):
         charges("SE2")[0](PhaseSpace(*torch.zeros(2, 4, 3)))
-    with pytest.raises(ValueError, match="2 or 3 dimensions"):
+    with pytest.raises(ValueError, match="2 or more dimensions"):
         random_dataset(1)[0].dynamics.angular_momentum()
 
 
