@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 _BLOCK = re.compile(
     r"(?:^<!-- not run: (?P<reason>[^\n]+) -->\n)?"
-    r"(?:^```(?P<language>[\w{}]+)\n(?P<fenced>.*?)^```$|(?<=\n\n)(?P<indented>(?:^    \S.*\n)+))",
+    r"(?:^```(?P<language>[\w{}]+)\n(?P<fenced>.*?)^```$|(?<=\n\n)(?P<indented>(?:^    \S[^\n]*\n)+))",
     re.MULTILINE | re.DOTALL,
 )
 

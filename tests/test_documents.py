@@ -159,6 +159,9 @@ def test_pages_have_code():
     assert {"python", "sh", ""} <= languages
     assert languages <= {"python", "sh", "text", ""}
     assert sum(block.language == "python" for page in PAGES.values() for block in page) > 20
+    for name, page in PAGES.items():  # no block swallows another
+        fences = (ROOT / name).read_text().count("\n```python\n")
+        assert sum(block.language == "python" for block in page) == fences, name
 
 
 def test_docstrings_become_markup():
