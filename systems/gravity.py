@@ -56,6 +56,7 @@ class Gravity(AbstractInverseDistance):
     """
 
     name = "gravity"
+    mass_is_inertia_only = False
     variables = (
         Variable("mass", ("body",), "1", "mass of a body", positive=True, may_be_zero=True, si="kg"),
         Variable("gravitational_constant", (), "1", "gravitational constant", si="m^3 / kg / s^2"),

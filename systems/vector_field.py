@@ -237,7 +237,7 @@ class AbstractNewtonian(AbstractSeparable):
     """H(q, p) = sum_i |p_i|^2 / 2 m_i + V(q): a subclass needs only `potential`.
 
     Bodies that are ``fixed``, ``(*batch, n)``, do not move, to the bit: they have infinite inertia and no kinetic
-    energy. Their momentum is the impulse that their support has taken; the momentum of the other bodies is not
+    energy. A body of infinite mass is such a one, and its mass is stored as 1. Their momentum is the impulse that their support has taken; the momentum of the other bodies is not
     conserved, and is not declared to be.
 
     Example:
@@ -258,11 +258,28 @@ class AbstractNewtonian(AbstractSeparable):
     fixed: Tensor | None
     has_massless: bool = False
     """Whether a body has no mass, where the system allows that."""
+    mass_is_inertia_only: ClassVar[bool] = True
+    """Whether the mass says nothing but how hard a body is to move."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(**self._with_infinite_masses_fixed(options))
         if any(variable.may_be_zero for variable in self.variables if variable.name == "mass"):
             self.has_massless = bool((self.mass == 0).any())
+
+    def _with_infinite_masses_fixed(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of the constructor, with finite masses."""
+        mass = options.get("mass")
+        if mass is None or isinstance(mass, Tensor) and mass.is_cuda:
+            return options
+        mass = to_tensor("mass", mass)
+        infinite = mass == torch.inf
+        if not infinite.any():
+            return options
+        if not self.mass_is_inertia_only:
+            raise ValueError("mass: expected finite values, got infinity: give the mass, and fixed= for what stays")
+        fixed = options.get("fixed")
+        fixed = infinite if fixed is None else infinite | _boolean("fixed", fixed, mass.device)
+        return options | {"mass": torch.where(infinite, 1, mass), "fixed": fixed}
 
     @property
     def inertia(self) -> Float[Tensor, "*batch n"]:

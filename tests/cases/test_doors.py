@@ -478,3 +478,14 @@ def test_any_number_of_bodies_and_dimensions(bodies, dimension, tmp_path):
         from hlieconv.plots import plot_momentum
 
         plot_momentum(dataset, turns[-1])
+
+
+def test_an_infinite_mass_is_a_fixed_body():
+    state = PhaseSpace.of([[0.0, 0], [1, 0]], [[0.0, 0], [0, 1]])
+    springs = {"spring_constant": [[0.0, 1], [1, 0]], "rest_length": 0.5}
+    held = simulate(Springs(mass=[2.0, 1], fixed=[True, False], **springs), state, [0.0, 1, 2])
+    infinite = simulate(Springs(mass=[np.inf, 1], **springs), state, [0.0, 1, 2])
+    np.testing.assert_array_equal(infinite.q, held.q)
+    assert (infinite.q.values[:, :, 0] == 0).all()
+    with pytest.raises(ValueError, match=r"mass: expected finite values, got infinity: give the mass, and fixed="):
+        Gravity(mass=[np.inf, 1], units="N-body")
