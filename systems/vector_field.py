@@ -237,8 +237,8 @@ class AbstractNewtonian(AbstractSeparable):
     """H(q, p) = sum_i |p_i|^2 / 2 m_i + V(q): a subclass needs only `potential`.
 
     Bodies that are ``fixed``, ``(*batch, n)``, do not move, to the bit: they have infinite inertia and no kinetic
-    energy. A body of infinite mass is such a one, and its mass is stored as 1. Their momentum is the impulse that their support has taken; the momentum of the other bodies is not
-    conserved, and is not declared to be.
+    energy. A body of infinite mass is such a one, and its mass is stored as 1. Their momentum is the impulse that their
+    support has taken; the momentum of the other bodies is not conserved, and is not declared to be.
 
     Example:
         >>> import torch
@@ -269,7 +269,7 @@ class AbstractNewtonian(AbstractSeparable):
     def _with_infinite_masses_fixed(self, options: dict[str, Any]) -> dict[str, Any]:
         """The arguments of the constructor, with finite masses."""
         mass = options.get("mass")
-        if mass is None or isinstance(mass, Tensor) and mass.is_cuda:
+        if mass is None or (isinstance(mass, Tensor) and mass.is_cuda):
             return options
         mass = to_tensor("mass", mass)
         infinite = mass == torch.inf

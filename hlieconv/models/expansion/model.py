@@ -45,7 +45,7 @@ class PairExpansion(AbstractModel):
         dimension: of space.
         body_features: what it is told of every body, mass among them.
         pair_features: what it is told of every pair of bodies.
-        triples: whether terms of three bodies may be taken.
+        triples: allow terms of three bodies.
 
     Raises:
         ValueError: for an unknown group, one whose invariants are not known, or features without mass.
