@@ -15,6 +15,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from hlieconv.images.download import check_md5, download
+from systems.dataset.named_arrays import read_npz
 from systems.files import appearing
 
 #: The published RotMNIST (Larochelle et al. 2007): where, and its checksum.
@@ -171,8 +172,8 @@ def _kept(path: Path, name: str, make) -> ImageData:
         with appearing(path) as part, open(part, "wb") as file:
             np.savez_compressed(file, **arrays)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            tensors = {field: torch.from_numpy(file[field]) for field in ImageData._fields[1:]}
+        arrays = read_npz(path)
+        tensors = {field: torch.from_numpy(arrays[field]) for field in ImageData._fields[1:]}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path.name}: a corrupt file ({error}): remove it, and it is made again") from error
     return ImageData(name, **tensors)

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hlieconv.molecules.settings import TARGET_NAMES
+from systems.dataset.named_arrays import read_npz
 from systems.files import appearing
 
 HARTREE = 27.211386245988  # eV (CODATA 2018)
@@ -146,9 +147,9 @@ def read_compact(path: str | Path) -> Molecules:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("index", "n_atoms", "charge", "position_angstrom", "target")}
-            names = tuple(str(name) for name in file["target_name"])
+        file = read_npz(path)
+        arrays = {name: file[name] for name in ("index", "n_atoms", "charge", "position_angstrom", "target")}
+        names = tuple(str(name) for name in file["target_name"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path.name}: not a readable file of molecules ({error})") from error
     if names != TARGET_NAMES:

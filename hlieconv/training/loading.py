@@ -12,8 +12,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from hlieconv.training.allocation import Limited
 from hlieconv.training.device import device_named
 from hlieconv.training.run import CONFIG, MODEL, read_config, read_weights
+
+#: Bytes that a model may take while it is built, and how many for each byte of its weights.
+FREE, EXPANSION = 2**26, 8
 
 Weights = Mapping[str, Tensor]
 
@@ -83,8 +87,13 @@ def load(
     if not (isinstance(kind, type) and issubclass(kind, bases)):
         raise ValueError(f"model: expected a subclass of {' or '.join(x.__name__ for x in bases)}, got {target}")
     read_config(path)
+    size = sum(tensor.nbytes for tensor in tensors.values())
     try:
-        built = build(kind, arguments, tensors)
+        # Its arguments are data, and may ask for any amount of memory.
+        with Limited(FREE + EXPANSION * size, 1000 + 100 * len(tensors)):
+            built = build(kind, arguments, tensors)
+    except ValueError as error:
+        raise ValueError(f"{path / CONFIG}: {error}") from error
     except (RuntimeError, TypeError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path / MODEL}: does not fit {target} with the arguments of {CONFIG} ({reason})") from error

@@ -1,0 +1,117 @@
+"""Trajectories from the named arrays of NumPy's .npz, MATLAB's .mat and HDF5's .h5 files."""
+
+import math
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from systems.dataset.integrity import check_declared
+from systems.dataset.measured import from_arrays
+from systems.files import check_regular
+
+SUFFIXES = (".npz", ".mat", ".h5", ".hdf5")
+
+
+def from_file(path: str | os.PathLike[str], **options: Any) -> xr.Dataset:
+    """Trajectories from a file of named arrays (see `from_arrays`).
+
+    The names are ``q``; ``p``, or ``v`` (velocities) and ``m``, or ``m`` alone, from which momenta are then estimated;
+    ``t``; and whatever else is one number for each body. Dims of MATLAB's row and column vectors do not matter.
+
+    Args:
+        path: of a .npz, .mat (of any version) or .h5 file.
+        **options: of `from_arrays`.
+
+    Raises:
+        ValueError: if the file cannot be read, declares more data than it can hold, or lacks an array.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "circle.npz"
+        >>> t = np.linspace(0, 1, 50)
+        >>> q = np.stack([np.cos(t), np.sin(t)], -1)[:, None]
+        >>> np.savez(path, q=q, v=np.gradient(q, t, axis=0), m=[2.0], t=t)
+        >>> dict(from_file(path).sizes)
+        {'trajectory': 1, 'time': 50, 'body': 1, 'space': 2}
+    """
+    path = Path(path)
+    arrays = read_arrays(path)
+    if missing := [name for name in "qt" if name not in arrays]:
+        raise ValueError(f"path: expected the array {missing[0]} in {path}, got {', '.join(arrays) or 'none'}")
+    q, times = arrays.pop("q"), arrays.pop("t").squeeze()
+    values = {name: np.atleast_1d(array.squeeze()) for name, array in arrays.items() if name not in ("p", "v", "m")}
+    if "m" in arrays:
+        values["mass"] = np.atleast_1d(arrays["m"].squeeze())
+    p = arrays.get("p")
+    if p is None and "v" in arrays:
+        if "mass" not in values:
+            raise ValueError(f"path: expected the array m beside v in {path}, for momenta")
+        p = values["mass"][..., None, :, None] * arrays["v"]
+    return from_arrays(q, p, times=times, **values, **options)
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of numbers in a file, by name."""
+    check_regular(path)
+    if not path.is_file():
+        raise ValueError(f"path: there is no file {path}")
+    try:
+        if path.suffix == ".npz":
+            found = read_npz(path)
+        elif path.suffix == ".mat" and not h5py.is_hdf5(path):
+            found = _matlab(path)
+        else:
+            found = _hdf5(path)
+    except Exception as error:  # a damaged file makes libraries raise anything
+        if str(error).startswith("path: "):
+            raise
+        reason = str(error) or type(error).__name__
+        raise ValueError(
+            f"path: {path} cannot be read, it may be damaged or no {path.suffix} file: {reason}"
+        ) from error
+    return {name: array for name, array in found.items() if array.dtype.kind in "biuf"}
+
+
+def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of an .npz file; nothing is unpickled.
+
+    Raises:
+        ValueError: if it declares more than it can hold; zipfile.BadZipFile, OSError and such if it is damaged.
+    """
+    check_regular(path)
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        check_declared(path, sum(entry.file_size for entry in entries), path.stat().st_size)
+        for entry in entries:
+            with archive.open(entry) as file:
+                version = np.lib.format.read_magic(file)
+                header = (
+                    np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                )
+                shape, _, dtype = header(file)
+            if math.prod(shape) * dtype.itemsize > entry.file_size:
+                raise ValueError(f"path: {path}: the array {entry.filename} declares more data than it has")
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def _matlab(path: Path) -> dict[str, NDArray[Any]]:
+    from scipy.io import loadmat, whosmat
+
+    check_declared(path, sum(8 * math.prod(shape) for _, shape, _ in whosmat(path)), path.stat().st_size)
+    return {name: array for name, array in loadmat(path).items() if isinstance(array, np.ndarray)}
+
+
+def _hdf5(path: Path) -> dict[str, NDArray[Any]]:
+    """MATLAB's own HDF5 has its dims the other way round."""
+    with h5py.File(path) as file:
+        arrays = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
+        check_declared(path, sum(item.size * item.dtype.itemsize for item in arrays.values()), path.stat().st_size)
+        found = {name: np.asarray(item[()]) for name, item in arrays.items()}
+    return {name: array.T for name, array in found.items()} if path.suffix == ".mat" else found
