@@ -27,7 +27,8 @@ class Rollout(AbstractCommand):
 
         import systems
         from hlieconv.dynamics import load
-        from hlieconv.dynamics.rollouts import rollout, spacing_of
+        from hlieconv.dynamics.rollouts import rollout
+        from hlieconv.dynamics.trajectories import spacing_of
         from hlieconv.models import AbstractModel
         from hlieconv.training.device import device_named
         from systems.dataset.schema import times_of

@@ -1,20 +1,21 @@
 """What `fit` trains: something that gives the vector fields of the trajectories of a Dataset."""
 
+import copy
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
-import xarray as xr
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hlieconv.dynamics.chunks import Chunks
 from hlieconv.dynamics.settings import Settings
+from hlieconv.dynamics.trajectories import Trajectories
 from hlieconv.models import MODELS, AbstractModel
 from hlieconv.models.abstract import Trained
+from hlieconv.models.frame import Frame
 from hlieconv.training.loading import describe
 from systems import AbstractVectorField
-from systems.dataset.schema import mask_of, variables_of
 
 #: One row of the history of a training.
 Record = dict[str, float | int]
@@ -24,15 +25,21 @@ class AbstractBodies(nn.Module, ABC):
     """From the numbers of trajectories to the vector field that moves them; its parameters are what is trained."""
 
     mass: Float[Tensor, "trajectory n"] | None
-    """The masses of the Dataset in float64; None where they are unknown."""
+    """The masses in float64, in the data's units; None where they are unknown."""
+    mask: Bool[Tensor, "trajectory n"] | None
+    """True where a body exists; None if all do."""
     known: dict[str, Tensor]
     """Tensors that decide the result beside the trajectories and the settings."""
+    frame: Frame
+    """The origin and the units in which it is trained."""
+    normalised: bool = True
+    """Whether errors of q and p are measured in units of their own."""
     solved: ClassVar[bool] = False
     """Whether `solve` finds what is trained, instead of descent."""
 
     @abstractmethod
     def forward(self, trajectory: Int[Tensor, " batch"]) -> AbstractVectorField:
-        """What moves these trajectories."""
+        """What moves these trajectories, in the frame."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -45,8 +52,21 @@ class AbstractBodies(nn.Module, ABC):
         """Find what is trained in one go, if it is `solved`; the records of that."""
         raise NotImplementedError(f"{type(self).__name__} is trained by descent")
 
+    def mask_of(self, trajectory: Int[Tensor, " batch"]) -> Bool[Tensor, "batch n"] | None:
+        """Which bodies of these trajectories exist."""
+        return None if self.mask is None else self.mask[trajectory]
+
+    def framed(self, chunks: Chunks) -> Chunks:
+        """Chunks in the frame, still in float64."""
+        frame = self.frame
+        times = (chunks.times - chunks.times[0]) / frame.time
+        return Chunks(chunks.trajectory, times, frame.positions(chunks.q), frame.momenta(chunks.p))
+
+    def measure(self, chunks: Chunks, *, recalibrate: bool) -> None:
+        """Find the frame of the data, of which nothing is kept before `calibrate`."""
+
     def calibrate(self, chunks: Chunks) -> None:
-        """Measure the scales of the data, before training."""
+        """Keep the frame, and measure the scales of the chunks in it, before training."""
 
     def write_back(self) -> None:
         """Give the values that were found to their owner, after training."""
@@ -62,23 +82,36 @@ class LearnedBodies(AbstractBodies):
         ValueError: if the Dataset lacks a feature of the model.
     """
 
-    def __init__(self, model: AbstractModel, dataset: xr.Dataset) -> None:
+    def __init__(self, model: AbstractModel, data: Trajectories) -> None:
         super().__init__()
-        self.model = model
-        parameter = model.like
-        kind = {"dtype": parameter.dtype, "device": parameter.device}
-        self.features = model.checked(variables_of(dataset, model.features, **kind), mask_of(dataset))
-        self.mask = mask_of(dataset, device=parameter.device)
-        self.mass, self.known = masses_of(dataset), {}
+        self.model, self.given, self.normalised = model, data.features, model.normalised
+        model.checked(data.features, data.mask)
+        self.mask = None if data.mask is None else data.mask.to(model.like.device)
+        self.mass, self.known = data.mass, {}
+        self.frame, self.fitted = copy.deepcopy(model.frame), False
+        self.features = self._in_frame()
 
     def forward(self, trajectory: Int[Tensor, " batch"]) -> AbstractVectorField:
-        return self.model.condition(*self._context(trajectory))
+        return self.model.framed(*self._context(trajectory))
 
     def describe(self) -> dict[str, Any]:
         return describe(self.model, self.model.config, MODELS)
 
+    def measure(self, chunks: Chunks, *, recalibrate: bool) -> None:
+        self.fitted = bool(self.model.frame.measured) and not recalibrate
+        if not self.fitted:
+            mask = None if self.mask is None else self.mask.cpu()[chunks.trajectory]
+            self.frame = copy.deepcopy(self.model.frame).cpu()
+            self.frame.measure(*chunks[1:], self.given, mask)
+            self.frame.to(self.model.like.device)
+        self.features = self._in_frame()
+        self.known |= {f"frame.{name}": value for name, value in self.frame.named_buffers()}
+
     def calibrate(self, chunks: Chunks) -> None:
-        """Let the model measure the scales of its data, on a few thousand chunks."""
+        """Let the model measure the scales of its data, on a few thousand chunks, unless it has been fitted."""
+        if self.fitted:
+            return
+        self.model.frame.load_state_dict(self.frame.state_dict())
         some = chunks.take(torch.arange(min(len(chunks.trajectory), 4096), device=chunks.trajectory.device))
         self.model.calibrate(some.q, some.p, *self._context(some.trajectory))
 
@@ -87,9 +120,14 @@ class LearnedBodies(AbstractBodies):
 
     def _context(self, trajectory: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
         features = {name: value[trajectory] for name, value in self.features.items()}
-        return features, None if self.mask is None else self.mask[trajectory]
+        return features, self.mask_of(trajectory)
 
-
-def masses_of(dataset: xr.Dataset) -> Float[Tensor, "trajectory n"] | None:
-    """The variable mass in float64; None if there is none."""
-    return variables_of(dataset, ["mass"], dtype=torch.float64)["mass"] if "mass" in dataset else None
+    def _in_frame(self) -> dict[str, Tensor]:
+        """The model's own features, scaled in float64 and then rounded."""
+        like = self.model.like
+        scaled = self.frame.features(
+            {name: self.given[name].to(self.frame.origin.device) for name in self.model.features}
+        )
+        return self.model.checked(
+            {name: value.to(like.device, like.dtype) for name, value in scaled.items()}, self.mask
+        )

@@ -3,11 +3,10 @@
 from typing import NamedTuple
 
 import torch
-import xarray as xr
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from systems.dataset.schema import trajectory_of
+from hlieconv.dynamics.trajectories import Trajectories
 
 
 class Chunks(NamedTuple):
@@ -29,11 +28,11 @@ class Chunks(NamedTuple):
         return Chunks(self.trajectory.to(device), self.times.to(device), q, p)
 
 
-def chunks_of(dataset: xr.Dataset, length: int, per_trajectory: int = 0, *, seed: int = 0) -> Chunks:
+def chunks_of(data: Trajectories, length: int, per_trajectory: int = 0, *, seed: int = 0) -> Chunks:
     """Chunks of ``length`` consecutive points, in float64; those with a gap are left out.
 
     Args:
-        dataset: trajectories.
+        data: trajectories.
         length: points in a chunk.
         per_trajectory: how many to take at random from each trajectory; 0 takes all of them, end to end: the last point
             of one is the first of the next.
@@ -43,15 +42,13 @@ def chunks_of(dataset: xr.Dataset, length: int, per_trajectory: int = 0, *, seed
         ValueError: if the trajectories are shorter than a chunk, or no chunk is free of gaps.
 
     Example:
-        >>> from systems import Springs, to_dataset
-        >>> system, state = Springs.sample(3, seed=0)
-        >>> times = torch.linspace(0, 1, 9, dtype=torch.float64)
-        >>> dataset = to_dataset(system.closed_form(state, times), times, field=system)
-        >>> chunks_of(dataset, 5).q.shape
+        >>> from hlieconv.dynamics.trajectories import trajectories_of
+        >>> from systems import Springs, simulate
+        >>> dataset = simulate(*Springs.sample(3, seed=0), torch.linspace(0, 1, 9))
+        >>> chunks_of(trajectories_of(dataset), 5).q.shape
         torch.Size([5, 6, 6, 2])
     """
-    times, state = trajectory_of(dataset, dtype=torch.float64)
-    points, count = state.q.shape[:2]
+    points, count = data.q.shape[:2]
     if points < length:
         raise ValueError(f"chunk: expected at most the {points} points of a trajectory, got {length}")
     if per_trajectory:
@@ -61,9 +58,8 @@ def chunks_of(dataset: xr.Dataset, length: int, per_trajectory: int = 0, *, seed
         start = torch.arange(0, points - length + 1, length - 1)[:, None].expand(-1, count)
     trajectory = torch.arange(count).expand(len(start), -1).flatten()
     time = torch.arange(length)[:, None] + start.flatten()
-    times = times[:, None].expand(-1, count) if times.ndim == 1 else times
-    chunks = Chunks(trajectory, times[time, trajectory], state.q[time, trajectory], state.p[time, trajectory])
+    chunks = Chunks(trajectory, *(x[time, trajectory] for x in (data.times, data.q, data.p)))
     whole = torch.isfinite(torch.cat([chunks.q, chunks.p]).sum((0, 2, 3)) + chunks.times.sum(0))
     if not whole.any():
-        raise ValueError(f"dataset: expected {length} consecutive points without a gap, found none")
+        raise ValueError(f"dataset: expected {length} consecutive points without a gap (NaN in q or p), found none")
     return chunks if whole.all() else chunks.take(whole.nonzero().flatten())

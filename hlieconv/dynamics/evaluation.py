@@ -7,9 +7,9 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.dynamics.bodies import LearnedBodies
 from hlieconv.dynamics.chunks import chunks_of
-from hlieconv.dynamics.rollouts import default_integrator, spacing_of
+from hlieconv.dynamics.rollouts import default_integrator
+from hlieconv.dynamics.trajectories import spacing_of, trajectories_of
 from hlieconv.models import AbstractModel
 from systems import PhaseSpace
 from systems.integrators import AbstractIntegrator
@@ -42,14 +42,16 @@ def chunk_error(
         ValueError: if the Dataset lacks a feature of the model.
     """
     model = copy.deepcopy(model).double().eval()
-    bodies = LearnedBodies(model, dataset)
-    device = model.like.device
-    chunks = chunks_of(dataset, chunk, 1, seed=seed).to(torch.float64, device)
+    data, device = trajectories_of(dataset), model.like.device
+    features = {name: x.to(device) for name, x in model.checked(data.features, data.mask).items()}
+    mask = None if data.mask is None else data.mask.to(device)
+    chunks = chunks_of(data, chunk, 1, seed=seed).to(torch.float64, device)
     spacing = spacing_of(chunks.times)
     errors = []
     for index in torch.arange(len(chunks.trajectory), device=device).split(BLOCK):
         some = chunks.take(index)
-        field = bodies(some.trajectory)
+        own = {name: x[some.trajectory] for name, x in features.items()}
+        field = model.condition(own, None if mask is None else mask[some.trajectory])
         solver = integrator or default_integrator(model, field, spacing)
         predicted = solver.integrate(field, PhaseSpace(some.q[0], some.p[0]), some.times - some.times[0])
         square = ((predicted.q - some.q).square() + (predicted.p - some.p).square()).mean((0, 3)) / 2

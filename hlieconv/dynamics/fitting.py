@@ -1,5 +1,6 @@
 """fit(model, dataset): train a model of dynamics, or the free parameters of a known system, on trajectories."""
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,9 +17,10 @@ from hlieconv.dynamics.compilation import check_mode, compiled
 from hlieconv.dynamics.expansion.bodies import ExpansionBodies
 from hlieconv.dynamics.free_parameters import FreeParameters
 from hlieconv.dynamics.loading import rollout_section, trained_of
-from hlieconv.dynamics.losses import make_loss
-from hlieconv.dynamics.rollouts import spacing_of
+from hlieconv.dynamics.losses import Relative, make_loss
+from hlieconv.dynamics.quality import check_motion, check_range, warn_of_rounding
 from hlieconv.dynamics.settings import Settings, settings
+from hlieconv.dynamics.trajectories import Trajectories, spacing_of, trajectories_of
 from hlieconv.models import AbstractModel
 from hlieconv.models.expansion.model import PairExpansion
 from hlieconv.training.device import device_named
@@ -26,7 +28,6 @@ from hlieconv.training.fit import Fit
 from hlieconv.training.loop import Shuffle, train
 from hlieconv.training.run import Run, keep
 from systems import AbstractVectorField
-from systems.dataset.schema import parameters_of, validate
 from systems.fingerprint import fingerprint
 from systems.provenance import versions
 
@@ -49,9 +50,13 @@ def fit(
     checkpoint_seconds: float = 120.0,
     checkpoint_steps: int | None = None,
     progress: bool = True,
+    recalibrate: bool = False,
     **changes: Any,
 ) -> Fit[Any]:
     """Train a model on trajectories, in place.
+
+    The data may lie anywhere and be in any units: a model that is `normalised` measures these, and one whose group
+    holds translations takes out one constant offset, in float64, before anything is rounded (see `models.frame`).
 
     Args:
         model: a model, or a known system with ``trainable`` parameters.
@@ -67,21 +72,28 @@ def fit(
         checkpoint_seconds: time between checkpoints.
         checkpoint_steps: steps between checkpoints, if that comes first.
         progress: show a bar, on a terminal.
+        recalibrate: measure the scales of a model anew that has been fitted before; otherwise it keeps them.
         **changes: any field of `Settings`, in place of the preset's.
 
     Raises:
-        ValueError: for a setting out of range, or a dataset without the variables that the model needs.
+        ValueError: for a setting out of range, a dataset without the variables that the model needs, bodies at rest,
+            points too far apart for the loss, numbers out of range, or a first loss that is not finite.
+
+    Warns:
+        UserWarning: for gaps in the data, positions so far from a model's origin that they are rounded, and points so
+            far apart that forces are poor.
     """
-    validate(dataset)
     check_mode(compile, model)
-    where = device_named(device)
-    bodies = bodies_of(model.to(where), dataset)
+    where, data = device_named(device), trajectories_of(dataset)
+    bodies = bodies_of(model.to(where), data)
     description = bodies.describe()
     group = str(description["config"].get("group", ""))
-    chosen = settings(preset, dataset.sizes["trajectory"], description["name"], group, **changes)
+    chosen = settings(preset, data.count, description["name"], group, **changes)
     bodies.check(chosen)
     _compare_with_preset(model, preset)
-    chunks = _split(dataset, chosen)
+    chunks = _split(data, chosen)
+    check_motion(chunks[0])
+    bodies.measure(chunks[0], recalibrate=recalibrate)
     rollout = rollout_section(chosen, spacing_of(chunks[0].times))
     if bodies.solved:
         training = _solution(bodies, chosen)
@@ -91,7 +103,7 @@ def fit(
     config = {
         "model": description,
         "settings": asdict(chosen),
-        "data": {"trajectories": dataset.sizes["trajectory"], "sha256": fingerprint(bodies.known | _inputs(dataset))},
+        "data": {"trajectories": data.count, "sha256": fingerprint(bodies.known | data.fingerprint)},
         "rollout": rollout,
         "versions": versions(("hlieconv", "torch")),
     }
@@ -100,15 +112,15 @@ def fit(
     return Fit(model.eval(), history, chosen)
 
 
-def bodies_of(model: AbstractModel | AbstractVectorField, dataset: xr.Dataset) -> AbstractBodies:
+def bodies_of(model: AbstractModel | AbstractVectorField, data: Trajectories) -> AbstractBodies:
     """What is trained of a model, or of a known system.
 
     Raises:
-        ValueError: if the Dataset lacks a feature of the model, or the system has nothing to train.
+        ValueError: if the data lack a feature of the model, or the system has nothing to train.
     """
     if isinstance(model, PairExpansion):
-        return ExpansionBodies(model, dataset)
-    return LearnedBodies(model, dataset) if isinstance(model, AbstractModel) else FreeParameters(model, dataset)
+        return ExpansionBodies(model, data)
+    return LearnedBodies(model, data) if isinstance(model, AbstractModel) else FreeParameters(model, data)
 
 
 def _compare_with_preset(model: AbstractModel | AbstractVectorField, preset: str) -> None:
@@ -147,23 +159,32 @@ def _descent(
     where: torch.device,
     **records: Any,
 ) -> Training:
-    loss = make_loss(chosen)
     dtype = next(bodies.parameters()).dtype
-    seen, unseen = (loss.samples(part, bodies.mass).to(dtype, where) for part in chunks)
+    plain = make_loss(chosen, 1 / float(bodies.frame.time))
+    seen_chunks, unseen_chunks = (bodies.framed(part) for part in chunks)
+    mask = bodies.mask_of(seen_chunks.trajectory.to(where))
+    warn_of_rounding(seen_chunks.q, None if mask is None else mask.cpu(), dtype, bodies.frame.length.cpu())
+    mass = None if bodies.mass is None else bodies.mass / bodies.frame.mass.cpu()
+    exact = plain.samples(seen_chunks, mass)
+    check_range({name: x for name, x in exact._asdict().items() if name not in ("trajectory", "times")}, dtype)
+    seen, unseen = exact.to(dtype, where), plain.samples(unseen_chunks, mass).to(dtype, where)
     count = len(unseen.trajectory)
     unseen = unseen.take(torch.arange(0, count, max(1, count // VALIDATION_SAMPLES), device=where))
-    unit = loss.unit(seen)
+    loss = Relative(plain, plain.sizes(seen, bodies.mask_of(seen.trajectory)), bodies.normalised)
 
     def loss_of(bodies: AbstractBodies, samples: Any) -> Tensor:
-        return loss(bodies(samples.trajectory), samples) / unit
+        return loss(bodies(samples.trajectory), samples)
+
+    batches = Shuffle(len(seen.trajectory), chosen.batch, seed=chosen.seed, device=where)
 
     def training(run: Run | None) -> list[Record]:
-        bodies.calibrate(chunks[0].to(dtype, where))
+        bodies.calibrate(seen_chunks.to(dtype, where))
+        _check_first_loss(loss_of, bodies, seen.take(batches(0)))
         with compiled(model, compile, steps=chosen.steps, device=where):
             history = train(
                 bodies,
                 lambda bodies, index: loss_of(bodies, seen.take(index)),
-                Shuffle(len(seen.trajectory), chosen.batch, seed=chosen.seed, device=where),
+                batches,
                 steps=chosen.steps,
                 optimiser=chosen.optimiser,
                 learning_rate=chosen.learning_rate,
@@ -180,18 +201,24 @@ def _descent(
     return training
 
 
-def _split(dataset: xr.Dataset, chosen: Settings) -> tuple[Chunks, Chunks]:
+@torch.no_grad()
+def _check_first_loss(loss: Callable[[AbstractBodies, Any], Tensor], bodies: AbstractBodies, samples: Any) -> None:
+    """A ValueError if the loss is not finite before the first step."""
+    with torch.random.fork_rng(devices=[]):
+        value = float(loss(bodies.eval(), samples))
+    if not math.isfinite(value):
+        raise ValueError(
+            f"loss: expected a finite loss of the model before the first step, got {value}: its values are too large "
+            "for its dtype, a step of the integrator is too long, or bodies are at one place"
+        )
+
+
+def _split(data: Trajectories, chosen: Settings) -> tuple[Chunks, Chunks]:
     """Chunks to train on, no more than there is time to see, and chunks of other trajectories to validate on."""
-    chunks = chunks_of(dataset, chosen.chunk, chosen.chunks, seed=chosen.seed)
+    chunks = chunks_of(data, chosen.chunk, chosen.chunks, seed=chosen.seed)
     generator = torch.Generator().manual_seed(chosen.seed)
-    count = dataset.sizes["trajectory"]
-    held_out = torch.zeros(count, dtype=torch.bool)
-    held_out[torch.randperm(count, generator=generator)[: int(chosen.validation * count)]] = True
+    held_out = torch.zeros(data.count, dtype=torch.bool)
+    held_out[torch.randperm(data.count, generator=generator)[: int(chosen.validation * data.count)]] = True
     order = torch.randperm(len(chunks.trajectory), generator=generator)
     kept = held_out[chunks.trajectory[order]]
     return chunks.take(order[~kept][: chosen.steps * chosen.batch]), chunks.take(order[kept][:VALIDATION_SAMPLES])
-
-
-def _inputs(dataset: xr.Dataset) -> dict[str, Any]:
-    """What decides the weights: the trajectories, and the parameters of the bodies."""
-    return {"q": dataset["q"], "p": dataset["p"]} | parameters_of(dataset)

@@ -4,11 +4,12 @@ import copy
 from typing import Any
 
 import torch
-import xarray as xr
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from hlieconv.dynamics.bodies import AbstractBodies, masses_of
+from hlieconv.dynamics.bodies import AbstractBodies
+from hlieconv.dynamics.trajectories import Trajectories
+from hlieconv.models.frame import Frame
 from hlieconv.training.loading import describe
 from systems import SYSTEMS, AbstractVectorField, Variable
 
@@ -16,21 +17,22 @@ from systems import SYSTEMS, AbstractVectorField, Variable
 class FreeParameters(AbstractBodies):
     """The trainable parameters of a known system: what is positive stays so, what is symmetric too.
 
-    They are one column of independent numbers, logarithms where they are positive: SOAP then learns how all of
-    them depend on each other, which the parameters of a system do much more than the weights of a network.
+    They are one column of independent numbers; where they are positive, logarithms of the factors by which they change:
+    SOAP then learns how all of them depend on each other, which the parameters of a system do much more than the
+    weights of a network.
 
     Args:
         system: with ``trainable`` parameters: one value for all trajectories, or one a trajectory.
-        dataset: its trajectories.
+        data: its trajectories.
 
     Raises:
         ValueError: if the system has values for another number of trajectories, or nothing is trainable.
     """
 
-    def __init__(self, system: AbstractVectorField, dataset: xr.Dataset) -> None:
+    def __init__(self, system: AbstractVectorField, data: Trajectories) -> None:
         super().__init__()
         self.system = [system]  # in a list: its parameters are not trained, the column is
-        count, trainable = dataset.sizes["trajectory"], dict(system.named_parameters())
+        count, trainable = data.count, dict(system.named_parameters())
         self.free = [variable for variable in system.variables if variable.name in trainable]
         if not self.free:
             raise ValueError(
@@ -44,9 +46,11 @@ class FreeParameters(AbstractBodies):
         self.start = [trainable[variable.name].detach().clone() for variable in self.free]
         self.independent = [_independent(*pair) for pair in zip(self.free, self.start, strict=True)]
         pieces = [value[own] for value, own in zip(self.start, self.independent, strict=True)]
-        pieces = [x.log() if variable.positive else x for variable, x in zip(self.free, pieces, strict=True)]
+        pieces = [0 * x if variable.positive else x for variable, x in zip(self.free, pieces, strict=True)]
         self.column = nn.Parameter(torch.cat(pieces)[:, None])
-        self.mass = None if any(variable.name == "mass" for variable in self.free) else masses_of(dataset)
+        self.mass = None if any(variable.name == "mass" for variable in self.free) else data.mass
+        self.mask = None if data.mask is None else data.mask.to(self.column.device)
+        self.frame = Frame()
         self.known = {f"system.{name}": value for name, value in system.state_dict().items()}
 
     def values(self) -> dict[str, Tensor]:
@@ -54,7 +58,7 @@ class FreeParameters(AbstractBodies):
         found = {}
         pieces = self.column[:, 0].split([int(own.sum()) for own in self.independent])
         for variable, start, own, piece in zip(self.free, self.start, self.independent, pieces, strict=True):
-            value = start.masked_scatter(own, piece.exp() if variable.positive else piece)
+            value = start.masked_scatter(own, start[own] * piece.exp() if variable.positive else piece)
             found[variable.name] = torch.where(own, value, value.mT) if len(variable.dims) == 2 else value
         return found
 

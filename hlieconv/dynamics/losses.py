@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hlieconv.dynamics.chunks import Chunks
 from hlieconv.dynamics.interpolant import hermite, nodes
+from hlieconv.dynamics.quality import check_derivatives
 from hlieconv.dynamics.settings import Settings
 from systems import AbstractNewtonian, AbstractVectorField, PhaseSpace, integrators
 from systems.integrators import INTEGRATORS, AbstractIntegrator
@@ -39,7 +40,7 @@ class Derivatives(NamedTuple):
 
 
 class AbstractLoss(ABC, Generic[Samples]):
-    """A scalar for a vector field and some samples, 0 for the field that made them."""
+    """A scalar for a vector field and some samples, 0 for the field that made them: the mean of its `errors`."""
 
     @abstractmethod
     def samples(self, chunks: Chunks, mass: Float[Tensor, "trajectory n"] | None) -> Samples:
@@ -54,12 +55,20 @@ class AbstractLoss(ABC, Generic[Samples]):
         """
 
     @abstractmethod
-    def unit(self, samples: Samples) -> Float[Tensor, ""]:
-        """About the loss of a field in which nothing changes. In units of that the forces of planets are not small."""
+    def errors(self, field: AbstractVectorField, samples: Samples) -> tuple[Tensor, ...]:
+        """The mean square errors of a field that moves the bodies of these samples, one for each kind of quantity."""
 
     @abstractmethod
+    def sizes(self, samples: Samples, mask: Bool[Tensor, "sample n"] | None) -> tuple[Tensor, ...]:
+        """About the errors of a field in which nothing changes. In units of these the forces of planets are not small.
+
+        Args:
+            samples: all that there are.
+            mask: True where a body of theirs exists.
+        """
+
     def __call__(self, field: AbstractVectorField, samples: Samples) -> Float[Tensor, ""]:
-        """The loss of a field that moves the bodies of these samples."""
+        return _mean(self.errors(field, samples))
 
 
 @dataclass(frozen=True)
@@ -84,17 +93,17 @@ class Shooting(AbstractLoss[Chunks]):
             raise ValueError(f"segment: expected a divisor of the chunk's {steps} steps, got {self.segment}")
         return chunks
 
-    def unit(self, samples: Chunks) -> Float[Tensor, ""]:
-        return (_size(samples.q - samples.q[0]) + _size(samples.p - samples.p[0])) / 2
+    def sizes(self, samples: Chunks, mask: Bool[Tensor, "sample n"] | None) -> tuple[Tensor, ...]:
+        return _size(samples.q - samples.q[0], mask), _size(samples.p - samples.p[0], mask)
 
-    def __call__(self, field: AbstractVectorField, samples: Chunks) -> Float[Tensor, ""]:
+    def errors(self, field: AbstractVectorField, samples: Chunks) -> tuple[Tensor, ...]:
         # (point of a segment, segment, sample, ...): a restart belongs to the segment that it begins
         times, q, p = (
             x.unfold(0, self.segment + 1, self.segment).movedim(-1, 0) for x in (samples.times, samples.q, samples.p)
         )
         times = (times - times[0]).to(q.dtype)
         predicted = self.integrator.integrate(field, PhaseSpace(q[0], p[0]), times)
-        return (mean_square(predicted.q - q, field.mask) + mean_square(predicted.p - p, field.mask)) / 2
+        return mean_square(predicted.q - q, field.mask), mean_square(predicted.p - p, field.mask)
 
 
 class ForceMatching(AbstractLoss[Derivatives]):
@@ -110,28 +119,51 @@ class ForceMatching(AbstractLoss[Derivatives]):
                 "loss: force_matching needs known masses, the variable mass; use rollout, one_step or multiple_shooting"
             )
         m = torch.where(mass > 0, mass, 1)[chunks.trajectory][..., None]  # 0 where there is no body
-        path = torch.trapezoid(chunks.p / m, chunks.times[..., None, None], dim=0)
-        if (path - (chunks.q[-1] - chunks.q[0])).norm() > 0.3 * path.norm():
-            raise ValueError("loss: force_matching needs p = mass dq/dt; use rollout, one_step or multiple_shooting")
+        check_derivatives(chunks, m)
         at = nodes(len(chunks.times))
         q, velocity, acceleration = hermite(chunks.times, chunks.q, chunks.p / m, at)
         columns = (q, m * velocity, velocity, m * acceleration)
         return Derivatives(chunks.trajectory.repeat(len(at)), *(x.flatten(0, 1) for x in columns))
 
-    def unit(self, samples: Derivatives) -> Float[Tensor, ""]:
-        return _size(samples.force)
+    def sizes(self, samples: Derivatives, mask: Bool[Tensor, "sample n"] | None) -> tuple[Tensor, ...]:
+        return _size(samples.force, mask), _size(samples.velocity, mask)
 
-    def __call__(self, field: AbstractVectorField, samples: Derivatives) -> Float[Tensor, ""]:
+    def errors(self, field: AbstractVectorField, samples: Derivatives) -> tuple[Tensor, ...]:
         if isinstance(field, AbstractNewtonian):
-            return mean_square(field.force(samples.q) - samples.force, field.mask)
+            return (mean_square(field.force(samples.q) - samples.force, field.mask),)
         derivative = field(samples.q.new_zeros(()), PhaseSpace(samples.q, samples.p))
-        velocity = mean_square(derivative.q - samples.velocity, field.mask)
-        return (velocity + mean_square(derivative.p - samples.force, field.mask)) / 2
+        force = mean_square(derivative.p - samples.force, field.mask)
+        return force, mean_square(derivative.q - samples.velocity, field.mask)
 
 
-def _size(values: Float[Tensor, "..."]) -> Float[Tensor, ""]:
+@dataclass(frozen=True)
+class Relative(Generic[Samples]):
+    """A loss in units of its `sizes` on all samples, so that it does not depend on the units of the data.
+
+    Args:
+        loss: whose errors are measured.
+        sizes: of its kinds of errors; a field may have fewer of these than there are.
+        separate: whether each kind is measured by its own size; else all are by their mean, and weigh as in the loss.
+    """
+
+    loss: AbstractLoss[Samples]
+    sizes: tuple[Tensor, ...]
+    separate: bool
+
+    def __call__(self, field: AbstractVectorField, samples: Samples) -> Float[Tensor, ""]:
+        errors = self.loss.errors(field, samples)
+        if not self.separate:
+            return _mean(errors) / _mean(self.sizes[: len(errors)])
+        return _mean(tuple(error / size for error, size in zip(errors, self.sizes, strict=False)))
+
+
+def _mean(values: tuple[Tensor, ...]) -> Float[Tensor, ""]:
+    return sum(values[1:], values[0]) / len(values)
+
+
+def _size(values: Float[Tensor, "*batch n d"], mask: Tensor | None) -> Float[Tensor, ""]:
     """The mean square of what exists, 1 if all of it is 0."""
-    square = values.square().nanmean()
+    square = mean_square(values, mask)
     return torch.where(square > 0, square, 1)
 
 
@@ -143,8 +175,12 @@ def mean_square(error: Float[Tensor, "*batch n d"], mask: Tensor | None) -> Floa
     return torch.where(real, error, 0).square().sum() / (real.sum() * error.shape[-1])
 
 
-def make_loss(settings: Settings) -> AbstractLoss:
+def make_loss(settings: Settings, second: float = 1.0) -> AbstractLoss:
     """The loss that the settings name.
+
+    Args:
+        settings: of the training.
+        second: in the unit of time of the samples.
 
     Raises:
         ValueError: if there is no such integrator, or the integrator has no step to choose.
@@ -155,4 +191,4 @@ def make_loss(settings: Settings) -> AbstractLoss:
         raise ValueError(f"integrator: expected one of {', '.join(INTEGRATORS)}, got {settings.integrator!r}")
     kind = getattr(integrators, INTEGRATORS[settings.integrator].partition(":")[2])
     lengths = {"rollout": settings.chunk - 1, "one_step": 1, "multiple_shooting": settings.segment}
-    return Shooting(kind(step=settings.step) if settings.step else kind(), lengths[settings.loss])
+    return Shooting(kind(step=settings.step * second) if settings.step else kind(), lengths[settings.loss])

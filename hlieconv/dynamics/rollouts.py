@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 import xarray as xr
-from torch import Tensor
 
+from hlieconv.dynamics.trajectories import spacing_of
 from hlieconv.models import AbstractModel
 from systems import (
     SYSTEMS,
@@ -113,13 +113,6 @@ def default_integrator(model: AbstractModel, field: AbstractVectorField, spacing
 
 #: Steps of at least this order on the grid of the data change what is learned by less than anything else does.
 LOW_ORDER = 4
-
-
-def spacing_of(times: Tensor) -> float:
-    """The median spacing of times, 1 if there is only one of them."""
-    gaps = times.diff(dim=0).abs()
-    gaps = gaps[torch.isfinite(gaps)]
-    return float(gaps.median()) if gaps.numel() else 1.0
 
 
 def _true_hamiltonian(dataset: xr.Dataset, where: dict[str, Any]) -> AbstractHamiltonian | None:

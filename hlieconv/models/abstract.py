@@ -11,6 +11,7 @@ import xarray as xr
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from hlieconv.models.frame import Frame
 from hlieconv.nn.config import config_of
 from systems import AbstractVectorField
 from systems.checks import check_choice
@@ -48,8 +49,16 @@ class AbstractModel(nn.Module, ABC):
     """Whether its forces can go through torch.compile."""
     compiled: bool = False
     """Whether they do."""
+    frame: Frame
+    """The origin and the units of its data, in which it is trained (see `framed`); by default they stay 0 and 1."""
+    normalised: bool = True
+    """Whether it measures the units of its data."""
     trained: Trained | None = None
     """Known once the model is fitted, or loaded from a run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frame = Frame()
 
     @classmethod
     def of(cls: type[Model], dataset: xr.Dataset, *, preset: str = "best", **options: Any) -> Model:
@@ -123,6 +132,12 @@ class AbstractModel(nn.Module, ABC):
             ValueError: if a feature is missing or has the wrong shape.
         """
 
+    def framed(
+        self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None
+    ) -> AbstractVectorField:
+        """The same vector field in the model's own frame, with the features in its units: what is trained."""
+        return self.condition(features, mask)
+
     def law(self) -> str:
         """What it has learned, in one line; empty for a network, which nobody can read."""
         return ""
@@ -130,10 +145,10 @@ class AbstractModel(nn.Module, ABC):
     def selected(
         self, features: Mapping[str, Tensor], mask: Tensor | None, index: slice | Tensor
     ) -> AbstractVectorField:
-        """Conditioned on some of the trajectories of a batch; what all trajectories share stays shared."""
+        """`framed` for some of the trajectories of a batch; what all trajectories share stays shared."""
         own = {name: 2 if name in self.pair_features else 1 for name in features}
         some = {name: _of_trajectories(value, own[name], index) for name, value in features.items()}
-        return self.condition(some, None if mask is None else _of_trajectories(mask, 1, index))
+        return self.framed(some, None if mask is None else _of_trajectories(mask, 1, index))
 
     def calibrate(
         self,
@@ -142,7 +157,11 @@ class AbstractModel(nn.Module, ABC):
         features: Mapping[str, Tensor],
         mask: Bool[Tensor, "*batch n"] | None = None,
     ) -> None:
-        """Measure the scales of the data, once, before training: buffers of the model. By default there are none."""
+        """Measure the scales of the data, once, before training: buffers of the model. By default there are none.
+
+        Everything is in the model's own frame. A model that has been fitted is not measured again unless that is asked
+        for.
+        """
 
     def checked(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> dict[str, Tensor]:
         """The model's own features, harmless where masked; a ValueError that names what is missing or misshapen."""

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hlieconv.models.abstract import AbstractModel
+from hlieconv.models.frame import Frame
 from hlieconv.models.inputs import Inputs, existing
 from systems import AbstractHamiltonian, AbstractNewtonian, AbstractVectorField, PhaseSpace
 
@@ -26,6 +27,7 @@ class AbstractNetwork(AbstractModel):
         centred: subtract the mean of the positions, as the published models do: any potential is then translation
             invariant.
         normalised: measure the units of all columns before training; the published models do not.
+        translations: an orthonormal basis of those that leave the network unchanged; None: there are none.
     """
 
     field: ClassVar[Any]
@@ -39,6 +41,7 @@ class AbstractNetwork(AbstractModel):
         pair_features: Sequence[str],
         centred: bool,
         normalised: bool,
+        translations: Float[Tensor, "count d"] | None = None,
     ) -> None:
         super().__init__()
         self.dimension = dimension
@@ -47,8 +50,16 @@ class AbstractNetwork(AbstractModel):
         if not self.body_features:
             raise ValueError("body_features: expected at least one, such as mass, got none")
         self.inputs = Inputs(self.body_features, self.pair_features, centred=centred, normalised=normalised)
+        directions = torch.eye(dimension, dtype=torch.float64) if centred else translations
+        self.frame = Frame(dimension, self.features, directions, units=normalised)
 
     def condition(
+        self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None
+    ) -> AbstractVectorField:
+        features = self.checked(features, mask)
+        return self.frame.outside(self.framed(self.frame.features(features), mask), features.get("mass"))
+
+    def framed(
         self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None
     ) -> AbstractVectorField:
         return self.field(self, self.checked(features, mask), mask)

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from hlieconv.groups import group as group_of
 from hlieconv.models.abstract import AbstractModel
+from hlieconv.models.frame import Frame, translations_of
 from hlieconv.models.inputs import Features, existing, from_mean
 from hlieconv.models.invariants import InvariantPairs
 from hlieconv.models.logarithms import LogPairs
 from hlieconv.models.readouts import MeanReadout, PairReadout
 from hlieconv.nn import BottleneckBlock, Pairs
 from hlieconv.nn.convolution import LieConv, perceptron
-from systems import AbstractNewtonian
+from systems import AbstractNewtonian, AbstractVectorField
 
 
 class Context(NamedTuple):
@@ -125,8 +126,16 @@ class HLieConv(AbstractModel):
         self.apply(_initialise)
         self.columns = Features(self.body_features, self.pair_features, normalised=normalised)
         self.register_buffer("energy_unit", torch.tensor(1.0))
+        directions = torch.eye(dimension, dtype=torch.float64) if centred else translations_of(symmetry)
+        self.frame = Frame(dimension, self.features, directions, units=normalised)
 
     def condition(
+        self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None
+    ) -> AbstractVectorField:
+        features = self.checked(features, mask)
+        return self.frame.outside(self.framed(self.frame.features(features), mask), features["mass"])
+
+    def framed(
         self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None
     ) -> "LieConvPotential":
         return LieConvPotential(self, self.checked(features, mask), mask)

@@ -10,6 +10,7 @@ from torch import Tensor
 from hlieconv.groups import T, Trivial
 from hlieconv.groups import group as group_of
 from hlieconv.models.fields import PUBLISHED, AbstractNetwork, LearnedField
+from hlieconv.models.frame import translations_of
 from hlieconv.nn import LieResNet
 
 Model = TypeVar("Model", bound="LieConvField")
@@ -61,16 +62,17 @@ class LieConvField(AbstractNetwork):
         centred: bool = False,
         normalised: bool = True,
     ) -> None:
+        symmetry = group_of(group, dimension)
+        if not isinstance(symmetry, T | Trivial):
+            raise ValueError(f"group: expected translations or Trivial, whose values do not turn, got {group}")
         super().__init__(
             dimension=dimension,
             body_features=body_features,
             pair_features=pair_features,
             centred=centred,
             normalised=normalised,
+            translations=translations_of(symmetry),
         )
-        symmetry = group_of(group, dimension)
-        if not isinstance(symmetry, T | Trivial):
-            raise ValueError(f"group: expected translations or Trivial, whose values do not turn, got {group}")
         if self.pair_features:
             raise ValueError(f"pair_features: expected none, got {', '.join(self.pair_features)}")
         self.group, self.width, self.blocks = group, width, blocks

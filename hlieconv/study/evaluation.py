@@ -14,6 +14,7 @@ from hlieconv.diagnostics import drift, geometric_mean, momentum, state_error, v
 from hlieconv.dynamics import chunk_error
 from hlieconv.dynamics.chunks import chunks_of
 from hlieconv.dynamics.rollouts import rollout
+from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models import AbstractModel
 from hlieconv.study.catalogue import GENERAL, JUDGED, SYSTEMS, Effort, Trial
 from systems.dataset.schema import trajectory_of
@@ -80,9 +81,9 @@ def _errors(model: AbstractModel, dataset: xr.Dataset, seed: int) -> dict[str, f
 
 def free_motion(dataset: xr.Dataset, seed: int) -> Tensor:
     """What `chunk_error` is where every body moves straight on: how much there is to be learnt of the forces."""
-    chunks = chunks_of(dataset, 5, 1, seed=seed)
-    mass = dataset.mass.broadcast_like(dataset.q.isel(time=0, space=0)).transpose("trajectory", "body")
-    velocity = chunks.p[0] / torch.as_tensor(mass.values)[chunks.trajectory, :, None]
+    data = trajectories_of(dataset)
+    chunks = chunks_of(data, 5, 1, seed=seed)
+    velocity = chunks.p[0] / data.features["mass"][chunks.trajectory, :, None]
     straight = chunks.q[0] + (chunks.times - chunks.times[0])[..., None, None] * velocity
     return ((straight - chunks.q).square() + (chunks.p[0] - chunks.p).square()).mean((0, 2, 3)) / 2
 

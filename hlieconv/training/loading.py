@@ -39,7 +39,7 @@ def describe(model: nn.Module, arguments: dict[str, Any], registry: Mapping[str,
 def network_of(kind: type[nn.Module], arguments: dict[str, Any], tensors: Weights) -> nn.Module:
     """A network of these arguments and weights, in the precision of the weights."""
     model = kind(**arguments)
-    model.to(next((tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()), None))
+    model.to(next((tensors[name].dtype for name, _ in model.named_parameters()), None))
     model.load_state_dict(tensors)
     return model
 

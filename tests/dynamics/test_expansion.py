@@ -5,13 +5,18 @@ import torch
 
 import hlieconv.diagnostics  # noqa: F401 (the accessor)
 from hlieconv.dynamics import chunk_error, fit, load, rollout
-from hlieconv.dynamics.expansion.solving import solve
+from hlieconv.dynamics.expansion import solving
+from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.model import PairExpansion
 from hlieconv.models.expansion.terms import Factor, Pair
 from hlieconv.training.run import progress_of
 from systems import AbstractNewtonian, Charges, Gravity, Springs, Variable, simulate
 from systems.integrators import BlanesMoanSRKN6
+
+
+def solve(model, dataset, **options):
+    return solving.solve(model, trajectories_of(dataset), **options)
 
 
 class OwnLaw(AbstractNewtonian):

@@ -4,13 +4,14 @@ import pytest
 import torch
 from small import small, springs
 
+from hlieconv.dynamics import chunks as chunking
 from hlieconv.dynamics import fit
 from hlieconv.dynamics.bodies import LearnedBodies
-from hlieconv.dynamics.chunks import chunks_of
 from hlieconv.dynamics.losses import ForceMatching, Shooting, make_loss
 from hlieconv.dynamics.settings import LOSSES, Settings
+from hlieconv.dynamics.trajectories import trajectories_of
 from systems import AbstractHamiltonian, PhaseSpace, Springs
-from systems.dataset.schema import to_dataset, variables_of
+from systems.dataset.schema import to_dataset
 from systems.integrators import RK4, Leapfrog
 
 SPACING = 5 / 499  # the paper's
@@ -27,8 +28,12 @@ class General(AbstractHamiltonian):
         return self.system.energy(state)
 
 
+def chunks_of(dataset, *arguments, **options):
+    return chunking.chunks_of(trajectories_of(dataset), *arguments, **options)
+
+
 def masses(data):
-    return variables_of(data, ["mass"], dtype=torch.float64)["mass"]
+    return trajectories_of(data).mass
 
 
 def test_forces_of_the_chunks_are_those_of_the_system():
@@ -74,7 +79,7 @@ def test_shooting_sees_the_error_of_the_integrator(integrator, order, segment):
 def test_segments_in_parallel_are_segments_one_by_one(segment):
     _, data = springs(points=9, bodies=(2, 4))
     data["time"] = data.time**1.5  # uneven
-    chunks, field = chunks_of(data, 5), LearnedBodies(small(), data)
+    chunks, field = chunks_of(data, 5), LearnedBodies(small(), trajectories_of(data))
     chunks = chunks.take(torch.tensor([3, 12, 1]))
     field = field(chunks.trajectory)
     squares = []
@@ -92,7 +97,7 @@ def test_gradients(loss):
     model, (_, data) = small(width=3), springs(count=3, points=5)
     loss = make_loss(Settings(loss=loss))
     samples = loss.samples(chunks_of(data, 5), masses(data))
-    bodies = LearnedBodies(model, data)
+    bodies = LearnedBodies(model, trajectories_of(data))
     assert torch.autograd.gradcheck(lambda *_: loss(bodies(samples.trajectory), samples), tuple(model.parameters()))
 
 
@@ -132,7 +137,8 @@ def test_random_chunks_are_one_a_trajectory():
 def test_chunks_with_gaps_are_left_out():
     _, data = springs(count=2, points=9)
     data.q[1, 6] = float("nan")
-    assert chunks_of(data, 5).trajectory.tolist() == [0, 1, 0]
+    with pytest.warns(UserWarning, match="1 of 2 trajectories have gaps"):
+        assert chunks_of(data, 5).trajectory.tolist() == [0, 1, 0]
 
 
 def test_trajectories_may_have_their_own_times():
@@ -151,5 +157,6 @@ def test_the_unit_is_the_loss_without_forces():
     system, data = springs(spacing=SPACING)
     samples = ForceMatching().samples(chunks_of(data, 5), masses(data))
     free = Springs(mass=system.mass, stiffness=torch.zeros_like(system.mass)).select(samples.trajectory)
-    torch.testing.assert_close(ForceMatching()(free, samples), ForceMatching().unit(samples))
-    assert ForceMatching().unit(samples._replace(force=0 * samples.force)) == 1
+    sizes = ForceMatching().sizes(samples, None)
+    torch.testing.assert_close(ForceMatching()(free, samples), sizes[0])
+    assert ForceMatching().sizes(samples._replace(force=0 * samples.force), None)[0] == 1

@@ -12,6 +12,7 @@ from hlieconv.dynamics.bodies import LearnedBodies
 from hlieconv.dynamics.chunks import chunks_of
 from hlieconv.dynamics.losses import make_loss
 from hlieconv.dynamics.settings import LOSSES, Settings
+from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models import MODELS
 from hlieconv.training.loop import _State
 from hlieconv.training.optimisers import OPTIMISERS, Average
@@ -22,10 +23,9 @@ DATA = simulate(*Springs.sample(4, seed=0, bodies=3), torch.linspace(0, 0.1, 5, 
 
 def step(name, loss="force_matching", optimiser="adam"):
     model = pkgutil.resolve_name(MODELS[name]).of(DATA).to("meta")
-    bodies, loss = LearnedBodies(model, DATA), make_loss(Settings(loss=loss))
-    samples = loss.samples(chunks_of(DATA, 5), torch.as_tensor(DATA.mass.values)).to(
-        torch.float32, torch.device("meta")
-    )
+    data = trajectories_of(DATA)
+    bodies, loss = LearnedBodies(model, data), make_loss(Settings(loss=loss))
+    samples = loss.samples(chunks_of(data, 5), data.mass).to(torch.float32, torch.device("meta"))
     state = _State(bodies, OPTIMISERS[optimiser](bodies.parameters(), 1e-3), Average(bodies, 0.9))
     index = torch.zeros(4, dtype=torch.long, device="meta")
 

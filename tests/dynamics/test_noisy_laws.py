@@ -9,6 +9,7 @@ from hlieconv.dynamics.chunks import chunks_of
 from hlieconv.dynamics.expansion.shooting import shoot
 from hlieconv.dynamics.expansion.solving import bodies_of, solve
 from hlieconv.dynamics.expansion.windows import Noise, noise_of, window_targets
+from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.model import PairExpansion
 from hlieconv.models.expansion.terms import Factor, Pair
@@ -39,20 +40,20 @@ def law(coefficient=1.0, power=2.0):
 @pytest.mark.parametrize("noise", [1e-4, 1e-2])
 def test_noise_is_measured(noise):
     dataset, sizes = trajectories(10, noise=noise)
-    found = noise_of(chunks_of(dataset, 60, 1))
+    found = noise_of(chunks_of(trajectories_of(dataset), 60, 1))
     assert found == pytest.approx(sizes, rel=0.05)
 
 
 def test_smooth_trajectories_have_no_noise():
     dataset, _ = trajectories(10)
-    assert noise_of(chunks_of(dataset, 60, 1)) is None
+    assert noise_of(chunks_of(trajectories_of(dataset), 60, 1)) is None
 
 
 def test_forces_of_windows_are_as_wrong_as_they_say():
     dataset, noise = trajectories(10, noise=1e-2)
     mass = torch.as_tensor(dataset.mass.values)
-    targets = window_targets(chunks_of(dataset, 60, 1), mass, noise)
-    bodies = bodies_of(law(), dataset).take(targets.trajectory)
+    targets = window_targets(chunks_of(trajectories_of(dataset), 60, 1), mass, noise)
+    bodies = bodies_of(law(), trajectories_of(dataset)).take(targets.trajectory)
     true = law().condition(bodies.features).force(targets.q)
     off = ((targets.force - true) / targets.error[..., None]).square()
     assert 0.3 < float(off.median()) / 0.455 < 2  # the median of chi^2 with one degree of freedom is 0.455
@@ -62,7 +63,7 @@ def test_forces_of_windows_are_as_wrong_as_they_say():
 def test_the_law_is_found_in_noise(options):
     dataset, _ = trajectories(20, noise=1e-2, **options)
     model = PairExpansion.of(dataset)
-    solve(model, dataset, chunks=0)
+    solve(model, trajectories_of(dataset), chunks=0)
     (found,) = model.estimates
     assert (found.term.shape, found.term.parameters) == ("power", (2.0,))
     assert found.coefficient == pytest.approx(1, abs=5e-3)

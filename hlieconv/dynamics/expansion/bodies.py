@@ -4,11 +4,11 @@ import time
 from dataclasses import fields
 
 import torch
-import xarray as xr
 
 from hlieconv.dynamics.bodies import LearnedBodies, Record
 from hlieconv.dynamics.expansion.solving import solve
 from hlieconv.dynamics.settings import Settings, best
+from hlieconv.dynamics.trajectories import Trajectories
 from hlieconv.models.expansion.model import PairExpansion
 
 
@@ -21,15 +21,15 @@ class ExpansionBodies(LearnedBodies):
 
     solved = True
 
-    def __init__(self, model: PairExpansion, dataset: xr.Dataset) -> None:
-        super().__init__(model, dataset)
-        self.expansion, self.dataset = model, dataset
+    def __init__(self, model: PairExpansion, data: Trajectories) -> None:
+        super().__init__(model, data)
+        self.expansion, self.data = model, data
         if model.known:
             text = "".join(map(repr, model.known))
             self.known = {"known": torch.tensor(list(text.encode()), dtype=torch.uint8)}
 
     def check(self, settings: Settings) -> None:
-        default = best(self.dataset.sizes["trajectory"], self.expansion.name)
+        default = best(self.data.count, self.expansion.name)
         for setting in fields(settings):
             value, usual = getattr(settings, setting.name), getattr(default, setting.name)
             if setting.name not in ("chunks", "seed") and value != usual:
@@ -40,7 +40,7 @@ class ExpansionBodies(LearnedBodies):
 
     def solve(self, settings: Settings) -> list[Record]:
         begun = time.perf_counter()
-        found = solve(self.expansion, self.dataset, chunks=settings.chunks, seed=settings.seed)
+        found = solve(self.expansion, self.data, chunks=settings.chunks, seed=settings.seed)
         seconds = time.perf_counter() - begun
         equations, residual = found.equations, found.best.residual
         loss = float(residual.square().mean()) / equations.scale**2 if equations.scale else 0.0

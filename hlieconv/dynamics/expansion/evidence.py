@@ -6,8 +6,9 @@ import torch
 import xarray as xr
 
 from hlieconv.dynamics.expansion.shooting import shoot
-from hlieconv.dynamics.expansion.solving import bodies_of, forces_of, noise_of_dataset
+from hlieconv.dynamics.expansion.solving import bodies_of, forces_of, noise_in
 from hlieconv.dynamics.expansion.windows import Noise
+from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.model import PairExpansion
 
 #: chi^2 of a law that holds is below this.
@@ -60,15 +61,16 @@ def evidence(model: PairExpansion, dataset: xr.Dataset, *, seed: int = 0) -> Evi
         >>> evidence(model, simulate(*Springs.sample(20, seed=1), times)).holds
         True
     """
-    bodies = bodies_of(model, dataset)
-    targets = forces_of(model, dataset, chunks=0, seed=seed)
+    data = trajectories_of(dataset)
+    bodies = bodies_of(model, data)
+    targets = forces_of(model, data, chunks=0, seed=seed)
     own = bodies.take(targets.trajectory)
     field = model.condition(own.features, own.mask)
     real = torch.ones(targets.q.shape[:-1], dtype=torch.bool) if own.mask is None else own.mask
     residual = (field.force(targets.q) - targets.force).abs()[real]
     size = targets.force[real].square().mean().sqrt()
     size = torch.where(size > 0, size, 1)
-    noisy, chi = noise_of_dataset(dataset), None
+    noisy, chi = noise_in(data), None
     if noisy is not None:
         whole, noise = noisy
         own = bodies.take(whole.trajectory)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-import xarray as xr
 from torch import Tensor
 
 from hlieconv.dynamics.chunks import Chunks, chunks_of
@@ -17,12 +16,12 @@ from hlieconv.dynamics.expansion.shooting import force_of, shoot
 from hlieconv.dynamics.expansion.splines import collapsed, with_splines
 from hlieconv.dynamics.expansion.targets import POINTS, Targets, targets_of
 from hlieconv.dynamics.expansion.windows import Noise, noise_of, window_targets
+from hlieconv.dynamics.trajectories import Trajectories
 from hlieconv.groups import SE2, SE3, SO3, T
 from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.library import TermLibrary
 from hlieconv.models.expansion.model import PairExpansion
 from hlieconv.models.expansion.terms import Bodies
-from systems.dataset.schema import mask_of, variables_of
 
 #: Pieces of trajectories, and states in them, at which forces are compared, at most.
 PIECES, STATES, NOISY_STATES = 500, 1000, 3000
@@ -56,12 +55,12 @@ class Search:
         return self.best.explained and len(self.best.terms) <= SHORT
 
 
-def solve(model: PairExpansion, dataset: xr.Dataset, *, chunks: int = 1, seed: int = 0) -> Search:
+def solve(model: PairExpansion, data: Trajectories, *, chunks: int = 1, seed: int = 0) -> Search:
     """Find the law that moves the bodies of some trajectories: its terms, their coefficients and shapes.
 
     Args:
         model: the group and the features; its estimates are replaced by what is found.
-        dataset: trajectories.
+        data: trajectories.
         chunks: pieces of 5 points taken at random from each trajectory; 0 takes all, end to end.
         seed: of the pieces and the folds.
 
@@ -71,11 +70,11 @@ def solve(model: PairExpansion, dataset: xr.Dataset, *, chunks: int = 1, seed: i
     Warns:
         UserWarning: if the law does not explain the forces.
     """
-    equations, length = equations_of(model, dataset, chunks=chunks, seed=seed)
+    equations, length = equations_of(model, data, chunks=chunks, seed=seed)
     found = searched(model, equations)
     model.estimates = estimates_of(found.best, length)
-    if (noisy := noise_of_dataset(dataset)) and model.estimates:
-        model.estimates = polished(model, dataset, *noisy, seed=seed)
+    if (noisy := noise_in(data)) and model.estimates:
+        model.estimates = polished(model, data, *noisy, seed=seed)
     if not found.best.explained:
         part = found.best.typical / equations.scale
         warnings.warn(
@@ -87,23 +86,22 @@ def solve(model: PairExpansion, dataset: xr.Dataset, *, chunks: int = 1, seed: i
     return found
 
 
-def polished(model: PairExpansion, dataset: xr.Dataset, whole: Chunks, noise: Noise, *, seed: int) -> list[Estimate]:
+def polished(model: PairExpansion, data: Trajectories, whole: Chunks, noise: Noise, *, seed: int) -> list[Estimate]:
     """The law with the coefficients that fit the trajectories themselves best; as it was where that fails."""
-    bodies = bodies_of(model, dataset).take(whole.trajectory)
+    bodies = bodies_of(model, data).take(whole.trajectory)
     shot = shoot(model.estimates, whole, bodies, noise, known=model.known, seed=seed)
     numbers = [x for estimate in shot.estimates for x in (estimate.coefficient, *estimate.term.parameters)]
     return shot.estimates if np.isfinite([shot.chi_square, *numbers]).all() else model.estimates
 
 
-def bodies_of(model: PairExpansion, dataset: xr.Dataset) -> Bodies:
+def bodies_of(model: PairExpansion, data: Trajectories) -> Bodies:
     """The bodies of all trajectories."""
-    features, mask = variables_of(dataset, model.features, dtype=torch.float64), mask_of(dataset)
-    return Bodies(model.checked(features, mask), mask)
+    return Bodies(model.checked(data.features, data.mask), data.mask)
 
 
-def equations_of(model: PairExpansion, dataset: xr.Dataset, *, chunks: int, seed: int) -> tuple[Equations, float]:
-    """The equations for the forces of a Dataset, in units of a typical length, and this length."""
-    targets, bodies = forces_of(model, dataset, chunks=chunks, seed=seed), bodies_of(model, dataset)
+def equations_of(model: PairExpansion, data: Trajectories, *, chunks: int, seed: int) -> tuple[Equations, float]:
+    """The equations for the forces of trajectories, in units of a typical length, and this length."""
+    targets, bodies = forces_of(model, data, chunks=chunks, seed=seed), bodies_of(model, data)
     if model.known:
         known = force_of(model.known, bodies.take(targets.trajectory))
         targets = targets._replace(force=targets.force - known(targets.q))
@@ -112,26 +110,25 @@ def equations_of(model: PairExpansion, dataset: xr.Dataset, *, chunks: int, seed
     return Equations(targets, bodies.features, bodies.mask, seed=seed), length
 
 
-def forces_of(model: PairExpansion, dataset: xr.Dataset, *, chunks: int, seed: int) -> Targets:
+def forces_of(model: PairExpansion, data: Trajectories, *, chunks: int, seed: int) -> Targets:
     """Force targets: of short pieces, or where there is noise of long windows."""
-    mass, mask = variables_of(dataset, ["mass"], dtype=torch.float64)["mass"], mask_of(dataset)
-    pieces = chunks_of(dataset, POINTS, chunks, seed=seed)
+    mass = data.features["mass"]
+    pieces = chunks_of(data, POINTS, chunks, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     pieces = pieces.take(_some(len(pieces.trajectory), PIECES, generator))
-    _check(model, pieces, mask)
-    if noisy := noise_of_dataset(dataset):
+    _check(model, pieces, data.mask)
+    if noisy := noise_in(data):
         whole, noise = noisy
         targets, most = window_targets(whole, mass, noise), NOISY_STATES
     else:
-        precision = torch.finfo(torch.float32 if dataset["q"].dtype.itemsize == 4 else torch.float64).eps
-        targets, most = targets_of(pieces, mass, precision=precision), STATES
+        targets, most = targets_of(pieces, mass, precision=data.eps), STATES
     return targets.take(_some(len(targets.trajectory), most, generator))
 
 
-def noise_of_dataset(dataset: xr.Dataset) -> tuple[Chunks, Noise] | None:
+def noise_in(data: Trajectories) -> tuple[Chunks, Noise] | None:
     """Whole trajectories and their noise; None if there is none, or no trajectory is whole."""
     try:
-        whole = chunks_of(dataset, dataset.sizes["time"], 1)
+        whole = chunks_of(data, len(data.times), 1)
     except ValueError:  # all have gaps
         return None
     noise = noise_of(whole)
