@@ -33,7 +33,7 @@ class AbstractBodies(nn.Module, ABC):
     frame: Frame
     """The origin and the units in which it is trained."""
     normalised: bool = True
-    """Whether errors of q and p are measured in units of their own."""
+    """Whether errors of q and of p are measured in units of their own, and do not weigh as the data's units say."""
     solved: ClassVar[bool] = False
     """Whether `solve` finds what is trained, instead of descent."""
 

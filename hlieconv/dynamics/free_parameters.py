@@ -29,6 +29,8 @@ class FreeParameters(AbstractBodies):
         ValueError: if the system has values for another number of trajectories, or nothing is trainable.
     """
 
+    normalised = False
+
     def __init__(self, system: AbstractVectorField, data: Trajectories) -> None:
         super().__init__()
         self.system = [system]  # in a list: its parameters are not trained, the column is

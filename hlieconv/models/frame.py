@@ -152,7 +152,7 @@ class Frame(nn.Module):
         return FramedHamiltonian(self, field) if isinstance(field, AbstractHamiltonian) else FramedField(self, field)
 
 
-class FramedField(AbstractVectorField):
+class AbstractFramed(AbstractVectorField):
     """A vector field of a frame, seen from outside of it."""
 
     def __init__(self, frame: Frame, inner: Any, **values: Tensor | None) -> None:
@@ -165,29 +165,30 @@ class FramedField(AbstractVectorField):
         chosen._modules = chosen._modules | {"inner": self.inner.select(index)}
         return chosen
 
-    def forward(self, t: Float[Tensor, "*times"], state: PhaseSpace) -> PhaseSpace:
-        derivative = self.inner(t / self.frame.time, self.inward(state))
-        return PhaseSpace(self.frame.velocity * derivative.q, self.frame.force * derivative.p)
-
     def inward(self, state: PhaseSpace) -> PhaseSpace:
         """The state in the frame."""
         return PhaseSpace(self.frame.positions(state.q), self.frame.momenta(state.p))
 
 
-class FramedHamiltonian(FramedField, AbstractHamiltonian):
-    """A Hamiltonian of a frame, seen from outside of it."""
+class FramedField(AbstractFramed):
+    """A vector field of a frame that is no Hamiltonian, seen from outside of it."""
 
-    forward = AbstractHamiltonian.forward
+    def forward(self, t: Float[Tensor, "*times"], state: PhaseSpace) -> PhaseSpace:
+        derivative = self.inner(t / self.frame.time, self.inward(state))
+        return PhaseSpace(self.frame.velocity * derivative.q, self.frame.force * derivative.p)
+
+
+class FramedHamiltonian(AbstractFramed, AbstractHamiltonian):
+    """A Hamiltonian of a frame, seen from outside of it."""
 
     def energy(self, state: PhaseSpace) -> Float[Tensor, "*batch"]:
         return self.frame.energy * self.inner.energy(self.inward(state))
 
 
-class FramedNewtonian(FramedField, AbstractNewtonian):
+class FramedNewtonian(AbstractFramed, AbstractNewtonian):
     """A Hamiltonian T(p) + V(q) of a frame, seen from outside of it."""
 
     checked_on_gpu = False
-    forward = AbstractNewtonian.forward
 
     def __init__(self, frame: Frame, inner: Any, mass: Tensor | None) -> None:
         super().__init__(frame, inner, mass=mass)

@@ -69,7 +69,7 @@ def test_masses_too_from_a_shooting_loss(true, generator):
     """Data of the loss's own integrator, so that nothing but the optimiser limits what is found."""
     system = guess(true, ("mass", "spring_constant", "rest_length"))
     data = trajectories_of(true, generator, Leapfrog())
-    result = fit(system, data, loss="one_step", integrator="leapfrog", steps=40, **QUICK)
+    result = fit(system, data, loss="one_step", integrator="leapfrog", steps=20, **QUICK)
     assert all(0 < error < 1e-8 for error in errors(system, true).values())
     assert result.history[-1]["loss"] < 1e-18
 
