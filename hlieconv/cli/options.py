@@ -105,6 +105,8 @@ def add_solver(parser: Container, by_default: str) -> None:
     parser.add_argument("--step", type=float, help="longest step of the integrator in seconds")
     text = "steps in machine code; auto compiles where the counts of bodies, trajectories and steps are large"
     parser.add_argument("--compile", choices=["auto", "on", "off"], default="auto", help=text)
+    text = "fail if a trajectory ends early, instead of keeping its good part"
+    parser.add_argument("--strict", action="store_true", help=text)
     add_dtype(parser, "float64", "precision of the computation")
     add_device(parser)
     parser.add_argument("--workers", type=int, help="number of threads; by default one per core")

@@ -53,6 +53,7 @@ class Rollout(AbstractCommand):
                 path=arguments.path,
                 overwrite=arguments.overwrite,
                 workers=arguments.workers,
+                strict=arguments.strict,
                 compile=arguments.compile,
             )
         print(f"{arguments.path}: {summary_of(result)}")

@@ -71,6 +71,7 @@ class Simulate(AbstractCommand):
                 overwrite=arguments.overwrite,
                 part_size=arguments.part_size,
                 workers=arguments.workers,
+                strict=arguments.strict,
                 seed=arguments.seed if arguments.state is None else None,
                 settings=settings,
                 compile=arguments.compile,

@@ -1,6 +1,8 @@
 """Learning dynamics: fit models and systems to trajectories, and roll them out.
 
 settings.py         how `fit` trains: every choice, its default, the presets
+trajectories.py     a Dataset becomes tensors, once
+quality.py          what is wrong with the data, in words
 chunks.py           trajectories become pieces of consecutive points
 interpolant.py      the exact derivatives of a trajectory between and at its points
 losses.py           rollout, one-step, multiple shooting, force matching

@@ -161,6 +161,7 @@ def _descent(
 ) -> Training:
     dtype = next(bodies.parameters()).dtype
     plain = make_loss(chosen, 1 / float(bodies.frame.time))
+    plain.check(chunks[0], bodies.mass)
     seen_chunks, unseen_chunks = (bodies.framed(part) for part in chunks)
     mask = bodies.mask_of(seen_chunks.trajectory.to(where))
     warn_of_rounding(seen_chunks.q, None if mask is None else mask.cpu(), dtype, bodies.frame.length.cpu())

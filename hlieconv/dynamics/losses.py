@@ -42,6 +42,9 @@ class Derivatives(NamedTuple):
 class AbstractLoss(ABC, Generic[Samples]):
     """A scalar for a vector field and some samples, 0 for the field that made them: the mean of its `errors`."""
 
+    def check(self, chunks: Chunks, mass: Float[Tensor, "trajectory n"] | None) -> None:
+        """A ValueError, in the data's own units, if the chunks do not say what the loss needs."""
+
     @abstractmethod
     def samples(self, chunks: Chunks, mass: Float[Tensor, "trajectory n"] | None) -> Samples:
         """What the loss looks at, computed once, in float64.
@@ -113,13 +116,16 @@ class ForceMatching(AbstractLoss[Derivatives]):
     `nodes`. A field that is not Newtonian has to give dq/dt as well.
     """
 
+    def check(self, chunks: Chunks, mass: Float[Tensor, "trajectory n"] | None) -> None:
+        if mass is not None:
+            check_derivatives(chunks, torch.where(mass > 0, mass, 1)[chunks.trajectory][..., None])
+
     def samples(self, chunks: Chunks, mass: Float[Tensor, "trajectory n"] | None) -> Derivatives:
         if mass is None:
             raise ValueError(
                 "loss: force_matching needs known masses, the variable mass; use rollout, one_step or multiple_shooting"
             )
         m = torch.where(mass > 0, mass, 1)[chunks.trajectory][..., None]  # 0 where there is no body
-        check_derivatives(chunks, m)
         at = nodes(len(chunks.times))
         q, velocity, acceleration = hermite(chunks.times, chunks.q, chunks.p / m, at)
         columns = (q, m * velocity, velocity, m * acceleration)

@@ -1,22 +1,29 @@
 """rollout(model, dataset, times): where a learned vector field takes the first states of a Dataset."""
 
 import copy
+import math
 import os
 import warnings
 from typing import Any
 
 import torch
 import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
 
 from hlieconv.dynamics.trajectories import spacing_of
 from hlieconv.models import AbstractModel
-from systems import (
-    SYSTEMS,
-    AbstractHamiltonian,
-    AbstractVectorField,
-    simulate,
+from systems import SYSTEMS, AbstractHamiltonian, AbstractVectorField, PhaseSpace, simulate
+from systems.dataset.schema import (
+    mask_of,
+    parameters_of,
+    state_of,
+    system_of,
+    times_of,
+    trajectory_of,
+    validate,
+    variables_of,
 )
-from systems.dataset.schema import mask_of, parameters_of, state_of, system_of, times_of, validate, variables_of
 from systems.dataset.times import to_times
 from systems.fingerprint import fingerprint
 from systems.integrators import AbstractIntegrator
@@ -34,6 +41,7 @@ def rollout(
     path: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     workers: int | None = None,
+    strict: bool = False,
     compile: str = "auto",
 ) -> xr.Dataset:
     """The trajectories that a model predicts, from the first states of a Dataset.
@@ -44,13 +52,17 @@ def rollout(
     Args:
         model: a trained model.
         dataset: trajectories, of which the first points and the parameters are used.
-        times: seconds, durations or dates, ``(time,)`` or ``(time, trajectory)``; by default those of the Dataset.
+        times: seconds, durations or dates, ``(time,)`` or ``(time, trajectory)``; by default those of the Dataset. Its
+            first states are those of its own first times: where others are asked for, the model moves the states there
+            first. Dates are counted from the first of them.
         integrator: by default one that keeps the charges of the model's symmetry to round-off (`default_integrator`).
-        dtype: float32 or float64; by default the model's own. Conservation shows to 1e-12 in float64 only.
+        dtype: float32 or float64; by default the model's own, or float64 where float32 cannot hold the states.
+            Conservation shows to 1e-12 in float64 only.
         device: where to compute; by default the model's own.
         path: of a file to write, and to resume after a kill (see `systems.simulate`).
         overwrite: whether to replace a file that holds something else.
         workers: threads, each on one core; by default as many as torch uses.
+        strict: whether a trajectory that ends early is an error.
         compile: whether steps are taken in machine code, "on", "off" or "auto" (see `systems.simulate`); a network is
             followed by torch.
 
@@ -72,20 +84,27 @@ def rollout(
     """
     validate(dataset)
     parameter = model.like
-    where: dict[str, Any] = {"dtype": dtype or parameter.dtype, "device": device or parameter.device}
+    where: dict[str, Any] = {
+        "dtype": dtype or _dtype_for(parameter.dtype, dataset),
+        "device": device or parameter.device,
+    }
     model = copy.deepcopy(model).to(**where).eval().requires_grad_(False)
     features = model.checked(variables_of(dataset, model.features, **where), mask_of(dataset, device=where["device"]))
     field = model.condition(features, mask_of(dataset, device=where["device"]))
-    times = times_of(dataset, dtype=torch.float64) if times is None else times
-    spacing = spacing_of(torch.from_numpy(to_times(times).seconds))
+    start = times_of(dataset, dtype=torch.float64)
+    times = start if times is None else times
+    asked = to_times(times)
+    seconds = torch.from_numpy(asked.seconds)
+    spacing = spacing_of(seconds)
     usual = default_integrator(model, field, spacing)
     if integrator is None:
         integrator = usual
     else:
         _warn_of_another(model, integrator, spacing)
+    state = state_of(dataset, **where)
     return simulate(
         field,
-        state_of(dataset, **where),
+        state if asked.origin else _moved(field, state, start[0], seconds, integrator),
         times,
         integrator,
         path=path,
@@ -94,8 +113,51 @@ def rollout(
         settings={"features": fingerprint(features), "model": model.config},
         variables=parameters_of(dataset),
         true=_true_hamiltonian(dataset, where),
+        strict=strict,
         compile=compile,
     )
+
+
+def _dtype_for(own: torch.dtype, dataset: xr.Dataset) -> torch.dtype:
+    """The dtype of a model, or float64 where float32 rounds positions or overflows."""
+    if own != torch.float32 or dataset["q"].dtype.itemsize == 4:
+        return own
+    q, p = (x[torch.isfinite(x)] for x in state_of(dataset, dtype=torch.float64))
+    rounded = torch.finfo(own).eps * q.abs().max() > 1e-3 * (q - q.mean()).square().mean().sqrt() > 0
+    largest = float(p.square().max())
+    held = not largest or torch.finfo(own).tiny < largest < torch.finfo(own).max
+    return own if held and not rounded else torch.float64
+
+
+def _moved(
+    field: AbstractVectorField,
+    state: PhaseSpace,
+    start: Float[Tensor, "*own"],
+    times: Float[Tensor, "time *batch"],
+    integrator: AbstractIntegrator,
+) -> PhaseSpace:
+    """The states at the first of the times, of trajectories that start at others.
+
+    Raises:
+        ValueError: if one does not get there.
+    """
+    start, first = (x.expand(len(state.q)).to(state.q.device) for x in (start, times[0]))
+    spacing, q, p = spacing_of(times), state.q.clone(), state.p.clone()
+    for later in (True, False):
+        rows = (first > start if later else first < start).nonzero().flatten()
+        if not len(rows):
+            continue
+        steps = math.ceil(float((first - start)[rows].abs().max()) / spacing)
+        share = torch.linspace(0, 1, max(1, min(steps, MOST_STEPS)) + 1, dtype=torch.float64, device=first.device)
+        way = start[rows] + share[:, None] * (first - start)[rows]
+        moved = simulate(field.select(rows), PhaseSpace(q[rows], p[rows]), way, integrator, strict=True)
+        _, end = trajectory_of(moved.isel(time=[-1]), dtype=q.dtype, device=q.device)
+        q[rows], p[rows] = end.q[0], end.p[0]
+    return PhaseSpace(q, p)
+
+
+#: Points on the way from a Dataset's first time to the first one asked for, at most.
+MOST_STEPS = 1000
 
 
 def default_integrator(model: AbstractModel, field: AbstractVectorField, spacing: float) -> AbstractIntegrator:

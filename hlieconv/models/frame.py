@@ -155,7 +155,7 @@ class Frame(nn.Module):
 class AbstractFramed(AbstractVectorField):
     """A vector field of a frame, seen from outside of it."""
 
-    def __init__(self, frame: Frame, inner: Any, **values: Tensor | None) -> None:
+    def __init__(self, frame: Frame, inner: Any, **values: Any) -> None:
         super().__init__(mask=inner.mask, **values)
         self.name = inner.name  # type: ignore[misc]
         self.frame, self.inner = frame, inner

@@ -100,7 +100,7 @@ class InvariantPairs(nn.Module):
         return bounded, torch.cat([square, signed, found.quadratic / self.quadratic_median], -1)
 
     @torch.no_grad()
-    def calibrate(self, q: Float[Tensor, "*batch n d"], mask: Bool[Tensor, "*batch n"] | None) -> None:
+    def calibrate(self, q: Float[Tensor, "*batch n d"], mask: Bool[Tensor, "*some n"] | None) -> None:
         """Measure the medians of the magnitudes, over all pairs of two bodies that exist."""
         i, j = torch.triu_indices(q.shape[-2], q.shape[-2], 1, device=q.device)
         pairs = invariants(self.group, q[..., i, :], q[..., j, :])

@@ -112,7 +112,7 @@ def test_force_matching_says_what_it_needs():
     with pytest.raises(ValueError, match="needs known masses, the variable mass"):
         ForceMatching().samples(chunks, None)
     with pytest.raises(ValueError, match="needs p = mass dq/dt"):
-        ForceMatching().samples(chunks, 2 * masses(data))
+        ForceMatching().check(chunks, 2 * masses(data))
 
 
 def test_chunks_follow_each_other_from_end_to_end():
