@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from systems.checks import check
 from systems.numbers import FLOATS, ragged_mask, to_tensor
 from systems.phase_space import PhaseSpace
+from systems.tracing import readable
 from systems.units import N_BODY, base_of
 
 Field = TypeVar("Field", bound="AbstractVectorField")
@@ -100,12 +101,14 @@ class AbstractVectorField(nn.Module, ABC):
         device = next((x.device for x in given.values()), None)
         for name, mark in {"mask": mask, **marks}.items():
             mark = None if mark is None else _boolean(name, mark, device)
-            self.register_buffer(name, mark if name == "mask" or mark is None or bool(mark.any()) else None)
+            self.register_buffer(
+                name, mark if name == "mask" or mark is None or not readable(mark, wait=True) or mark.any() else None
+            )
         mask = self.mask
         _check_shapes(declared, given, {name: x for name in self.marks if (x := getattr(self, name)) is not None})
         for name, tensor in given.items():
             value = _without_masked(declared[name], tensor, mask)
-            if self.checked_on_gpu or value.device.type == "cpu":
+            if readable(value, wait=self.checked_on_gpu):
                 _check_values(declared[name], value)
             if name in trainable:
                 self.register_parameter(name, nn.Parameter(value.clone()))

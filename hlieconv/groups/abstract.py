@@ -7,8 +7,9 @@ A group is a stateless, hashable object that works on plain tensors of any batch
     orbit            ``(*batch, o)``     which orbit a point lies on; o = 0 where there is one orbit only
 """
 
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +17,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hlieconv.groups.algebra import Entries, basis_of, dual_of
+from hlieconv.groups.matrices import image, product
+from systems.tracing import readable
 
 
 class Lift(NamedTuple):
@@ -30,6 +33,24 @@ class Generators(NamedTuple):
 
     linear: Float[Tensor, "a d d"]
     shift: Float[Tensor, "a d"]
+
+
+def _of_elements(log: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Tensor], Tensor]:
+    """The same logarithm, of elements only."""
+
+    @functools.wraps(log)
+    def checked(self: "AbstractGroup", g: Tensor) -> Tensor:
+        a = log(self, g)
+        with torch.no_grad():
+            good = self._is_element(g, a)
+        if not readable(good):
+            return a.masked_fill(~good[..., None], torch.nan)
+        if not good.all():
+            wrong = g[~good][0].tolist()
+            raise ValueError(f"g: expected elements of {self.name}, got a matrix that is none: {wrong}")
+        return a
+
+    return checked
 
 
 class AbstractGroup(ABC):
@@ -81,17 +102,42 @@ class AbstractGroup(ABC):
 
     @abstractmethod
     def log(self, g: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch a"]:
-        """The principal logarithm: exp(log(g)) = g for every element; angles lie in (-pi, pi]."""
+        """The principal logarithm: exp(log(g)) = g for every element; angles lie in (-pi, pi].
+
+        What a subclass returns is compared with g: a matrix that is no element has no logarithm. Where values cannot
+        be looked at (compiled, under vmap, on a GPU) it is NaN.
+
+        Raises:
+            ValueError: if some matrix is no element of the group, by more than rounding.
+        """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if (log := vars(cls).get("log")) is not None:
+            cls._log = log
+            setattr(cls, "log", _of_elements(log))  # noqa: B010
+
+    def _log(self, g: Tensor) -> Tensor:
+        """The `log` of what is an element for certain."""
+        raise NotImplementedError
+
+    def _is_element(self, g: Tensor, a: Tensor) -> Tensor:
+        """Whether exp(a) = g but for rounding; elements made in float32 are elements in float64 too."""
+        d, off, size = self.dimension, (self.exp(a) - g).abs(), g.abs()
+        tolerance = torch.finfo(g.dtype).eps ** 0.4
+        good = (off <= tolerance * size.amax((-2, -1), keepdim=True)).flatten(-2).all(-1)
+        linear = off[..., :d, :d] <= tolerance * size[..., :d, :d].amax((-2, -1), keepdim=True)
+        return good & linear.flatten(-2).all(-1) & a.isfinite().all(-1)
 
     def hat(self, a: Float[Tensor, "*batch a"]) -> Float[Tensor, "*batch r r"]:
         """The matrix sum_k a_k E_k of an algebra vector."""
-        return torch.einsum("...a,aij->...ij", a, self.basis(a.dtype, a.device))
+        basis = self.basis(a.dtype, a.device)
+        return image(basis.flatten(1).mT, a).unflatten(-1, basis.shape[1:])
 
     def vee(self, matrix: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch a"]:
         """The algebra vector of a matrix: the inverse of `hat` (least squares outside its image)."""
-        return matrix.flatten(-2) @ dual_of(
-            tuple(self.algebra.values()), self.element_size, matrix.dtype, matrix.device
-        )
+        dual = dual_of(tuple(self.algebra.values()), self.element_size, matrix.dtype, matrix.device)
+        return image(dual.mT, matrix.flatten(-2))
 
     def basis(self, dtype: torch.dtype, device: torch.device | str | None = None) -> Float[Tensor, "a r r"]:
         """The matrices of the generators."""
@@ -114,12 +160,22 @@ class AbstractGroup(ABC):
 
     def relative(self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]) -> Float[Tensor, "*batch a"]:
         """log(v^-1 u), which does not change when both are moved by the same element."""
-        return self.log(self.inverse(v) @ u)
+        return self._log(self.between(u, v))
+
+    def between(self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]) -> Float[Tensor, "*batch r r"]:
+        """v^-1 u. Of affine maps the shifts are subtracted first, so that it is as exact far from the origin."""
+        d = self.dimension
+        if self.element_size == d:
+            return product(self.inverse(v), u)
+        back = torch.linalg.inv_ex(v[..., :d, :d]).inverse
+        turn, shift = product(back, u[..., :d, :d]), product(back, u[..., :d, d:] - v[..., :d, d:])
+        bottom = self.identity(turn.shape[:-2], dtype=u.dtype, device=u.device)[..., d:, :]
+        return torch.cat([torch.cat([turn, shift], -1), bottom], -2)
 
     def adjoint(self, g: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch a a"]:
         """The matrix Ad_g: g exp(a) g^-1 = exp(Ad_g a)."""
         basis = self.basis(g.dtype, g.device)
-        return self.vee(g[..., None, :, :] @ basis @ self.inverse(g)[..., None, :, :]).mT
+        return self.vee(product(product(g[..., None, :, :], basis), self.inverse(g)[..., None, :, :])).mT
 
     # --- pairs of elements, for kernels and neighbourhoods ---
 
@@ -129,7 +185,7 @@ class AbstractGroup(ABC):
         `relative` jumps at the cut (an angle from pi to -pi), so that a kernel of it is discontinuous, and the
         energy of a Hamiltonian made of it is not conserved; here angles enter by sine and cosine.
         """
-        entries = self.inverse(v) @ u - self.identity(dtype=u.dtype, device=u.device)
+        entries = self.between(u, v) - self.identity(dtype=u.dtype, device=u.device)
         return entries[..., : self.dimension, :].flatten(-2)
 
     def bi_invariants(
@@ -151,7 +207,7 @@ class AbstractGroup(ABC):
         """The points moved by the elements."""
         self._check_dimension(points)
         d = self.dimension
-        moved = (g[..., :d, :d] @ points[..., None])[..., 0]
+        moved = image(g[..., :d, :d], points)
         return moved + g[..., :d, d] if self.element_size > d else moved
 
     @abstractmethod
@@ -230,7 +286,7 @@ class AbstractGroup(ABC):
             stabiliser = self.stabiliser_nodes(samples, **like)
         samples, elements = stabiliser.shape[-3], elements[..., None, :, :]
         if self.stabiliser_dimension:
-            lifted = elements @ stabiliser
+            lifted = product(elements, stabiliser)
         else:
             lifted = elements.expand(*points.shape[:-1], samples, *elements.shape[-2:])
         return Lift(lifted, orbit[..., None, :].expand(*orbit.shape[:-1], samples, orbit.shape[-1]))

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hlieconv.groups.abstract import AbstractGroup
+from hlieconv.groups.matrices import image
 
 
 def motion(turn: Float[Tensor, "*batch d d"], shift: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch r r"]:
@@ -34,7 +35,7 @@ class AbstractMotions(AbstractGroup):
     def inverse(self, g: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch r r"]:
         """x -> R^T (x - t)."""
         back = g[..., :-1, :-1].mT
-        return motion(back, -(back @ g[..., :-1, -1:])[..., 0])
+        return motion(back, -image(back, g[..., :-1, -1]))
 
     def bi_invariants(
         self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]

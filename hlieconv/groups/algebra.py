@@ -1,10 +1,10 @@
 """The matrices of a Lie algebra: their entries, names, brackets."""
 
-import functools
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from systems.tracing import constant
 
 #: One generator: the entries (row, column, value) of its matrix that are not zero.
 Entries = tuple[tuple[int, int, float], ...]
@@ -37,29 +37,26 @@ def generator_name(entries: Entries, dimension: int) -> str | None:
     return None
 
 
-# Constants are made once for each dtype and device (a copy to a GPU would wait for it), and outside of inference mode,
-# whose tensors autograd could not use later.
-@functools.cache
+@constant
 def basis_of(
     algebra: tuple[Entries, ...], size: int, dtype: torch.dtype, device: torch.device | str | None = None
 ) -> Float[Tensor, "a r r"]:
     """The matrices of the generators."""
-    with torch.inference_mode(False):
-        basis = torch.zeros(len(algebra), size, size, dtype=torch.float64)
-        for matrix, entries in zip(basis, algebra, strict=True):
-            for row, column, value in entries:
-                matrix[row, column] = value
-        return basis.to(device, dtype)
+    basis = torch.zeros(len(algebra), size, size, dtype=torch.float64)
+    for matrix, entries in zip(basis, algebra, strict=True):
+        for row, column, value in entries:
+            matrix[row, column] = value
+    return basis.to(device, dtype)
 
 
-@functools.cache
+@constant
 def dual_of(
     algebra: tuple[Entries, ...], size: int, dtype: torch.dtype, device: torch.device | str | None = None
 ) -> Float[Tensor, "entries a"]:
     """What a flat matrix is multiplied with to give its coordinates in the basis (least squares)."""
-    with torch.inference_mode(False):
-        basis = basis_of(algebra, size, torch.float64).flatten(1)
-        return torch.linalg.solve(basis @ basis.mT, basis).mT.to(device, dtype)
+    # By QR, not by the normal equations, which square the condition number of nearly dependent generators.
+    q, r = torch.linalg.qr(basis_of(algebra, size, torch.float64).flatten(1).mT)
+    return torch.linalg.solve_triangular(r, q.mT, upper=True).mT.to(device, dtype)
 
 
 def brackets(basis: Float[Tensor, "a r r"]) -> Float[Tensor, "a a r r"]:

@@ -11,6 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hlieconv.groups.abstract import AbstractGroup
+from hlieconv.groups.matrices import image
+from systems.tracing import readable
 
 Section = Callable[[Tensor], tuple[Tensor, Tensor]]
 Origin = Callable[[Tensor], Tensor]
@@ -41,17 +43,17 @@ class Slice:
         with torch.no_grad():
             q = (x.detach() - self.base.to(x)) @ self.across.to(x).mT
             for _ in range(12):
-                if self._reaches(u, q, x):
+                if readable(x, wait=True) and self._reaches(u, q, x):
                     break
                 u, q = self._step(u, q, x.detach())
         for _ in range(2):
             u, q = self._step(u, q, x)
-        if not self._reaches(u, q, x):
+        if readable(x, wait=True) and not self._reaches(u, q, x):
             raise ValueError(f"points: some do not lie on an orbit through the cross-section of {self.group.name}")
         return u.to(points.dtype), q.to(points.dtype)
 
     def origin(self, orbit: Float[Tensor, "*batch o"]) -> Float[Tensor, "*batch d"]:
-        return self.base.to(orbit) + orbit @ self.across.to(orbit)
+        return self.base.to(orbit) + image(self.across.to(orbit).mT, orbit)
 
     def _reaches(self, u: Tensor, q: Tensor, x: Tensor) -> bool:
         return bool(((self.group.apply(u, self.origin(q)) - x).norm(dim=-1) <= 1e-8 * (1 + x.norm(dim=-1))).all())

@@ -20,6 +20,7 @@ from hlieconv.groups.cross_section import (
 )
 from hlieconv.groups.matrix_logarithm import principal_logarithm
 from hlieconv.groups.so2 import equal_angles, random_angles
+from systems.tracing import outside, readable
 
 
 def from_generators(
@@ -90,7 +91,8 @@ def from_generators(
     base = dim * (0.0,) if base is None else tuple(base)
     if len(base) != dim:
         raise ValueError(f"base: expected a point of R^{dim}, got {base}")
-    return Generated(name, dim, dim + affine, tuple(zip(names, entries, strict=True)), base, section, origin)
+    with outside():  # its constants serve any later call
+        return Generated(name, dim, dim + affine, tuple(zip(names, entries, strict=True)), base, section, origin)
 
 
 class Generated(AbstractGroup):
@@ -114,6 +116,7 @@ class Generated(AbstractGroup):
         shifts = [all(column == dimension for _, column, _ in entries) for _, entries in algebra]
         self.translation_dimension = len(list(itertools.takewhile(bool, shifts)))
         self._unwinding = self._characters() if self._commutative else None
+        self._starts = torch.randn(4, len(algebra), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
         generator = torch.Generator().manual_seed(0)
         self._check_logarithm(generator)
         self._prepare_lift(base, section, origin, generator)
@@ -144,19 +147,21 @@ class Generated(AbstractGroup):
 
     def relative(self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]) -> Float[Tensor, "*batch a"]:
         # A quotient that is rounded to float32 may lie too far from the group for its logarithm to be found.
-        return self.log(self.inverse(v.double()) @ u.double()).to(u.dtype)
+        return self._log(self.between(u.double(), v.double())).to(u.dtype)
 
     def _search(self, g: Tensor) -> Tensor:
         """The logarithm to some digits; wrong, maybe NaN, where there is none."""
         a = self._newton(self._guess(g), g)
         lost = ~self._solves(a, g)
+        if not readable(lost, wait=True):
+            return torch.where(lost[..., None], self._search_off_the_cut(a, g), a)
         if bool(lost.any()):
             a[lost] = self._search_off_the_cut(a[lost], g[lost])
         return a
 
     def _search_off_the_cut(self, best: Tensor, g: Tensor) -> Tensor:
         """Where g has eigenvalues on the negative axis, some g exp(-b) has not: start from the logarithm of that."""
-        for b in torch.randn(4, self.algebra_dimension, generator=torch.Generator().manual_seed(1), dtype=g.dtype):
+        for b in self._starts:
             a = self._guess(g @ self.exp(-0.1 * b.to(g.device)))
             for _ in range(8):
                 a = self._newton(a, g)
@@ -216,7 +221,7 @@ class Generated(AbstractGroup):
         shape = (3, len(size), self.algebra_dimension)
         factors = self.exp(size * torch.randn(shape, generator=generator, dtype=torch.float64))
         products = torch.cat([factors[0] @ factors[1], factors[0] @ factors[1] @ factors[2]])
-        lost = ~self._solves(self.log(products), products)
+        lost = ~self._solves(self._log(products), products)
         if not lost.any():
             return
         values = torch.linalg.eigvals(products[lost][0])

@@ -70,7 +70,7 @@ class Product(AbstractGroup):
         return self._element([group.exp(part) for group, part in zip(self.factors, self._vectors(a), strict=True)])
 
     def log(self, g: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch a"]:
-        return self._vector(self.each(lambda group, part: group.log(part), g))
+        return self._vector(self.each(lambda group, part: group._log(part), g))
 
     def inverse(self, g: Float[Tensor, "*batch r r"]) -> Float[Tensor, "*batch r r"]:
         return self._element(self.each(lambda group, part: group.inverse(part), g))

@@ -1,6 +1,5 @@
 """Equally weighted quadrature and uniform samples on SO(3), the stabiliser of a point under SE(3)."""
 
-import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from hlieconv.groups.so2 import equal_angles
 from hlieconv.groups.so3 import rotation_of_quaternion, rotation_of_vector
+from systems.tracing import constant
 
 #: Nodes in (0, 1] of Chebyshev's equally weighted quadrature on [-1, 1], which is symmetric, by its degree.
 _HEIGHTS = {
@@ -19,7 +19,7 @@ _HEIGHTS = {
 }
 
 
-@functools.cache
+@constant
 def rotation_nodes(
     count: int, dtype: torch.dtype, device: torch.device | str | None = None
 ) -> Float[Tensor, "count 3 3"]:
@@ -52,8 +52,7 @@ def rotation_nodes(
             f"samples: a fixed rule on SO(3) has {', '.join(map(str, rules))} rotations, got {count}; "
             "any number is possible with a generator, at random"
         )
-    with torch.inference_mode(False):  # the nodes are made once, and must serve autograd too
-        return rules[count]().to(device, dtype)
+    return rules[count]().to(device, dtype)
 
 
 def random_rotations(

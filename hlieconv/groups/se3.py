@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hlieconv.groups.affine import AbstractMotions, motion, turn_about_the_origin
 from hlieconv.groups.algebra import Entries
+from hlieconv.groups.matrices import image, product
 from hlieconv.groups.rotation_quadrature import random_rotations, rotation_nodes
 from hlieconv.groups.smooth import cosc, half_cotangent_rest, sinc_rest
 from hlieconv.groups.so3 import ROTATIONS, rotation_of_vector, rotation_vector, two_columns
@@ -76,7 +77,7 @@ class SE3(AbstractMotions):
 def _between(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """v^-1 u as a rotation and a translation."""
     back = v[..., :3, :3].mT
-    return back @ u[..., :3, :3], (back @ (u[..., :3, 3:] - v[..., :3, 3:]))[..., 0]
+    return product(back, u[..., :3, :3]), image(back, u[..., :3, 3] - v[..., :3, 3])
 
 
 def _log(turn: Tensor, shift: Tensor) -> Tensor:

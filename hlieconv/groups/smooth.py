@@ -53,7 +53,9 @@ def arctangent(s: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     return _switch(s, _ARCTANGENT, lambda x: x.atan() / x, limit=0.04)
 
 
-def _switch(s: Tensor, coefficients: list[float], closed: Callable[[Tensor], Tensor], limit: float = 1) -> Tensor:
+def _switch(s: Tensor, coefficients: list[float], closed: Callable[[Tensor], Tensor], limit: float = 1.0) -> Tensor:
+    if s.ndim == 0:  # forward-mode derivatives of a number times a Python number are float64
+        return _switch(s[None], coefficients, closed, limit)[0]
     small = s < limit
     near = torch.where(small, s, 0)
     series = torch.full_like(s, coefficients[-1])

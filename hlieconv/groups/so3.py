@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hlieconv.groups.abstract import AbstractGroup
 from hlieconv.groups.algebra import Entries
+from hlieconv.groups.matrices import product
 from hlieconv.groups.smooth import arctangent, cosc, norm, sinc
 from hlieconv.groups.so2 import equal_angles, random_angles
 
@@ -53,7 +54,7 @@ class SO3(AbstractGroup):
         return g.mT
 
     def embedding(self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]) -> Float[Tensor, "*batch e"]:
-        return two_columns(v.mT @ u)
+        return two_columns(product(v.mT, u))
 
     def bi_invariants(
         self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]

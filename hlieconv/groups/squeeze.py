@@ -6,6 +6,7 @@ from torch import Tensor
 
 from hlieconv.groups.abstract import AbstractGroup
 from hlieconv.groups.algebra import Entries
+from systems.tracing import readable
 
 
 class SQ(AbstractGroup):
@@ -104,7 +105,6 @@ def _inverse(g: Tensor) -> Tensor:
 
 
 def _positive(group: AbstractGroup, points: Tensor) -> Tensor:
-    # Not while compiling, which cannot branch on values.
-    if not torch.compiler.is_compiling() and not bool((points > 0).all()):
+    if readable(points, wait=True) and not bool((points > 0).all()):
         raise ValueError(f"points: {group.name} acts on positive coordinates, got {points.min().item():g}")
     return points

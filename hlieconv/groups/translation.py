@@ -51,7 +51,7 @@ class T(AbstractGroup):
         return 2 * self.identity(dtype=g.dtype, device=g.device) - g
 
     def relative(self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]) -> Float[Tensor, "*batch a"]:
-        return self.log(u) - self.log(v)
+        return self._log(u) - self._log(v)
 
     def embedding(self, u: Float[Tensor, "*#batch r r"], v: Float[Tensor, "*#batch r r"]) -> Float[Tensor, "*batch e"]:
         return self.relative(u, v)

@@ -136,6 +136,7 @@ def rotate(
         True
     """
     n, _, height, width = images.shape
+    angles = angles.to(images)
     cosine, sine, zero = angles.cos().expand(n), angles.sin().expand(n), angles.new_zeros(n)
     # In units of half the image, where y points down; rows are x and y of the place that a pixel comes from.
     turn = torch.stack([cosine, -sine * height / width, zero, sine * width / height, cosine, zero], -1)

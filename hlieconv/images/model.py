@@ -12,6 +12,7 @@ from hlieconv.groups import group as group_of
 from hlieconv.nn import BottleneckBlock, LieConv, LieResNet, Lifting, Neighbourhood
 from hlieconv.nn.config import config_of
 from hlieconv.nn.resnet import Geometry
+from systems.tracing import constant, outside, readable
 
 #: How far a pixel's point lies from the pixel's centre, in pixels: on an exact grid many points are equally far, and
 #: which of them counts as nearest would be left to rounding.
@@ -105,7 +106,6 @@ class ImageClassifier(nn.Module):
             seed=seed,
         )
         self._of_size: dict[Any, tuple[Geometry, Tensor]] = {}
-        self.register_load_state_dict_post_hook(lambda *_: self._of_size.clear())  # it may bring other radii
         self.network.update_radius(self.points(size[0] // pool, size[1] // pool)[0])
 
     @property
@@ -117,10 +117,10 @@ class ImageClassifier(nn.Module):
         """The scores; their softmax are probabilities.
 
         Args:
-            images: ``(batch, colours, h, w)``, bytes or floats in [0, 1].
+            images: ``(batch, colours, h, w)``: integers from 0 to 255 of any dtype, or floats in [0, 1].
 
         Raises:
-            ValueError: for another shape.
+            ValueError: for another shape, or integers out of range (looked up on the CPU only).
         """
         images = self._checked(images)
         geometry, pixels = self.of_size(*images.shape[-2:])
@@ -138,37 +138,77 @@ class ImageClassifier(nn.Module):
         Raises:
             ValueError: if no pixel lies in the disc.
         """
-        rows, columns = torch.arange(height, dtype=torch.float64), torch.arange(width, dtype=torch.float64)
-        y, x = torch.meshgrid((height - 1) / 2 - rows, columns - (width - 1) / 2, indexing="ij")
-        grid = torch.stack([x, y], -1).flatten(0, 1)
-        generator = torch.Generator().manual_seed(self.seed)
-        jitter = JITTER * (2 * torch.rand(grid.shape, generator=generator, dtype=torch.float64) - 1)
-        half = min(height, width) / 2
-        inside = torch.ones(len(grid), dtype=torch.bool) if self.crop is None else grid.norm(dim=-1) <= self.crop * half
-        pixels = inside.nonzero()[:, 0]
-        if not len(pixels):
-            raise ValueError(f"crop: expected a disc with pixels in it, got radius {self.crop} of {height} x {width}")
+        grid, pixels = _grid(height, width, self.crop, self.seed)
         weight = self.network.readout.weight
-        return ((grid + jitter)[pixels] / half).to(weight), pixels.to(weight.device)
+        return grid.to(weight), pixels.to(weight.device)
 
     def of_size(self, height: int, width: int) -> tuple[Geometry, Tensor]:
         """Geometry and pixels of all images of this size: computed at the first call for it."""
         weight = self.network.readout.weight
-        key = (height, width, weight.dtype, weight.device, self.network.lifting)
+        radii = [radius for name, radius in self.network.named_buffers() if name.endswith("radius")]
+        if not readable(weight, *radii, wait=True):
+            return self._made(height, width)
+        # The version of a tensor counts what has been written to it: other radii, other neighbours.
+        versions = tuple((id(radius), 0 if radius.is_inference() else radius._version) for radius in radii)
+        key = (height, width, weight.dtype, weight.device, self.network.lifting, versions)
         if key not in self._of_size:
             if len(self._of_size) >= SIZES_KEPT:
                 self._of_size.clear()
-            points, pixels = self.points(height, width)
-            with torch.no_grad():
-                self._of_size[key] = self.network.geometry(points), pixels
+            with outside():
+                self._of_size[key] = self._made(height, width)
         return self._of_size[key]
+
+    @torch.no_grad()
+    def _made(self, height: int, width: int) -> tuple[Geometry, Tensor]:
+        points, pixels = self.points(height, width)
+        return self.network.geometry(points), pixels
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies make their own geometry."""
+        return super().__getstate__() | {"_of_size": {}}
 
     def _checked(self, images: Tensor) -> Tensor:
         if images.ndim != 4 or images.shape[1] != self.colours:
             raise ValueError(f"images: expected shape (batch, {self.colours}, h, w), got {tuple(images.shape)}")
-        scale = 1 / 255 if images.dtype == torch.uint8 else 1
-        images = images.to(self.network.readout.weight) * scale
+        images = intensities(images, self.network.readout.weight)
         return images if self.pool == 1 else F.avg_pool2d(images, self.pool)
+
+
+@constant
+def _grid(height: int, width: int, crop: float | None, seed: int) -> tuple[Float[Tensor, "n 2"], Int[Tensor, " n"]]:
+    """The points of an image in float64, and which pixels they are."""
+    rows, columns = torch.arange(height, dtype=torch.float64), torch.arange(width, dtype=torch.float64)
+    y, x = torch.meshgrid((height - 1) / 2 - rows, columns - (width - 1) / 2, indexing="ij")
+    grid = torch.stack([x, y], -1).flatten(0, 1)
+    generator = torch.Generator().manual_seed(seed)
+    jitter = JITTER * (2 * torch.rand(grid.shape, generator=generator, dtype=torch.float64) - 1)
+    half = min(height, width) / 2
+    inside = torch.ones(len(grid), dtype=torch.bool) if crop is None else grid.norm(dim=-1) <= crop * half
+    pixels = inside.nonzero()[:, 0]
+    if not len(pixels):
+        raise ValueError(f"crop: expected a disc with pixels in it, got radius {crop} of {height} x {width}")
+    return (grid + jitter)[pixels] / half, pixels
+
+
+def intensities(images: Tensor, like: Tensor) -> Tensor:
+    """Grey values in the dtype and on the device of a floating-point tensor: integers from 0 to 255 become 0 to 1.
+
+    Raises:
+        ValueError: for integers out of range (looked up on the CPU only), or complex numbers.
+
+    Example:
+        >>> intensities(torch.tensor([0, 51, 255]), torch.tensor(1.0))
+        tensor([0.0000, 0.2000, 1.0000])
+    """
+    if images.is_complex():
+        raise ValueError(f"images: expected integers from 0 to 255 or floats in [0, 1], got {images.dtype}")
+    if images.is_floating_point() or images.dtype == torch.bool:
+        return images.to(like)
+    if images.dtype != torch.uint8 and readable(images) and images.numel():
+        low, high = images.min().item(), images.max().item()
+        if low < 0 or high > 255:
+            raise ValueError(f"images: expected integers from 0 to 255, got {low} to {high}")
+    return images.to(like) / 255
 
 
 def values_of(images: Float[Tensor, "batch c h w"], pixels: Int[Tensor, " n"]) -> Float[Tensor, "batch n c"]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hlieconv.images.data import ImageData, rotate
 from hlieconv.images.loading import CLASSIFIERS
-from hlieconv.images.model import ImageClassifier
+from hlieconv.images.model import ImageClassifier, intensities
 from hlieconv.images.settings import image_settings
 from hlieconv.nn.equivariance import lifted_with
 from hlieconv.training.device import device_named
@@ -71,7 +71,7 @@ def fit_images(
     model = ImageClassifier(size=size, colours=colours, classes=data.classes, **of_model).to(target)
 
     def loss(model: ImageClassifier, index: Tensor) -> Tensor:
-        some = images[index].to(torch.float32) / 255
+        some = intensities(images[index], model.network.readout.weight)
         if chosen.rotation:
             angles = (2 * torch.rand(len(some), device=target) - 1) * math.radians(chosen.rotation)
             some = rotate(some, angles)
@@ -121,10 +121,10 @@ def evaluate_images(model: ImageClassifier, data: ImageData, *, angles: Sequence
     found = classes_of(model, images)
     confusion = torch.zeros(data.classes, data.classes, dtype=torch.int64, device=device)
     confusion.index_put_((labels, found), torch.ones_like(labels), accumulate=True)
-    some, of_some = images[:VALIDATED], labels[:VALIDATED]
+    some, of_some = intensities(images[:VALIDATED], model.network.readout.weight), labels[:VALIDATED]
     curve = []
     for angle in angles:
-        turned = rotate(some.float() / 255, torch.tensor(math.radians(angle), device=device))
+        turned = rotate(some, torch.tensor(math.radians(angle), device=device))
         curve.append({"angle": angle, "accuracy": (classes_of(model, turned) == of_some).double().mean().item()})
     return {
         "images": len(images),

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hlieconv.nn.recomputation import recomputed
+from systems.tracing import autocast_dtype
 
 #: Moving a value costs as much as so many multiplications.
 MOVE = 8
@@ -168,7 +169,11 @@ class LieConv(nn.Module):
         return weight_last <= entries * k * c_out * (m + c_in) + MOVE * c_in * c_out
 
     def _kernel(self, pairs: Pairs) -> Tensor:
-        kernel = self.kernel(pairs.features)
+        if autocast_dtype(pairs.features) is None:
+            kernel = self.kernel(pairs.features)
+        else:  # coordinates are not rounded
+            with torch.autocast(pairs.features.device.type, enabled=False):
+                kernel = self.kernel(pairs.features)
         return kernel if pairs.weight is None else kernel * pairs.weight[..., None]
 
     def _finished(self, total: Tensor, pairs: Pairs) -> Tensor:
@@ -223,6 +228,8 @@ def _of_shared_pairs(kernel: Tensor, values: Tensor, neighbour: Tensor | None, w
     if neighbour is None:
         summed = kernel.mT.reshape(m * mid, k) @ columns
     else:
+        if (rounded := autocast_dtype(kernel)) is not None:  # for the backward pass too
+            kernel, columns = kernel.to(rounded), columns.to(rounded)
         # Of a Function, compiled code loses the second derivatives.
         sums = _of_neighbours if torch.compiler.is_compiling() else _OfNeighbours.apply
         summed = sums(kernel, columns, neighbour)

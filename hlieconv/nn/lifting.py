@@ -8,7 +8,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hlieconv.groups import AbstractGroup
+from hlieconv.groups.matrices import product
 from hlieconv.nn.convolution import gather
+from systems.tracing import readable
 
 
 class LiftedPoints(NamedTuple):
@@ -30,7 +32,7 @@ class LiftedPoints(NamedTuple):
 
     def moved(self, g: Float[Tensor, "*batch r r"]) -> "LiftedPoints":
         """All of them moved by one group element (a batch entry): u -> g u."""
-        return self._replace(elements=g[..., None, :, :] @ self.elements)
+        return self._replace(elements=product(g[..., None, :, :], self.elements))
 
     def positions(self, group: AbstractGroup) -> Float[Tensor, "*batch n d"]:
         """The points that were lifted."""
@@ -130,5 +132,5 @@ def check_mask(points: Float[Tensor, "*batch n d"], mask: Bool[Tensor, "*batch n
         return
     if mask.shape != points.shape[:-1]:
         raise ValueError(f"mask: expected shape {tuple(points.shape[:-1])} like the points, got {tuple(mask.shape)}")
-    if mask.device.type == "cpu" and not torch.compiler.is_compiling() and not mask.any(-1).all():
+    if readable(mask) and not mask.any(-1).all():
         raise ValueError("mask: expected a point that exists in each entry of the batch, got one with all masked")

@@ -114,7 +114,7 @@ class Metric:
         distance = self.norm(relation, u.orbit - v.orbit)
         if tie and self.group.stabiliser_dimension:
             uneven = torch.arange(1, relation.shape[-1] + 1, device=relation.device).to(relation).sqrt()
-            distance = distance * (1 + tie * torch.tanh(relation @ uneven))
+            distance = distance * (1 + tie * torch.tanh((relation * uneven).sum(-1)))
         return distance
 
 
@@ -179,10 +179,10 @@ class Distances:
         v = LiftedPoints(everyone.elements[..., None, :, :, :], everyone.orbit[..., None, :, :], mask)
         return self._between(everyone.at(rows), v)
 
-    @torch.no_grad()
     def _between(self, some: LiftedPoints, v: LiftedPoints) -> Tensor:
         u = LiftedPoints(some.elements[..., :, None, :, :], some.orbit[..., :, None, :])
-        distance = self.metric.distance(u, v, tie=TIE)
+        with torch.no_grad():  # not as a decorator, which torch.compile does not follow here
+            distance = self.metric.distance(u, v, tie=TIE)
         return distance if v.mask is None else torch.where(v.mask, distance, math.inf)
 
     def sums(self) -> Float[Tensor, "*batch n"]:

@@ -14,6 +14,7 @@ from hlieconv.nn.metric import BLOCK, TIE, Distances, Metric
 from hlieconv.nn.neighbour_list import FEW, nearest
 from hlieconv.nn.placement import Placement, placement_of
 from hlieconv.nn.recomputation import recomputed
+from systems.tracing import readable
 
 #: Points whose balls are looked at to move the radius.
 SURVEYED = 128
@@ -103,7 +104,8 @@ class Neighbourhood(nn.Module):
 
     def enlarged(self, factor: float) -> "Neighbourhood":
         """A copy of it whose balls hold so many times the fraction ``fill`` of the points, all of them at most."""
-        copied = copy.deepcopy(self)
+        copied = copy.copy(self)
+        copied._buffers = {"radius": self.radius.clone()}
         if self.fill is not None:
             fill = min(1.0, self.fill * factor)
             copied.fill = None if fill == 1 else fill
@@ -179,7 +181,7 @@ class Neighbourhood(nn.Module):
         if self.choice == "nearest" and self.placement is not None:
             if self.placement.exact and (distances.lifted.orbit.device.type == "cpu" or self.placement.size <= AXES):
                 return self._within(*self._searched(distances, rows, count))
-            if distances.size > FEW and not torch.compiler.is_compiling():  # which cannot branch on values
+            if distances.size > FEW and readable(distances.lifted.elements, wait=True):
                 return self._within(*self._confirmed(distances, rows, count, 2 * count))
         if self.choice == "random" and generator is None:
             raise ValueError("generator: a random choice of neighbours needs one, got None")
@@ -265,7 +267,7 @@ class Neighbourhood(nn.Module):
 
 def _check_edge(weight: Tensor) -> None:
     """A ValueError if the last neighbour of some query still lies inside the smooth edge."""
-    if weight.device.type == "cpu" and not torch.compiler.is_compiling() and (weight[..., -1] > 0).any():
+    if readable(weight) and (weight[..., -1] > 0).any():
         k = weight.shape[-1]
         raise ValueError(
             f"neighbours: expected balls of fewer than neighbours = {k} points, which a smooth edge needs, "

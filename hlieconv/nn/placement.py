@@ -9,6 +9,7 @@ from torch import Tensor
 from hlieconv.groups import AbstractGroup
 from hlieconv.nn.lifting import LiftedPoints
 from hlieconv.nn.metric import TIE, Distances, Metric
+from systems.tracing import outside
 
 STEP = 1e-6
 
@@ -45,6 +46,7 @@ class Placement(NamedTuple):
         return torch.stack(columns, -1)
 
 
+@outside()
 def placement_of(metric: Metric) -> Placement | None:
     """The coordinates for the distance of a metric; None if there are none: then all distances must be looked at.
 

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from systems.tracing import autocast_dtype
+
 
 def recomputed(function: Callable[..., Tensor | tuple[Tensor, ...]], *tensors: Tensor) -> Any:
     """``function(*tensors)``, keeping for its derivatives nothing but its arguments.
@@ -26,6 +28,8 @@ def recomputed(function: Callable[..., Tensor | tuple[Tensor, ...]], *tensors: T
         >>> bool(torch.isclose(second, y * (x.cos() ** 2 - x.sin())))
         True
     """
+    if (rounded := autocast_dtype(tensors[0])) is not None:  # for the backward pass too
+        function = torch.autocast(tensors[0].device.type, rounded)(function)
     return _Recomputed.apply(function, *tensors)
 
 

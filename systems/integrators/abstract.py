@@ -11,6 +11,7 @@ from torch import Tensor
 from systems.integrators.attempt import Attempt, status_of
 from systems.phase_space import PhaseSpace
 from systems.status import Status
+from systems.tracing import readable
 from systems.vector_field import AbstractVectorField
 
 Integrator = TypeVar("Integrator", bound="AbstractIntegrator")
@@ -101,14 +102,9 @@ class AbstractIntegrator(ABC):
                 f"times: expected shape (time,) or (time, *batch) with batch {tuple(q.shape[:-2])}, "
                 f"got {tuple(times.shape)}"
             )
-        if _readable(times):
+        if readable(times):
             _check_values(state, times)
         _check_step(getattr(self, "step", None), state)
-
-
-def _readable(x: Tensor) -> bool:
-    """Whether values can be looked at without waiting: the host would wait for a GPU at every step of a training."""
-    return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def _check_values(state: PhaseSpace, times: Tensor) -> None:
@@ -137,5 +133,5 @@ def _check_step(step: Any, state: PhaseSpace) -> None:
                 f"step: expected a number or shape (*batch) = {tuple(state.q.shape[:-2])}, got {tuple(step.shape)}"
             )
     values = torch.as_tensor(step)
-    if _readable(values) and not bool((torch.isfinite(values) & (values > 0)).all()):
+    if readable(values) and not bool((torch.isfinite(values) & (values > 0)).all()):
         raise ValueError(f"step: expected a positive number, got {step}")

@@ -14,7 +14,6 @@ McLachlan & Razakarivony (2008), BIT 48, 231 (round-off).
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +24,7 @@ from torch import Tensor
 from systems.integrators.once import once_differentiable
 from systems.integrators.steps import wide
 from systems.phase_space import PhaseSpace
+from systems.tracing import constant
 from systems.vector_field import AbstractSeparable, AbstractVectorField
 
 Tensors = tuple[Tensor, ...]
@@ -45,7 +45,7 @@ class Tableau(NamedTuple):
     """``(s)``: 1 / product of the differences to the other nodes."""
 
 
-@cache
+@constant
 def tableau(stages: int, dtype: torch.dtype, device: torch.device) -> Tableau:
     """By the W-transformation: in orthonormal Legendre polynomials an integral is tridiagonal."""
     x, w = legendre.leggauss(stages)

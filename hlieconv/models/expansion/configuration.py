@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hlieconv.models.expansion.shapes import SHAPES, singular
+from systems.tracing import constant
 
 
 class Sites(NamedTuple):
@@ -20,7 +21,7 @@ class Sites(NamedTuple):
     right: Int[Tensor, " triple"]
 
 
-@functools.lru_cache(maxsize=32)
+@constant
 def sites(n: int, device: torch.device) -> Sites:
     """The pairs and triples of n bodies.
 
