@@ -267,16 +267,16 @@ class AbstractNewtonian(AbstractSeparable):
     def __init__(self, **options: Any) -> None:
         super().__init__(**self._with_infinite_masses_fixed(options))
         if any(variable.may_be_zero for variable in self.variables if variable.name == "mass"):
-            self.has_massless = bool((self.mass == 0).any())
+            self.has_massless = not readable(self.mass, wait=True) or bool((self.mass == 0).any())
 
     def _with_infinite_masses_fixed(self, options: dict[str, Any]) -> dict[str, Any]:
         """The arguments of the constructor, with finite masses."""
         mass = options.get("mass")
-        if mass is None or (isinstance(mass, Tensor) and mass.is_cuda):
+        if mass is None:
             return options
         mass = to_tensor("mass", mass)
         infinite = mass == torch.inf
-        if not infinite.any():
+        if not readable(infinite) or not infinite.any():
             return options
         if not self.mass_is_inertia_only:
             raise ValueError("mass: expected finite values, got infinity: give the mass, and fixed= for what stays")
