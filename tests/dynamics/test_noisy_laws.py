@@ -97,7 +97,8 @@ def test_error_bars_cover_the_truth():
         for name, size in zip("qp", noise, strict=True):
             repeat = dataset[name] + size * generator.standard_normal(dataset[name].shape)
             noisy = noisy.assign({name: repeat.assign_attrs(dataset[name].attrs)})
-        shot = shoot(model.estimates, chunks_of(noisy, 20, 1), bodies_of(model, noisy), noise)
+        seen = trajectories_of(noisy)
+        shot = shoot(model.estimates, chunks_of(seen, 20, 1), bodies_of(model, seen), noise)
         pulls.append((shot.estimates[0].coefficient - 1) / shot.estimates[0].error)
     inside = np.abs(pulls) < 1.96
     assert inside.mean() >= 0.85
