@@ -125,6 +125,9 @@ def simulate(
         integrator = most_accurate()
     check_choice("compile", compile, MODES)
     elapsed = elapsed_of(times)
+    steps = elapsed.to(state.q).diff(dim=0)
+    apart = bool((steps > 0).all() or (steps < 0).all())
+    check("times", f"some that are equal in {state.q.dtype}", apart, "times that the state's dtype can tell apart")
     if integrator is not None:
         integrator.check(field, state, elapsed.to(state.q))
     for name, value in {"part_size": part_size, "workers": workers}.items():

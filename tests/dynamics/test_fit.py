@@ -135,7 +135,9 @@ class Broken(Small):
     """A model that fails after so many conditionings."""
 
     def __init__(self, after):
-        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            super().__init__()
         self.after, self.count = after, 0
 
     @property
