@@ -77,7 +77,8 @@ class PredictMolecules(AbstractCommand):
         add_device(parser)
 
     def run(self, arguments: argparse.Namespace) -> None:
-        from hlieconv.molecules.data import TARGETS, read_molecules
+        from hlieconv.molecules.data import TARGETS
+        from hlieconv.molecules.files import read_molecules
         from hlieconv.molecules.task import predict
 
         model = _model(arguments)

@@ -231,7 +231,11 @@ def _official(folder: Path, md5: str) -> dict[str, np.ndarray]:
 
 
 def _table(name: str, text: str) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of 28 x 28 values in (0, 1), column after column, and the class."""
+    """Rows of 28 x 28 values in [0, 1], column after column, and the class.
+
+    Image ``[i, j]``, i rows from the top and j columns from the left, is value 28 j + i of its row. Loaders that take
+    the values row after row get the mirror image along the diagonal.
+    """
     try:
         rows = np.loadtxt(io.StringIO(text), dtype=np.float32, ndmin=2)
     except ValueError as error:

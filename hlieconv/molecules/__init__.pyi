@@ -1,9 +1,9 @@
 from .data import TARGETS as TARGETS
 from .data import Molecules as Molecules
 from .data import qm9 as qm9
-from .data import read_molecules as read_molecules
 from .data import reference_energy as reference_energy
 from .data import split as split
+from .files import read_molecules as read_molecules
 from .loading import load as load
 from .model import MoleculeRegressor as MoleculeRegressor
 from .plots import plot_prediction as plot_prediction

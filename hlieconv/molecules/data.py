@@ -5,7 +5,7 @@ import importlib.util
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -174,44 +174,12 @@ def write_compact(path: str | Path, molecules: Molecules) -> None:
         np.savez_compressed(
             file,
             index=molecules.number.numpy().astype(np.int32),
-            n_atoms=molecules.n_atoms.numpy().astype(np.uint8),
-            charge=molecules.charge.numpy().astype(np.uint8),
+            n_atoms=molecules.n_atoms.numpy().astype(np.int32),
+            charge=molecules.charge.numpy().astype(np.int16),
             position_angstrom=molecules.position.numpy(),
             target=molecules.target.numpy(),
             target_name=np.array(TARGET_NAMES),
         )
-
-
-def read_molecules(path: str | Path, *, count: int | None = None) -> Molecules:
-    """A user's own molecules, from any file that ASE reads (xyz, extxyz, cif, sdf, ...); without targets.
-
-    Args:
-        path: of the file.
-        count: at most so many; None: all.
-
-    Raises:
-        ValueError: if ASE is not installed or cannot read it, or for unknown elements or no atoms.
-    """
-    try:
-        import ase.io
-    except ImportError as error:
-        raise ValueError("path: other molecules are read by ASE: pip install 'hlieconv[molecules]'") from error
-    try:
-        found: Any = ase.io.read(str(path), index=":" if count is None else f":{count}")
-    except FileNotFoundError as error:
-        raise ValueError(f"path: there is no file {path}") from error
-    except Exception as error:  # ASE raises whatever its readers do
-        raise ValueError(f"{Path(path).name}: ASE cannot read it ({type(error).__name__}: {error})") from error
-    return checked(
-        Path(path).name,
-        Molecules(
-            torch.tensor([len(atoms) for atoms in found], dtype=torch.int64),
-            torch.tensor([int(z) for atoms in found for z in atoms.numbers], dtype=torch.int64),
-            torch.tensor(np.concatenate([atoms.positions for atoms in found] or [np.zeros((0, 3))])).float(),
-            torch.zeros(len(found), 0, dtype=torch.float64),
-            torch.arange(len(found)),
-        ),
-    )
 
 
 def checked(name: str, molecules: Molecules) -> Molecules:

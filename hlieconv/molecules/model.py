@@ -11,6 +11,7 @@ from hlieconv.groups import group as group_of
 from hlieconv.molecules.data import ELEMENTS, TARGETS
 from hlieconv.nn import LieResNet, Lifting, Neighbourhood
 from hlieconv.nn.config import config_of
+from systems.tracing import readable
 
 #: Atoms lie about so far from the origin in QM9: its positions come in these units, in angstrom.
 LENGTH = 2.0
@@ -25,6 +26,11 @@ class MoleculeRegressor(nn.Module):
     atoms are seen unless ``fill`` or ``neighbours`` say otherwise. The outputs are standardised inside: median and
     mean absolute deviation are set by `standardise`, and are part of its state. For the thermochemical energies the
     output is what is left when the energies of the free atoms are subtracted.
+
+    With the group SE3 and the coordinates "bi_invariants" the network sees nothing but elements and distances. It
+    cannot tell a molecule from its mirror image, nor any two molecules whose atoms see the same distances. That is
+    right for energies, but a chiral property, such as the optical rotation, is out of its reach. Other groups and
+    coordinates see directions, and can tell the two.
 
     Args:
         group: which the outputs are invariant to: Trivial, SO3, T3, SE3.
@@ -119,7 +125,8 @@ class MoleculeRegressor(nn.Module):
             mask: which atoms exist.
 
         Raises:
-            ValueError: for molecules larger than the largest, or without atoms (looked up on the CPU only).
+            ValueError: for molecules larger than the largest; for those without atoms or with unknown elements (looked
+                up on the CPU only; elsewhere unknown elements make the outputs of their molecule NaN).
         """
         return self.median + self.deviation * self.standardised(charge, position, mask)
 
@@ -135,11 +142,16 @@ class MoleculeRegressor(nn.Module):
                 f"molecule: expected at most largest = {self.largest} atoms, got {charge.shape[-1]}: fit with more"
             )
         points = position.to(self.median) / LENGTH
-        return self.network(points, self.values(charge), mask)
+        return self.network(points, self.values(charge, mask), mask)
 
-    def values(self, charge: Int[Tensor, "batch n"]) -> Float[Tensor, "batch n 15"]:
-        """Element times powers of the charge."""
-        element = charge[..., None].eq(self.charges).to(self.median)
+    def values(self, charge: Int[Tensor, "batch n"], mask: Bool[Tensor, "batch n"]) -> Float[Tensor, "batch n 15"]:
+        """Element times powers of the charge; NaN for an element that the model does not know."""
+        known = charge[..., None].eq(self.charges)
+        unknown = mask & ~known.any(-1)
+        if readable(unknown) and unknown.any():
+            found = sorted(set(charge[unknown].tolist()))
+            raise ValueError(f"charge: expected the elements {', '.join(ELEMENTS)}, got the nuclear charges {found}")
+        element = known.to(self.median).masked_fill(unknown[..., None], torch.nan)
         c = (charge / 9).to(self.median)[..., None]
         return torch.cat([element, element * c, element * c * c], -1)
 

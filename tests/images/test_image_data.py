@@ -84,6 +84,17 @@ def test_published_tables_are_read(tmp_path):
     assert data.test_labels.tolist() == [0, 1, 2]
 
 
+def test_orientation_of_published_tables(tmp_path):
+    """By a reader of its own: value 28 j + i of a row is the pixel i rows from the top and j columns from the left."""
+    stroke = {(i, j) for i in range(4, 24) for j in (5, 6)} | {(22, j) for j in range(5, 15)}  # an upright L
+    values = [1.0 if (place % 28, place // 28) in stroke else 0.0 for place in range(28 * 28)]
+    row = " ".join(map(str, [*values, 7.0]))
+    for table in TABLES:
+        (tmp_path / table).write_text(f"{row}\n")
+    image = rot_mnist(tmp_path).train_images[0, 0]
+    assert {(i, j) for i in range(28) for j in range(28) if image[i, j] == 255} == stroke
+
+
 def truncate_gzip(folder):
     path = folder / f"{NAMES[0]}.gz"
     path.write_bytes(path.read_bytes()[:-200])

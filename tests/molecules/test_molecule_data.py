@@ -1,11 +1,13 @@
 """Molecules read from tables, compact files and ASE; the split, the reference energies; what is refused."""
 
+import gzip
+
 import numpy as np
 import pytest
 import torch
 from random_molecules import molecules, write_tables
 
-from hlieconv.molecules import TARGETS, qm9, read_molecules, reference_energy, split
+from hlieconv.molecules import TARGETS, Molecules, qm9, read_molecules, reference_energy, split
 from hlieconv.molecules.data import HARTREE, read_compact, write_compact
 
 
@@ -180,3 +182,77 @@ def test_bad_files_of_a_user(tmp_path, text, message):
         path.write_text(text)
     with pytest.raises(ValueError, match=message):
         read_molecules(path)
+
+
+QM9_WATER = (
+    "3\ngdb 3\t799.58812\t437.90386\t282.94545\t1.8511\t6.31\t-0.2928\t0.0687\t0.3615\t19.0002\t0.021375"
+    "\t-76.404702\t-76.401867\t-76.400922\t-76.422349\t6.002\n"
+    "O\t-0.0343604951\t 0.9775395708\t 7.6019*^-6\t-0.589706\nH\t 0.0647664923\t 0.0205721989\t 0.0015346341\t 0.29\n"
+    "H\t 0.8717903737\t 1.3007924048\t 0.0006931336\t 0.29\n1671.4222\t3803.6305\t3907.698\nO\tO\t\n"
+    "InChI=1S/H2O/h1H2\tInChI=1S/H2O/h1H2\n"
+)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_files_of_the_authors_of_qm9(tmp_path, zipped):
+    path = tmp_path / ("two.xyz.gz" if zipped else "two.xyz")
+    text = QM9_WATER + QM9_WATER.replace("gdb 3", "gdb 9")
+    path.write_bytes(gzip.compress(text.encode()) if zipped else text.encode())
+    found = read_molecules(path)
+    assert found.charge.tolist() == 2 * [8, 1, 1]
+    assert found.position[0].tolist() == pytest.approx([-0.0343604951, 0.9775395708, 7.6019e-6])
+    assert found.number.tolist() == [3, 9]
+    truth = {"mu": 1.8511, "homo": -0.2928, "zpve": 0.021375, "u0": -76.404702, "g": -76.422349, "cv": 6.002}
+    assert {name: found.target[1, list(TARGETS).index(name)].item() for name in truth} == truth
+    assert read_molecules(path, count=1).number.tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("InChI=1S/H2O/h1H2\tInChI=1S/H2O/h1H2\n", ""), ("O\t-", "Si\t-"), ("7.6019*^-6", "x")]
+)
+def test_bad_files_of_the_authors_of_qm9(tmp_path, old, new):
+    path = tmp_path / "one.xyz"
+    path.write_text((QM9_WATER + QM9_WATER).replace(old, new))
+    with pytest.raises(ValueError, match=r"one.xyz"):
+        read_molecules(path)
+
+
+def record(first, second, length):
+    atom = "{:10.4f}{:10.4f}{:10.4f} {}   0  0  0  0  0  0\n"
+    return (
+        "title\n  program\n\n  2  1  0  0  0  0  0  0  0  0999 V2000\n"
+        f"{atom.format(0, 0, 0, first)}{atom.format(length, 0, 0, second)}  1  2  1  0\nM  END\n$$$$\n"
+    )
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_every_record_of_an_sdf(tmp_path, ends):
+    pytest.importorskip("ase")
+    path = tmp_path / "three.sdf"
+    path.write_bytes(
+        (record("C", "O", 1.13) + record("N", "N", 1.1) + record("H", "F", 0.92)).replace("\n", ends).encode()
+    )
+    found = read_molecules(path)
+    assert found.charge.tolist() == [6, 8, 7, 7, 1, 9]
+    assert found.position[5].tolist() == pytest.approx([0.92, 0, 0])
+    assert read_molecules(path, count=2).n_atoms.tolist() == [2, 2]
+
+
+def test_crystals_are_refused(tmp_path):
+    pytest.importorskip("ase")
+    path = tmp_path / "ice.xyz"
+    path.write_text('1\nLattice="5 0 0 0 5 0 0 0 5" Properties=species:S:1:pos:R:3\nH 0 0 0\n')
+    with pytest.raises(ValueError, match="got a crystal with the periods"):
+        read_molecules(path)
+
+
+@pytest.mark.parametrize("size", [255, 256, 300, 70_000])
+def test_molecules_of_any_size_are_kept(tmp_path, size):
+    sizes = torch.tensor([size, 3])
+    generator = torch.Generator().manual_seed(0)
+    position = torch.randn(size + 3, 3, generator=generator)
+    charge, target = torch.ones(size + 3, dtype=torch.long), torch.zeros(2, 12, dtype=torch.float64)
+    own = Molecules(sizes, charge, position, target, torch.arange(2))
+    write_compact(tmp_path / "own.npz", own)
+    for found, truth in zip(read_compact(tmp_path / "own.npz"), own, strict=True):
+        assert torch.equal(found, truth)

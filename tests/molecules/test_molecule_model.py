@@ -40,7 +40,7 @@ def test_the_order_of_atoms_does_not_matter():
 
 def test_elements_and_charges_are_seen():
     model = MoleculeRegressor("T3", **SMALL)
-    values = model.values(torch.tensor([[1, 6, 7, 8, 9]]))[0]
+    values = model.values(torch.tensor([[1, 6, 7, 8, 9]]), torch.ones(1, 5, dtype=torch.bool))[0]
     assert values.shape == (5, 15)
     assert torch.equal(values[:, :5], torch.eye(5))
     assert torch.allclose(values[:, 5:10].diagonal(), torch.tensor([1, 6, 7, 8, 9]) / 9)
@@ -102,3 +102,27 @@ def test_molecules_that_are_too_large():
         MoleculeRegressor("T3", largest=5, **SMALL)(
             torch.ones(1, 7).long(), torch.zeros(1, 7, 3), torch.ones(1, 7, dtype=torch.bool)
         )
+
+
+def test_unknown_elements_are_refused_everywhere():
+    model = trained("T3")
+    charge, position = torch.tensor([[16, 1, 1, 0]]), torch.randn(1, 4, 3)
+    mask = torch.tensor([[True, True, True, False]])
+    with pytest.raises(
+        ValueError, match=r"^charge: expected the elements H, C, N, O, F, got the nuclear charges \[16\]"
+    ):
+        model(charge, position, mask)
+    one_each = torch.tensor([[[16, 1, 1, 0]], [[8, 1, 1, 0]]])
+    found = torch.func.vmap(lambda charge: model(charge, position, mask))(one_each)
+    assert found.isnan().flatten().tolist() == [True, False]
+
+
+def test_mirror_images():
+    """Distances are the same in a mirror, directions are not."""
+    charge, mask = torch.tensor([[6, 1, 7, 8, 9]]), torch.ones(1, 5, dtype=torch.bool)
+    position = torch.tensor([[[0.0, 0, 0], [1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]])
+    position = position.double()
+    mirrored = position * torch.tensor([1.0, 1, -1])
+    blind, seeing = trained("SE3", coordinates="bi_invariants").double(), trained("T3").double()
+    assert torch.allclose(blind(charge, position, mask), blind(charge, mirrored, mask), rtol=0, atol=1e-12)
+    assert not torch.allclose(seeing(charge, position, mask), seeing(charge, mirrored, mask), rtol=0, atol=1e-4)
