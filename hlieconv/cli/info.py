@@ -35,7 +35,8 @@ def _file(path: str, *, as_json: bool) -> None:
             for name, array in dataset.variables.items()
         }
         attributes = {name: _from_json(value) for name, value in dataset.attrs.items()}
-        print(json.dumps({"sizes": dict(dataset.sizes), "variables": variables, "attributes": attributes}, indent=2))
+        found = {"sizes": dict(dataset.sizes), "variables": variables, "attributes": attributes}
+        print(json.dumps(found, indent=2, default=lambda values: values.tolist()))
         return
     print(f"{path}: {summary_of(dataset)}")
     for name, array in dataset.variables.items():

@@ -47,7 +47,7 @@ def fit(
     overwrite: bool = False,
     device: str = "auto",
     compile: str = "auto",
-    checkpoint_seconds: float = 120.0,
+    checkpoint_seconds: float | int = 120.0,
     checkpoint_steps: int | None = None,
     progress: bool = True,
     recalibrate: bool = False,

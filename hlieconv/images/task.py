@@ -37,7 +37,7 @@ def fit_images(
     path: str | Path | None = None,
     overwrite: bool = False,
     device: str = "auto",
-    checkpoint_seconds: float = 60.0,
+    checkpoint_seconds: float | int = 60.0,
     **changes: Any,
 ) -> Fit[ImageClassifier]:
     """Train an `ImageClassifier`: cross-entropy, images turned at random, batch norm.

@@ -34,7 +34,7 @@ def fit_molecules(
     path: str | Path | None = None,
     overwrite: bool = False,
     device: str = "auto",
-    checkpoint_seconds: float = 60.0,
+    checkpoint_seconds: float | int = 60.0,
     **changes: Any,
 ) -> Fit[MoleculeRegressor]:
     """Train a `MoleculeRegressor`: absolute error in mean absolute deviations, molecules turned at random.

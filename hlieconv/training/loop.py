@@ -59,7 +59,7 @@ def train(
     run: Run | None = None,
     records: int = 100,
     patience: int = 0,
-    checkpoint_seconds: float = 120.0,
+    checkpoint_seconds: float | int = 120.0,
     checkpoint_steps: int | None = None,
     progress: bool = True,
 ) -> list[dict[str, float | int]]:

@@ -45,7 +45,7 @@ def fit_samples(
     validate: Callable[[Any], Tensor] | None = None,
     path: str | Path | None = None,
     overwrite: bool = False,
-    checkpoint_seconds: float = 60.0,
+    checkpoint_seconds: float | int = 60.0,
 ) -> Fit[Model]:
     """`train` the model in place, and keep it: the same call resumes a killed run and returns one that is done.
 

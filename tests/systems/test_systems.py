@@ -357,7 +357,8 @@ def test_gradients_of_states_and_values_are_finite(case):
 def corruptions(variable, value):
     """What is wrong, a value that is so, and what the error says."""
     yield "NaN", torch.full_like(value, torch.nan), "NaN"
-    yield "infinite", torch.full_like(value, torch.inf), "finite"
+    if variable.name != "mass" or variable.may_be_zero:  # a body whose mass is no more than inertia is fixed then
+        yield "infinite", torch.full_like(value, torch.inf), "finite"
     yield "another dtype", value.float(), "dtype"
     if variable.positive:
         least = "at least 0" if variable.may_be_zero else "positive"
