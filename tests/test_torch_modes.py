@@ -416,7 +416,8 @@ def test_networks_train_in_autocast():
 
 
 def test_compiled_and_exported():
-    """In a process of its own: the compiler does not understand the tests' type checks."""
+    """In a process of its own: the compiler does not understand the type checks of the tests."""
     script = Path(__file__).parent / "compiled_modules.py"
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=280)
+    # -P: the folder tests/systems is not the package.
+    done = subprocess.run([sys.executable, "-P", script], capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-2000:]

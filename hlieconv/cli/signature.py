@@ -1,6 +1,7 @@
 """Options of a function, read from its source: nothing is imported, so that `--help` is instant."""
 
 import ast
+import functools
 import importlib.util
 import inspect
 import re
@@ -17,6 +18,7 @@ class Option(NamedTuple):
     help: str
 
 
+@functools.cache
 def options_of(target: str, method: str) -> list[Option]:
     """The keyword-only arguments of a method that have a literal default and a line in the "Args" of its docstring.
 

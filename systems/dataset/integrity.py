@@ -12,12 +12,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import xarray as xr
 
 from systems.dataset.encoding import Encoded
 
-_MARK = b"\nstructure sha256 "
+_MARK, _LENGTH = b"\nseal ", 16
 _IN_STORE = "q/structure.sha256"
 EXPANSION, FREE = 100, 2**26
 """A file may declare so many times its own size, or so many bytes: trajectories are hard to compress, bombs are not."""
@@ -39,23 +40,86 @@ def structure_of(stored: Encoded, sizes: Mapping[Any, int]) -> str:
 
 
 def keep_structure(path: Path, digest: str) -> None:
-    """Write the checksum where other tools neither see nor copy it: after the end of HDF5's file, in Zarr's folder."""
+    """Write the checksum where other tools neither see nor copy it: after the end of HDF5's file, in Zarr's folder.
+
+    Beside it, for HDF5, the checksum of all bytes that lie outside of chunks, so that none of these reaches HDF5's own
+    code once they are damaged: it trusts some of them, and may never come back.
+    """
     if path.is_dir():
         (path / _IN_STORE).write_text(digest)
-    else:
-        with path.open("ab") as file:
-            file.write(_MARK + digest.encode())
+        return
+    chunks = _places_of_chunks(path)
+    outside = _digest_outside(path, path.stat().st_size, chunks)
+    seal = json.dumps({"structure": digest, "chunks": chunks, "outside": outside}).encode()
+    with path.open("ab") as file:
+        file.write(_MARK + seal + b"%*d" % (_LENGTH, len(seal)))
 
 
 def kept_structure(path: Path) -> str | None:
-    """The checksum that was written; None if the file is another tool's."""
+    """The checksum that was written; None if the file is another tool's.
+
+    Raises:
+        ValueError: if what lies outside of a file's chunks is not what was written.
+    """
     if path.is_dir():
         file = path / _IN_STORE
         return file.read_text(errors="replace") if file.is_file() else None
+    size = path.stat().st_size
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - len(_MARK) - 64))
-        end = file.read()
-    return end.partition(_MARK)[2].decode(errors="replace") if _MARK in end else None
+        file.seek(max(0, size - _LENGTH))
+        length = file.read()
+        start = size - _LENGTH - int(length) - len(_MARK) if length.strip().isdigit() else -1
+        file.seek(max(0, start))
+        seal = file.read(size - _LENGTH - start) if start >= 0 else b""
+        if not seal.startswith(_MARK):
+            file.seek(max(0, size - 2**16))
+            if _MARK in file.read():
+                raise ValueError("the checksum at its end is damaged")
+            return None
+    try:
+        found = json.loads(seal.removeprefix(_MARK))
+        whole = _digest_outside(path, start, found["chunks"]) == found["outside"]
+        digest = str(found["structure"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError("the checksum at its end is damaged") from error
+    if not whole:
+        raise ValueError("its structure is not what was written (its checksum differs)")
+    return digest
+
+
+def _places_of_chunks(path: Path) -> list[list[int]]:
+    """Where the chunks of an HDF5 file begin and end, those that touch as one."""
+    found: list[tuple[int, int]] = []
+
+    def look(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.chunks is not None:
+            item.id.chunk_iter(lambda chunk: found.append((chunk.byte_offset, chunk.byte_offset + chunk.size)))
+
+    with h5py.File(path, "r") as file:
+        file.visititems(look)
+    merged: list[list[int]] = []
+    for start, stop in sorted(found):
+        if merged and start == merged[-1][1]:
+            merged[-1][1] = stop
+        else:
+            merged.append([start, stop])
+    return merged
+
+
+def _digest_outside(path: Path, end: int, chunks: list[list[int]]) -> str:
+    """The SHA-256 of the bytes up to the end that are in none of the chunks."""
+    digest, position = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        for start, stop in [*chunks, [end, end]]:
+            if not position <= start <= stop <= end:
+                raise ValueError("chunks in no order")
+            file.seek(position)
+            left = start - position
+            while left > 0 and (block := file.read(min(left, 2**20))):
+                digest.update(block)
+                left -= len(block)
+            position = stop
+    return digest.hexdigest()
 
 
 def check_structure(raw: xr.Dataset, expected: str) -> None:

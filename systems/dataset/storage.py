@@ -211,11 +211,12 @@ def _remote(url: str) -> xr.Dataset:
 def _opened(source: Any, path: Path | str, size: int) -> xr.Dataset:
     """By xarray's engine for it, without indexes until it is known that they fit in memory."""
     zarr = str(path).rstrip("/").endswith(".zarr")
+    digest = kept_structure(path) if isinstance(path, Path) else None
     options: dict[str, Any] = {"engine": "zarr", "consolidated": False, "chunks": None} if zarr else {}
     raw = xr.open_dataset(source, decode_cf=False, create_default_indexes=False, **options)
     try:
         check_declared(path, raw.nbytes, size)
-        if isinstance(path, Path) and (digest := kept_structure(path)) is not None:
+        if isinstance(path, Path) and digest is not None:
             if zarr and "q" in raw:
                 check_chunks(path, _import_zarr().open_group(path, mode="r").arrays())
             check_structure(raw, digest)
