@@ -15,6 +15,7 @@ def fingerprint(arrays: Mapping[str, Any]) -> str:
         arrays: numpy arrays, anything that numpy makes an array of, or tensors on any device.
 
     Example:
+        >>> import torch
         >>> fingerprint({"a": np.arange(3), "b": torch.ones(2, dtype=torch.float64)})[:8]
         '7f6dcbfa'
     """

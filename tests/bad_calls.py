@@ -1,4 +1,4 @@
-"""Run by test_public_calls.py: calls every public function with bad arguments, one at a time, and counts what comes of it.
+"""Run by test_public_calls.py: calls every public function with bad arguments and counts what comes of it.
 
 The calls are generated from the names that the packages export: of each parameter every kind of value that its type
 does not allow, or that means nothing (NaN), the other arguments being good. A new function is covered at once, as long
