@@ -29,6 +29,7 @@ from systems.fingerprint import fingerprint
 from systems.integrators.abstract import AbstractIntegrator
 from systems.integrators.attempt import status_of, told
 from systems.integrators.default import most_accurate
+from systems.integrators.named import integrator_of
 from systems.integrators.registry import INTEGRATORS
 from systems.native.compiled import MODES, Compiled, backend_of
 from systems.numbers import FLOATS, to_tensor
@@ -51,7 +52,7 @@ def simulate(
     field: AbstractVectorField,
     state: Any,
     times: Any,
-    integrator: AbstractIntegrator | None = None,
+    integrator: AbstractIntegrator | str | None = None,
     *,
     path: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
@@ -84,7 +85,7 @@ def simulate(
             ``(time,)`` or ``(time, trajectory)``, strictly increasing or decreasing; NaN after the last time of a
             trajectory that is shorter than others. Numbers of a field with ``units`` are in its unit of time.
             Differences are taken in float64, whatever the state is.
-        integrator: how to solve; by default as exactly as is known.
+        integrator: how to solve, an integrator or its name; by default as exactly as is known.
         path: of a file to write, ``.nc`` or ``.zarr``, or without a suffix: then it gets ``.nc``, or above 4 GiB
             ``.zarr``. The Dataset returned reads from it lazily.
         overwrite: whether to replace a file that holds something else.
@@ -121,7 +122,9 @@ def simulate(
     moments, origin = to_times(times, unit=clock, into=clock)
     times = _checked_times(moments, state)
     check_range(field, state, float(times[-1].nan_to_num(0).sub(times[0]).abs().max()))
-    if integrator is None and not field.has_closed_form:
+    if integrator is not None:
+        integrator = integrator_of(integrator)
+    elif not field.has_closed_form:
         integrator = most_accurate()
     check_choice("compile", compile, MODES)
     elapsed = elapsed_of(times)

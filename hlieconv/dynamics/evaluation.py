@@ -13,6 +13,7 @@ from hlieconv.dynamics.trajectories import spacing_of, trajectories_of
 from hlieconv.models import AbstractModel
 from systems import PhaseSpace
 from systems.integrators import AbstractIntegrator
+from systems.integrators.named import integrator_of
 
 BLOCK = 256
 
@@ -24,7 +25,7 @@ def chunk_error(
     *,
     chunk: int = 5,
     seed: int = 0,
-    integrator: AbstractIntegrator | None = None,
+    integrator: AbstractIntegrator | str | None = None,
 ) -> Float[Tensor, " chunk"]:
     """The mean square error of (q, p) over chunks, one at a random place in each trajectory; in float64.
 
@@ -36,7 +37,8 @@ def chunk_error(
         dataset: trajectories that it has not seen.
         chunk: points in a chunk.
         seed: of the places.
-        integrator: by default that of `rollout`, on the paper's data far more accurate than any model.
+        integrator: an integrator or its name; by default that of `rollout`, on the paper's data far more accurate than
+            any model.
 
     Raises:
         ValueError: if the Dataset lacks a feature of the model.
@@ -52,7 +54,7 @@ def chunk_error(
         some = chunks.take(index)
         own = {name: x[some.trajectory] for name, x in features.items()}
         field = model.condition(own, None if mask is None else mask[some.trajectory])
-        solver = integrator or default_integrator(model, field, spacing)
+        solver = integrator_of(integrator or default_integrator(model, field, spacing))
         predicted = solver.integrate(field, PhaseSpace(some.q[0], some.p[0]), some.times - some.times[0])
         square = ((predicted.q - some.q).square() + (predicted.p - some.p).square()).mean((0, 3)) / 2
         if field.mask is None:

@@ -28,13 +28,14 @@ from systems.dataset.times import to_times
 from systems.fingerprint import fingerprint
 from systems.integrators import AbstractIntegrator
 from systems.integrators.default import symplectic_for
+from systems.integrators.named import integrator_of
 
 
 def rollout(
     model: AbstractModel,
     dataset: xr.Dataset,
     times: Any = None,
-    integrator: AbstractIntegrator | None = None,
+    integrator: AbstractIntegrator | str | None = None,
     *,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
@@ -55,7 +56,8 @@ def rollout(
         times: seconds, durations or dates, ``(time,)`` or ``(time, trajectory)``; by default those of the Dataset. Its
             first states are those of its own first times: where others are asked for, the model moves the states there
             first. Dates are counted from the first of them.
-        integrator: by default one that keeps the charges of the model's symmetry to round-off (`default_integrator`).
+        integrator: an integrator or its name; by default one that preserves the charges of the model's symmetry to
+            round-off (`default_integrator`).
         dtype: float32 or float64; by default the model's own, or float64 where float32 cannot hold the states.
             Conservation shows to 1e-12 in float64 only.
         device: where to compute; by default the model's own.
@@ -100,6 +102,7 @@ def rollout(
     if integrator is None:
         integrator = usual
     else:
+        integrator = integrator_of(integrator)
         _warn_of_another(model, integrator, spacing)
     state = state_of(dataset, **where)
     return simulate(

@@ -13,6 +13,7 @@ from hlieconv.groups.abstract import AbstractGroup
 from hlieconv.noether.brackets import accumulated, charges_for, poisson_bracket, require_hamiltonian, table
 from systems.integrators import AbstractIntegrator
 from systems.integrators.default import symplectic_for
+from systems.integrators.named import integrator_of
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractHamiltonian
 
@@ -80,7 +81,7 @@ def certificate(
     states: PhaseSpace,
     *,
     times: Float[Tensor, " time"] | None = None,
-    integrator: AbstractIntegrator | None = None,
+    integrator: AbstractIntegrator | str | None = None,
 ) -> Certificate:
     """Whether a Hamiltonian, known or learned, has the symmetries of a group: before any training, or after.
 
@@ -101,8 +102,8 @@ def certificate(
         states: ``(*batch, n, d)``; as many and as far apart as the rollouts to be judged.
         times: of the rollout, in seconds from the states; by default 33 over the time in which typical states change
             by as much as they are large.
-        integrator: of the rollout; by default a symplectic one, which preserves the charges that H conserves, at
-            any step.
+        integrator: of the rollout, or its name; by default a symplectic one, which preserves the charges that H
+            conserves, at any step.
 
     Raises:
         ValueError: for what is no Hamiltonian, or if its coordinates are generalised.
@@ -119,7 +120,7 @@ def certificate(
     hamiltonian = require_hamiltonian(hamiltonian)
     found = charges_for(hamiltonian, group)
     times = _dynamical_times(hamiltonian, states) if times is None else torch.as_tensor(times).to(states.q)
-    steps = integrator or symplectic_for(hamiltonian, float(times.diff().abs().max()))
+    steps = integrator_of(integrator or symplectic_for(hamiltonian, float(times.diff().abs().max())))
     with torch.no_grad():
         trajectory = steps.integrate(hamiltonian, states, times)
         rows = tuple(_row(hamiltonian, charge, states, times, trajectory) for charge in found)

@@ -1,5 +1,6 @@
 """Solutions that end early, jump, or begin elsewhere: what simulate says and keeps."""
 
+import pkgutil
 import warnings
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy.integrate import solve_ivp
 
 from systems import AbstractVectorField, Gravity, PhaseSpace, Springs, simulate
 from systems.integrators import RK4, AdaptiveGauss, Gauss4, ImplicitMidpoint, Leapfrog, Torchdiffeq
+from systems.integrators.registry import INTEGRATORS
 from systems.registry import SYSTEMS, system_class
 from systems.status import Status
 
@@ -204,3 +206,15 @@ def test_springs_on_a_line_step_to_where_their_force_jumps():
     assert np.abs(found.energy.values - found.energy.values[0, 0]).max() < 1e-11
     backward = simulate(system, PhaseSpace(*(torch.tensor(found[x].values[0, -1]) for x in "qp")), times.flip(0))
     assert np.abs(backward.q.values[0, -1, :, 0] - exact[0]).max() < 1e-9
+
+
+@pytest.mark.parametrize("name", INTEGRATORS)
+def test_an_integrator_may_be_named(name):
+    system, state = Springs.sample(2, seed=0)
+    times = line(0, 0.05, 26)
+    found = simulate(system, state, times, name)
+    made = simulate(system, state, times, pkgutil.resolve_name(INTEGRATORS[name])())
+    np.testing.assert_array_equal(found.q, made.q)
+    assert found.attrs["integrator"] == name
+    with pytest.raises(ValueError, match=r"integrator: expected one of leapfrog, .*, got 'leap'"):
+        simulate(system, state, times, "leap")
