@@ -27,7 +27,7 @@ from systems.dataset.times import counted_from, to_times
 from systems.files import locked
 from systems.fingerprint import fingerprint
 from systems.integrators.abstract import AbstractIntegrator
-from systems.integrators.attempt import status_of, told
+from systems.integrators.attempt import told
 from systems.integrators.default import most_accurate
 from systems.integrators.named import integrator_of
 from systems.integrators.registry import INTEGRATORS
@@ -252,12 +252,13 @@ class _Work:
         times = self._times(rows)
         elapsed = elapsed_of(times).to(state.q)
         if integrator is None:
-            trajectory = field.closed_form(state, elapsed)
-            status = status_of(trajectory, Status.DIVERGED)
+            trajectory, status = field.closed_form(state, elapsed), torch.zeros(len(state.q), dtype=torch.int8)
         else:
             trajectory, status = integrator.select(rows).attempt(started(field, times[0]), state, elapsed)
-        trajectory, status = _cut(field, trajectory, status, times)
         energies = [_energy(hamiltonian.select(rows), trajectory) for hamiltonian in self.hamiltonians.values()]
+        if not _is_whole(field, trajectory, energies, times):
+            trajectory, status, shown = _cut(field, trajectory, status, times)
+            energies = [energy.masked_fill(~shown, torch.nan) for energy in energies]
         if integrator is not None and is_autonomous(field) and "energy" in self.hamiltonians:
             self.energy_changes.append(energy_change(field, trajectory, energies[0]))
         return [x.cpu() for x in (*trajectory, status[None], *energies)]
@@ -280,10 +281,20 @@ class _Work:
             )
 
 
+def _is_whole(field: AbstractVectorField, trajectory: PhaseSpace, energies: list[Tensor], times: Tensor) -> bool:
+    """Whether nothing is to be cut: by what is small beside the states, where that tells.
+
+    What is not finite in a state is so in its energy; or, where a potential has bounds, at all later times too.
+    """
+    small = [*(x[-1] for x in trajectory), *energies, times] if energies else [*trajectory, times]
+    singular = field.singular(trajectory.q[0])
+    return all(bool(torch.isfinite(x).all()) for x in small) and (singular is None or not singular.any())
+
+
 def _cut(
     field: AbstractVectorField, trajectory: PhaseSpace, status: Tensor, times: Tensor
-) -> tuple[PhaseSpace, Tensor]:
-    """NaN after the last good state of each trajectory, and beyond its own last time."""
+) -> tuple[PhaseSpace, Tensor, Tensor]:
+    """NaN after the last good state of each trajectory, and beyond its own last time; and which states are shown."""
     first_row = torch.arange(len(times), device=status.device) == 0
     asked = torch.isfinite(times).reshape(len(times), -1)
     finite = torch.stack([torch.isfinite(x).all(-1).all(-1) for x in trajectory]).all(0)
@@ -292,15 +303,13 @@ def _cut(
         finite = finite & (first_row[:, None] | ~singular)
         status = status.masked_fill(singular, Status.SINGULAR)
     good = finite.int().cumprod(0).bool()
-    whole = (good | ~asked).all(0)
-    status = torch.where(whole & (status != Status.SINGULAR if singular is None else ~singular), 0, status)
-    show = good & asked
-    if show.all():
-        return trajectory, status.to(torch.int8)
-    blank = ~show[..., None, None]
+    whole = (good | ~asked).all(0) & (True if singular is None else ~singular)
+    status = torch.where(whole, 0, torch.where(status == 0, Status.DIVERGED, status)).to(torch.int8)
+    shown = good & asked
+    blank = ~shown[..., None, None]
     if field.mask is not None:
         blank = blank & field.mask[..., None]
-    return PhaseSpace(*(x.masked_fill(blank, torch.nan) for x in trajectory)), status.to(torch.int8)
+    return PhaseSpace(*(x.masked_fill(blank, torch.nan) for x in trajectory)), status, shown
 
 
 def _energy(field: AbstractHamiltonian, trajectory: PhaseSpace) -> Tensor:

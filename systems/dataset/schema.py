@@ -115,9 +115,11 @@ def to_dataset(
 
 def _ends(status: Tensor, trajectory: PhaseSpace, times: Tensor) -> dict[str, xr.DataArray]:
     """``status`` and ``last_time``."""
-    finite = torch.stack([torch.isfinite(x).all(-1).all(-1) for x in trajectory]).all(0)
-    last = finite.int().cumprod(0).sum(0).sub(1).clamp(min=0)
-    times = times.double().reshape(len(times), -1).expand(-1, len(last))
+    times = times.double().reshape(len(times), -1).expand(-1, len(status))
+    last = torch.isfinite(times).sum(0) - 1
+    for k in status.nonzero()[:, 0].tolist():
+        finite = torch.stack([torch.isfinite(x[:, k]).all(-1).all(-1) for x in trajectory]).all(0)
+        last[k] = finite.int().cumprod(0).sum().sub(1).clamp(min=0)
     found = data_array(CORE["status"], status)
     found.attrs["flag_values"] = np.array([*Status], np.int8)
     found.attrs["flag_meanings"] = " ".join(reason.meaning for reason in Status)

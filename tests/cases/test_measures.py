@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import hlieconv  # noqa: F401  (registers .dynamics)
 from systems import Gravity, Pendulum, PhaseSpace, Springs, from_arrays, simulate
 from systems.integrators import RK4, Leapfrog
 from systems.registry import SYSTEMS, system_class
