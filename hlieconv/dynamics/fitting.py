@@ -24,8 +24,8 @@ from hlieconv.dynamics.trajectories import Trajectories, spacing_of, trajectorie
 from hlieconv.models import AbstractModel
 from hlieconv.models.expansion.model import PairExpansion
 from hlieconv.training.device import device_named
-from hlieconv.training.fit import Fit
 from hlieconv.training.loop import Shuffle, train
+from hlieconv.training.result import Fit
 from hlieconv.training.run import Run, keep
 from systems import AbstractVectorField
 from systems.fingerprint import fingerprint

@@ -17,8 +17,8 @@ from hlieconv.images.model import ImageClassifier, intensities
 from hlieconv.images.settings import image_settings
 from hlieconv.nn.equivariance import lifted_with
 from hlieconv.training.device import device_named
-from hlieconv.training.fit import Fit
 from hlieconv.training.loop import Shuffle
+from hlieconv.training.result import Fit
 from hlieconv.training.settings import arguments_of
 from hlieconv.training.supervised import fit_samples
 from systems.fingerprint import fingerprint

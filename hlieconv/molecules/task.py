@@ -17,7 +17,7 @@ from hlieconv.molecules.model import LENGTH, MoleculeRegressor
 from hlieconv.molecules.settings import molecule_settings
 from hlieconv.nn.equivariance import lifted_with
 from hlieconv.training.device import device_named
-from hlieconv.training.fit import Fit
+from hlieconv.training.result import Fit
 from hlieconv.training.settings import arguments_of
 from hlieconv.training.supervised import fit_samples
 from systems.fingerprint import fingerprint

@@ -16,7 +16,7 @@ class Entry:
     options: dict[str, Any] = field(default_factory=dict)
     """Arguments of its constructor."""
     preset: str = "best"
-    """Of `hlieconv.training.fit`."""
+    """Of a fit."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Changes of the preset."""
     dtype: str = "float64"

@@ -10,7 +10,7 @@ sealed.py       safetensors files with their own checksum
 run.py          the folder of a run, which a training resumes or returns: configuration, metrics, checkpoint, model
 loading.py      from that folder to a model, without running what it names
 allocation.py   a limit on the memory that a model takes when it is loaded
-fit.py          what a training gives back
+result.py       what a training gives back
 supervised.py   training on samples with labels
 """
 

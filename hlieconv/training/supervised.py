@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from hlieconv.nn import MaskedBatchNorm
-from hlieconv.training.fit import Fit
 from hlieconv.training.loading import describe
 from hlieconv.training.loop import train
+from hlieconv.training.result import Fit
 from hlieconv.training.run import Run, keep
 from hlieconv.training.settings import AbstractSettings
 from systems.provenance import versions
