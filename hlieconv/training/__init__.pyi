@@ -1,4 +1,4 @@
-from .result import Fit as Fit
 from .loop import Shuffle as Shuffle
 from .loop import train as train
+from .result import Fit as Fit
 from .run import Run as Run
