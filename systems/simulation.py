@@ -288,7 +288,7 @@ def _is_whole(field: AbstractVectorField, trajectory: PhaseSpace, energies: list
     """
     small = [*(x[-1] for x in trajectory), *energies, times] if energies else [*trajectory, times]
     singular = field.singular(trajectory.q[0])
-    return all(bool(torch.isfinite(x).all()) for x in small) and (singular is None or not singular.any())
+    return all(bool(torch.isfinite(x.sum())) for x in small) and (singular is None or not singular.any())
 
 
 def _cut(

@@ -290,8 +290,11 @@ class AbstractNewtonian(AbstractSeparable):
         return torch.where(self.mass == 0, 1, self.mass) if self.has_massless else self.mass
 
     def kinetic(self, p: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
-        # m v^2, not p^2 / m: in float32, the square of a planet's momentum overflows and that of an atom's vanishes.
+        # In float32 m v^2, not p^2 / m: the square of a planet's momentum overflows, that of an atom's vanishes.
         # Two or three dimensions one at a time: four times as fast as a sum over an axis.
+        if p.dtype == torch.float64 and self.fixed is None and not self.has_massless:
+            squares = [x.square() for x in self.existing(p).unbind(-1)]
+            return 0.5 * (sum(squares[1:], squares[0]) / self.mass).sum(-1)
         squares = [x.square() for x in self.velocity(p).unbind(-1)]
         return 0.5 * (sum(squares[1:], squares[0]) * self.mass).sum(-1)
 
