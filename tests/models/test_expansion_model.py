@@ -54,11 +54,11 @@ def model_of(group, terms):
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_slopes_are_derivatives(name):
+def test_tangents_are_derivatives(name):
     r, parameters = sympy.Symbol("r", positive=True), sympy.symbols("a b", positive=True)
     own = parameters[: len(SHAPES[name].parameters)]
-    value, slope = (f(sympy, r, *own) for f in SHAPES[name][:2])
-    assert sympy.simplify(sympy.diff(value, r) / r - slope) == 0
+    value, tangent = (f(sympy, r, *own) for f in SHAPES[name][:2])
+    assert sympy.simplify(sympy.diff(value, r) / r - tangent) == 0
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -142,11 +142,11 @@ class Equations:
         """The forces of many terms, where those of one shape lie beside each other: each shape is evaluated once."""
         found = self.y.new_empty(len(terms), len(self.y))
         for _, group in itertools.groupby(enumerate(terms), key=lambda pair: pair[1].function):
-            slope = None
+            tangent = None
             for index, term in group:
                 if type(term) is Pair:
-                    slope = term.slope(self.configuration) if slope is None else slope
-                    found[index] = self.flat(self.configuration.force_of_pairs(self.weight(term) * slope))
+                    tangent = term.tangent(self.configuration) if tangent is None else tangent
+                    found[index] = self.flat(self.configuration.force_of_pairs(self.weight(term) * tangent))
                 else:
                     found[index] = self.flat(term.force(self.configuration, self.weight(term)))
         return found.mT

@@ -73,17 +73,17 @@ def refined(
         return found
 
     def project(x: np.ndarray) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """An orthonormal basis of all columns, the coefficients, and the slopes of the columns in the parameters."""
+        """An orthonormal basis of all columns, the coefficients, and the tangents of the columns in the parameters."""
         key = x.tobytes()
         if key not in last:
-            found, slopes, columns = placed(x), [], {}
+            found, tangents, columns = placed(x), [], {}
             for i in moving:
                 own = [(k, kind) for (j, k), kind in zip(places, kinds, strict=True) if j == i]
-                columns[i], derivatives = with_slopes(equations, found[i], own)
-                slopes += derivatives
+                columns[i], derivatives = with_tangents(equations, found[i], own)
+                tangents += derivatives
             a = torch.cat([still, torch.stack([columns[i] for i in moving], 1) * root[:, None]], 1)
             last.clear()
-            last[key] = a, least_squares(a, y), slopes
+            last[key] = a, least_squares(a, y), tangents
         return last[key]
 
     def residual(x: np.ndarray) -> np.ndarray:
@@ -91,9 +91,9 @@ def refined(
         return (y - a @ coefficients).numpy()
 
     def jacobian(x: np.ndarray) -> np.ndarray:
-        a, coefficients, slopes = project(x)
+        a, coefficients, tangents = project(x)
         own = dict(zip(moving, coefficients[len(fixed) :], strict=True))
-        change = torch.stack([-own[i] * slope * root for (i, _), slope in zip(places, slopes, strict=True)], 1)
+        change = torch.stack([-own[i] * tangent * root for (i, _), tangent in zip(places, tangents, strict=True)], 1)
         basis = torch.linalg.qr(normalised(a)[0])[0]
         return (change - basis @ (basis.mT @ change)).numpy()
 
@@ -105,7 +105,7 @@ def refined(
     return placed(found.x) if np.isfinite(found.cost) else terms
 
 
-def with_slopes(equations: Equations, term: Term, own: Sequence[tuple[int, str]]) -> tuple[Tensor, list[Tensor]]:
+def with_tangents(equations: Equations, term: Term, own: Sequence[tuple[int, str]]) -> tuple[Tensor, list[Tensor]]:
     """The column of a term, and its derivatives in some parameters: in the logarithm of a length."""
     weight, parameters = equations.weight(term), torch.tensor(term.parameters, dtype=torch.float64)
 
@@ -113,11 +113,11 @@ def with_slopes(equations: Equations, term: Term, own: Sequence[tuple[int, str]]
         at = [values[k] if term.free[k] else term.parameters[k] for k in range(len(term.parameters))]
         return equations.flat(term.at(tuple(at)).force(equations.configuration, weight))
 
-    slopes, value = [], None
+    tangents, value = [], None
     for k, kind in own:
         unit = torch.zeros_like(parameters)
         unit[k] = 1.0 if kind == "exponent" else term.parameters[k]
-        value, slope, *_ = torch.func.jvp(column, (parameters,), (unit,))
-        slopes.append(slope)
+        value, tangent, *_ = torch.func.jvp(column, (parameters,), (unit,))
+        tangents.append(tangent)
     assert value is not None  # a term that is refined has a free parameter
-    return value, slopes
+    return value, tangents

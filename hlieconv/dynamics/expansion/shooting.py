@@ -127,8 +127,8 @@ class _Segments:
         q, p = self.q + move[:, 0] * steps[0], self.p + move[:, 1] * steps[1]
         rolled = self._roll(q, p, self.coefficients, self.terms)
         base = rolled[0]
-        slopes = (rolled[1:] - base) / steps.repeat_interleave(n * d)[:, None, None]
-        a = slopes.movedim(0, -1)  # (segment, residual, unknown)
+        tangents = (rolled[1:] - base) / steps.repeat_interleave(n * d)[:, None, None]
+        a = tangents.movedim(0, -1)  # (segment, residual, unknown)
         normal = a.mT @ a
         size = normal.diagonal(dim1=-2, dim2=-1).amax(-1)[:, None, None]
         normal = normal + 1e-13 * size * torch.eye(unknown, dtype=a.dtype)
@@ -138,7 +138,7 @@ class _Segments:
             """The first states that explain most of columns ``(segment, residual, columns)``."""
             return torch.linalg.solve(normal, a.mT @ x)
 
-        law = self._slopes_of_law(base) if polish else base.new_zeros(*base.shape, 0)
+        law = self._tangents_of_law(base) if polish else base.new_zeros(*base.shape, 0)
         left = residual[..., None] - a @ states(residual[..., None])
         b = law - a @ states(law)
         each = left.square().sum((1, 2))
@@ -159,7 +159,7 @@ class _Segments:
             self.terms = self._moved(step[len(self.terms) :])
         return chi, errors
 
-    def _slopes_of_law(self, base: Tensor) -> Tensor:
+    def _tangents_of_law(self, base: Tensor) -> Tensor:
         columns = []
         for i, coefficient in enumerate(self.coefficients):
             step = 1e-5 * float(coefficient.abs().clamp(min=1e-3 * float(self.coefficients.abs().max())))

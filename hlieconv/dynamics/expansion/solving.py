@@ -11,7 +11,7 @@ from torch import Tensor
 from hlieconv.dynamics.chunks import Chunks, chunks_of
 from hlieconv.dynamics.expansion import search
 from hlieconv.dynamics.expansion.equations import Equations, Solution, normalised
-from hlieconv.dynamics.expansion.refinement import free_of, with_slopes
+from hlieconv.dynamics.expansion.refinement import free_of, with_tangents
 from hlieconv.dynamics.expansion.shooting import force_of, shoot
 from hlieconv.dynamics.expansion.splines import collapsed, with_splines
 from hlieconv.dynamics.expansion.targets import POINTS, Targets, targets_of
@@ -242,8 +242,8 @@ def standard_errors(solution: Solution) -> list[tuple[float, tuple[float, ...]]]
     equations, terms = solution.equations, solution.terms
     columns, places = list(equations.columns(terms).mT), free_of(terms)
     for i, k in places:
-        _, (slope,) = with_slopes(equations, terms[i], [(k, "exponent")])
-        columns.append(solution.coefficients[i] * slope)
+        _, (tangent,) = with_tangents(equations, terms[i], [(k, "exponent")])
+        columns.append(solution.coefficients[i] * tangent)
     a = torch.stack(columns, 1) * solution.weights.sqrt()[:, None]
     a, scale = normalised(a)
     inverse = torch.linalg.pinv(a.mT @ a, rtol=1e-14)

@@ -71,8 +71,8 @@ def _difference(x: Float[Tensor, "point chunk n d"], order: int) -> float:
 def window_targets(pieces: Chunks, mass: Float[Tensor, "trajectory n"], noise: Noise) -> Targets:
     """Forces from the longest windows, and polynomials of the lowest degree, that fit.
 
-    A window is one polynomial of the time for each coordinate, whose values are q and whose slopes are p / m, by least
-    squares with the noise of both; chi^2 says whether it fits.
+    A window is one polynomial of the time for each coordinate, whose values are q and whose tangents are p / m, by
+    least squares with the noise of both; chi^2 says whether it fits.
 
     Args:
         pieces: whole trajectories.
@@ -112,14 +112,14 @@ def _targets(pieces: Chunks, mass: Tensor, noise: Noise, window: int, degree: in
         """The order-th derivatives of the Legendre polynomials: ``(*x, degree + 1)``."""
         return torch.from_numpy(np.moveaxis(legendre.legval(x, derivative[order]), 0, -1).copy())
 
-    values, slopes = columns(s, 0) / noise.q, columns(s, 1) / half[:, None, None]
-    weight = m / noise.p  # of a slope
-    normal = (values.mT @ values)[:, None] + (slopes.mT @ slopes)[:, None] * weight.square()[..., None, None]
+    values, tangents = columns(s, 0) / noise.q, columns(s, 1) / half[:, None, None]
+    weight = m / noise.p  # of a tangent
+    normal = (values.mT @ values)[:, None] + (tangents.mT @ tangents)[:, None] * weight.square()[..., None, None]
     right = torch.einsum("wtk,twnd->wnkd", values, q / noise.q)
-    right = right + torch.einsum("wtk,twnd->wnkd", slopes, p / noise.p) * weight[..., None, None]
+    right = right + torch.einsum("wtk,twnd->wnkd", tangents, p / noise.p) * weight[..., None, None]
     coefficients = torch.linalg.solve(normal, right)
     chi = (torch.einsum("wtk,wnkd->twnd", values, coefficients) - q / noise.q).square().sum(0)
-    found = torch.einsum("wtk,wnkd->twnd", slopes, coefficients) * weight[..., None]
+    found = torch.einsum("wtk,wnkd->twnd", tangents, coefficients) * weight[..., None]
     chi = (chi + (found - p / noise.p).square().sum(0)).sum(-1)
     freedom = (2 * window - degree - 1) * q.shape[-1]
     fits = chi / freedom < 1 + DEVIATIONS * math.sqrt(2 / freedom)

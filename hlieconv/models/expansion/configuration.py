@@ -49,9 +49,9 @@ class Lengths(NamedTuple):
         """phi(r)."""
         return self._of(SHAPES[shape].value, shape, parameters)
 
-    def slope(self, shape: str, parameters: tuple) -> Float[Tensor, "*batch site"]:
+    def tangent(self, shape: str, parameters: tuple) -> Float[Tensor, "*batch site"]:
         """phi'(r) / r. Bodies at one point do not act on each other through a singular shape."""
-        return self._of(SHAPES[shape].slope, shape, parameters)
+        return self._of(SHAPES[shape].tangent, shape, parameters)
 
     def _of(self, function, shape: str, parameters: tuple) -> Tensor:
         if not singular(shape, parameters):
@@ -102,9 +102,9 @@ class Configuration:
         centre = x[..., self.sites.centre]
         return centre - x[..., self.sites.left], centre - x[..., self.sites.right]
 
-    def force_of_pairs(self, slope: Float[Tensor, "*batch pair"]) -> Float[Tensor, "*batch n d"]:
-        """The force -dV/dq where dV = slope (q_i - q_j) . d(q_i - q_j), summed over pairs."""
-        pull = slope[..., None, :] * self.pairs.vector
+    def force_of_pairs(self, tangent: Float[Tensor, "*batch pair"]) -> Float[Tensor, "*batch n d"]:
+        """The force -dV/dq where dV = tangent (q_i - q_j) . d(q_i - q_j), summed over pairs."""
+        pull = tangent[..., None, :] * self.pairs.vector
         return self.spread(pull, self.sites.second) - self.spread(pull, self.sites.first)
 
     def spread(self, x: Float[Tensor, "*batch d site"], to: Int[Tensor, " site"]) -> Float[Tensor, "*batch n d"]:

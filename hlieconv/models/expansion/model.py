@@ -169,14 +169,14 @@ class ExpansionPotential(AbstractNewtonian):
     def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
         q = self.existing(q)
         configuration, force = Configuration(q), torch.zeros_like(q)
-        slope = None
+        tangent = None
         for term, weight in self.weighted:
             if type(term) is Pair:
-                own = weight * term.slope(configuration)
-                slope = own if slope is None else slope + own
+                own = weight * term.tangent(configuration)
+                tangent = own if tangent is None else tangent + own
             else:
                 force = force + term.force(configuration, weight)
-        return force if slope is None else force + configuration.force_of_pairs(slope)
+        return force if tangent is None else force + configuration.force_of_pairs(tangent)
 
 
 def _padded(values: Iterable[float], most: int) -> list[float]:

@@ -8,7 +8,7 @@ class Shape(NamedTuple):
     """phi(r) and phi'(r) / r, called as ``value(f, r, *parameters)`` where f is torch or sympy."""
 
     value: Callable[..., Any]
-    slope: Callable[..., Any]
+    tangent: Callable[..., Any]
     parameters: tuple[str, ...] = ()
     """What each parameter is: a "length" or an "exponent"."""
     degree: Callable[..., float] = lambda *_: 0.0

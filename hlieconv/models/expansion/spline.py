@@ -44,7 +44,7 @@ class Spline(Pair):
         r, inside = self._inside(configuration)
         return self._at(inside, 0) + (r - inside) * self._at(inside, 1)
 
-    def slope(self, configuration: Configuration) -> Float[Tensor, "*batch pair"]:
+    def tangent(self, configuration: Configuration) -> Float[Tensor, "*batch pair"]:
         r, inside = self._inside(configuration)
         return self._at(inside, 1) / r
 

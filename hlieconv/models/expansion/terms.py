@@ -155,12 +155,12 @@ class Pair(Term):
     def value(self, configuration: Configuration) -> Float[Tensor, "*batch pair"]:
         return configuration.pairs.value(self.shape, self.parameters)
 
-    def slope(self, configuration: Configuration) -> Float[Tensor, "*batch pair"]:
+    def tangent(self, configuration: Configuration) -> Float[Tensor, "*batch pair"]:
         """phi'(r) / r."""
-        return configuration.pairs.slope(self.shape, self.parameters)
+        return configuration.pairs.tangent(self.shape, self.parameters)
 
     def force(self, configuration: Configuration, weight: Float[Tensor, "*some pair"]) -> Float[Tensor, "*batch n d"]:
-        return configuration.force_of_pairs(weight * self.slope(configuration))
+        return configuration.force_of_pairs(weight * self.tangent(configuration))
 
     @property
     def degree(self) -> float:
@@ -194,10 +194,10 @@ class Anisotropic(Pair):
     def force(self, configuration: Configuration, weight: Float[Tensor, "*some pair"]) -> Float[Tensor, "*batch n d"]:
         a, b = (int(axis) for axis in self.parameters)
         vector = configuration.pairs.vector
-        slope = [torch.zeros_like(vector[..., 0, :])] * vector.shape[-2]
-        slope[a] = slope[a] + weight * vector[..., b, :]
-        slope[b] = slope[b] + weight * vector[..., a, :]
-        pull = torch.stack(slope, -2)
+        tangent = [torch.zeros_like(vector[..., 0, :])] * vector.shape[-2]
+        tangent[a] = tangent[a] + weight * vector[..., b, :]
+        tangent[b] = tangent[b] + weight * vector[..., a, :]
+        pull = torch.stack(tangent, -2)
         return configuration.spread(pull, configuration.sites.second) - configuration.spread(
             pull, configuration.sites.first
         )
@@ -217,8 +217,8 @@ class Central(Term):
         return configuration.bodies.value(self.shape, self.parameters)
 
     def force(self, configuration: Configuration, weight: Float[Tensor, "*some n"]) -> Float[Tensor, "*batch n d"]:
-        slope = weight * configuration.bodies.slope(self.shape, self.parameters)
-        return -(slope[..., None] * configuration.q)
+        tangent = weight * configuration.bodies.tangent(self.shape, self.parameters)
+        return -(tangent[..., None] * configuration.q)
 
     @property
     def degree(self) -> float:
@@ -255,8 +255,8 @@ class Monomial(Central):
         components = []
         for axis, power in enumerate(self.parameters):
             less = tuple(x - (k == axis) for k, x in enumerate(self.parameters))
-            slope = power * self.at(less).value(configuration) if power else torch.zeros_like(configuration.q[..., 0])
-            components.append(-weight * slope)
+            tangent = power * self.at(less).value(configuration) if power else torch.zeros_like(configuration.q[..., 0])
+            components.append(-weight * tangent)
         return torch.stack(components, -1)
 
 
@@ -291,13 +291,13 @@ class Triple(Term):
         return dot ** int(self.parameters[0]) * a * b
 
     def force(self, configuration: Configuration, weight: Float[Tensor, "*some triple"]) -> Float[Tensor, "*batch n d"]:
-        (a, slope_a), (b, slope_b), dot = self._arms(configuration)
+        (a, tangent_a), (b, tangent_b), dot = self._arms(configuration)
         left, right = configuration.arms
         m = int(self.parameters[0])
         power = weight * dot**m
         along = weight * m * dot ** (m - 1) * a * b if m else torch.zeros_like(power)
-        on_left = along[..., None, :] * right + (2 * power * slope_a * b)[..., None, :] * left
-        on_right = along[..., None, :] * left + (2 * power * a * slope_b)[..., None, :] * right
+        on_left = along[..., None, :] * right + (2 * power * tangent_a * b)[..., None, :] * left
+        on_right = along[..., None, :] * left + (2 * power * a * tangent_b)[..., None, :] * right
         spread, of = configuration.spread, configuration.sites
         return spread(on_left, of.left) + spread(on_right, of.right) - spread(on_left + on_right, of.centre)
 
