@@ -1,6 +1,7 @@
 """The command fit."""
 
 import argparse
+from typing import Any
 
 from hlieconv.cli.command import AbstractCommand
 from hlieconv.cli.options import add_dtype, add_option, add_run, add_settings, flag_of, run_of, settings_of
@@ -20,7 +21,10 @@ class FitDynamics(AbstractCommand):
         text = "compilation of the forces by torch.compile; auto compiles long trainings"
         parser.add_argument("--compile", choices=["auto", "on", "off"], default="auto", help=text)
         model = parser.add_argument_group("options of the model")
-        text = f"model: {', '.join(MODELS)}, or your own as package.module:Class"
+        text = (
+            f"model: {', '.join(MODELS)}, or your own as package.module:Class; auto tries an expansion, and then "
+            "hlieconv where the law found does not hold"
+        )
         model.add_argument("--model", default="hlieconv", help=text)
         text = "symmetry group, such as Trivial, T2, SO2 or SE2; by default all motions of space"
         model.add_argument("--group", help=text)
@@ -32,34 +36,42 @@ class FitDynamics(AbstractCommand):
         add_settings(parser, Settings, PRESETS, "settings of the training: the best known recipe, or the paper's")
 
     def run(self, arguments: argparse.Namespace) -> int:
-        from pkgutil import resolve_name
-
         import torch
 
         import systems
         from hlieconv.dynamics import fit
+        from hlieconv.dynamics.choice import Choice, automatic, law_beside
 
         given = {name: value for name, value in vars(arguments).items() if value is not None}
         dataset = systems.open(arguments.data)
-        target = MODELS.get(arguments.model, arguments.model)
-        try:
-            chosen = resolve_name(str(target))
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ValueError(
-                f"model: expected {', '.join(MODELS)} or package.module:Class, got {target}: {error}"
-            ) from error
         settings = settings_of(arguments, Settings)
         names = {"group", "body_features", "pair_features", *model_options()}
         torch.manual_seed(settings.get("seed", 0))
         options = {name: value for name, value in given.items() if name in names}
-        model = chosen.of(dataset, preset=arguments.preset, **options)
-        model.to(getattr(torch, arguments.dtype))
+        make = automatic if arguments.model == "auto" else _class(arguments.model).of
+        model = make(dataset, preset=arguments.preset, **options)
+        for network in model if isinstance(model, list) else [model]:
+            network.to(getattr(torch, arguments.dtype))
         with one_line_warnings():
             result = fit(model, dataset, compile=arguments.compile, **run_of(arguments), **settings)
         print(last_record(arguments.path, result.history))
-        if law := model.law():
-            print(law)
+        candidates = result.candidates if isinstance(result, Choice) else ()
+        for line in candidates or filter(None, (result.model.law(), law_beside(result.model, dataset))):
+            print(line)
         return 0 if result.history and result.history[-1]["step"] == result.settings.steps else 1
+
+
+def _class(name: str) -> Any:
+    """The class of models that a name or an import path means; a ValueError if there is none."""
+    from pkgutil import resolve_name
+
+    target = MODELS.get(name, name)
+    try:
+        return resolve_name(str(target))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"model: expected auto, {', '.join(MODELS)} or package.module:Class, got {target}: {error}"
+        ) from error
 
 
 def model_options() -> dict[str, Option]:

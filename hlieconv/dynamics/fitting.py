@@ -1,8 +1,9 @@
 """fit(model, dataset): train a model of dynamics, or the free parameters of a known system, on trajectories."""
 
+import functools
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import xarray as xr
 from torch import Tensor
 
 from hlieconv.dynamics.bodies import AbstractBodies, LearnedBodies, Record
+from hlieconv.dynamics.choice import automatic, best_of
 from hlieconv.dynamics.chunks import Chunks, chunks_of
 from hlieconv.dynamics.compilation import check_mode, compiled
 from hlieconv.dynamics.expansion.bodies import ExpansionBodies
@@ -28,6 +30,7 @@ from hlieconv.training.loop import Shuffle, train
 from hlieconv.training.result import Fit
 from hlieconv.training.run import Run, keep
 from systems import AbstractVectorField
+from systems.checks import check_choice
 from systems.fingerprint import fingerprint
 from systems.provenance import versions
 
@@ -39,7 +42,7 @@ VALIDATION_SAMPLES = 256
 
 
 def fit(
-    model: AbstractModel | AbstractVectorField,
+    model: AbstractModel | AbstractVectorField | Sequence[AbstractModel] | str,
     dataset: xr.Dataset,
     *,
     preset: str = "best",
@@ -59,7 +62,9 @@ def fit(
     holds translations takes out one constant offset, in float64, before anything is rounded (see `models.frame`).
 
     Args:
-        model: a model, or a known system with ``trainable`` parameters.
+        model: a model, or a known system with ``trainable`` parameters; or several models, the simplest first, of
+            which the one is kept that predicts trajectories held out best (a `Choice`); "auto" are `PairExpansion` and,
+            unless its law holds, `HLieConv`.
         dataset: trajectories, with the variables that the model is conditioned on.
         preset: "best", or "paper" for the settings of Finzi et al. 2020. They are made for the published network,
             ``HLieConv.of(dataset, preset="paper")``: with another one a warning says how it differs.
@@ -83,6 +88,14 @@ def fit(
         UserWarning: for gaps in the data, positions so far from a model's origin that they are rounded, and points so
             far apart that forces are poor.
     """
+    if isinstance(model, str | Sequence):
+        if isinstance(model, str):
+            check_choice("model", model, ("auto",))
+            model = automatic(dataset, preset=preset)
+        options: dict[str, Any] = {"device": device, "compile": compile, "checkpoint_seconds": checkpoint_seconds}
+        options |= {"checkpoint_steps": checkpoint_steps, "progress": progress, "recalibrate": recalibrate}
+        own = {"path": path, "overwrite": overwrite, "preset": preset, "changes": changes}
+        return best_of(model, dataset, functools.partial(fit, **options), **own)
     check_mode(compile, model)
     where, data = device_named(device), trajectories_of(dataset)
     bodies = bodies_of(model.to(where), data)

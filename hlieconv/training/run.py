@@ -55,7 +55,7 @@ class Run:
             raise ValueError(f"{path}: expected a run or an empty folder, found other files")
         self.path.mkdir(parents=True, exist_ok=True)
         if not file.exists():
-            write_atomically(file, json.dumps(config | {CHECKSUM: _sha256(config)}, indent=2) + "\n")
+            _write_config(file, config)
 
     @property
     def done(self) -> bool:
@@ -138,6 +138,24 @@ def keep(
     return read_metrics(run.path)
 
 
+def adopt(source: str | Path, path: str | Path, **sections: Any) -> None:
+    """Make a folder the same run as another one, which is done, with more sections in its configuration.
+
+    Args:
+        source: folder of the run that is done.
+        path: folder that becomes the same run; what it holds of another one is replaced.
+        **sections: JSON values.
+    """
+    source, path = Path(source), Path(path)
+    with locked(path):
+        path.mkdir(parents=True, exist_ok=True)
+        (path / MODEL).unlink(missing_ok=True)
+        config = read_config(source) | sections
+        _write_config(path / CONFIG, config)
+        for name in (METRICS, MODEL):  # the model last: with it the run is done
+            write_atomically(path / name, (source / name).read_bytes())
+
+
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a trained model.
 
@@ -195,6 +213,10 @@ def read_metrics(path: str | Path) -> list[dict[str, float | int]]:
     if odd:
         warnings.warn(f"{file}: lines that are no records are left out: {odd}", UserWarning, stacklevel=3)
     return records
+
+
+def _write_config(file: Path, config: dict[str, Any]) -> None:
+    write_atomically(file, json.dumps(config | {CHECKSUM: _sha256(config)}, indent=2) + "\n")
 
 
 def _record(line: str) -> dict[str, float | int] | None:

@@ -1,25 +1,32 @@
 """Laws read out of trajectories: form, coefficients, errors and cost, with one set of settings for all.
 
     make benchmarks, or python -m pytest -o addopts= -s tests/benchmarks/bench_laws.py
-    python tests/benchmarks/bench_laws.py [seeds] writes results/laws.json
+    python tests/benchmarks/bench_laws.py [seeds] [law ...] adds to results/laws.json what is not in it yet
 
 100 trajectories with one chunk of 5 points each, no noise. Errors are mean square errors over chunks of 200 other
 systems (`chunk_error`). The law of springs lies in the span of HLieConv's network too: where the form is known, this
 is a linear problem, and a network is for the rest.
 """
 
+import json
+import statistics
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import torch
 from laws import LAWS, UNTUNED
 
 from hlieconv.dynamics import chunk_error
 from hlieconv.dynamics.expansion.solving import solve
+from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.model import PairExpansion
 from systems.integrators import BlanesMoanSRKN6
 from systems.provenance import write_result
+
+RESULT = Path("results/laws.json")
+GOALS = {"right_form": 0.95, "coefficient_error": 1e-9, "median": 1e-15, "seconds": 10}
 
 
 def names(term):
@@ -46,7 +53,7 @@ def trial(name, seed, count=100):
     begun = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        solve(model, train, seed=seed)
+        solve(model, trajectories_of(train), seed=seed)
     seconds = time.process_time() - begun
     errors = chunk_error(model, test, integrator=BlanesMoanSRKN6(step=case.spacing / 3))
     error = None if case.expected is None else coefficient_error(model, case.expected)
@@ -62,29 +69,57 @@ def trial(name, seed, count=100):
     }
 
 
-def main(seeds=3, only=None):
+def shown(row):
+    coefficients = row["coefficient_error"]
+    return (
+        f"{row['law']:26} {row['seed']:3} {row['seconds']:5.1f} s  form {row['right_form']}  coefficients "
+        f"{float('nan') if coefficients is None else coefficients:.0e}  mean {row['mean']:.0e}  "
+        f"median {row['median']:.0e}  {row['found']}"
+    )
+
+
+def summary(rows):
+    """What the seeds of one law have in common."""
+    errors = [row["coefficient_error"] for row in rows if row["coefficient_error"] is not None]
+    return {
+        "seeds": len(rows),
+        "right_form": None if rows[0]["right_form"] is None else sum(row["right_form"] for row in rows) / len(rows),
+        "coefficient_error": statistics.median(errors) if errors else None,
+        "largest_coefficient_error": max(errors, default=None),
+        "mean": statistics.median(row["mean"] for row in rows),
+        "median": statistics.median(row["median"] for row in rows),
+        "seconds": statistics.median(row["seconds"] for row in rows),
+    }
+
+
+def main(seeds, only):
+    """Rows of laws and seeds, of which those in the result are not computed again."""
     torch.set_num_threads(1)
-    rows = []
+    rows = json.loads(RESULT.read_text())["rows"] if RESULT.exists() else []
     for name in only or LAWS:
+        done = {row["seed"] for row in rows if row["law"] == name}
         for seed in range(seeds):
-            rows.append(trial(name, seed))
-            row = rows[-1]
-            print(
-                f"{name:26} {seed} {row['seconds']:5.1f} s  form {row['right_form']}  "
-                f"coefficients {row['coefficient_error'] or float('nan'):.0e}  mean {row['mean']:.0e}  "
-                f"median {row['median']:.0e}  {row['found']}",
-                flush=True,
-            )
-    return rows
+            if seed not in done:
+                rows.append(trial(name, seed))
+                print(shown(rows[-1]), flush=True)
+                _write(rows)
+    for name, found in laws_in(rows).items():
+        print(f"{name:26} {json.dumps(found)}")
+
+
+def laws_in(rows):
+    return {name: summary(own) for name in LAWS if (own := [row for row in rows if row["law"] == name])}
+
+
+def _write(rows):
+    result = {"seed": 0, "threads": 1, "untuned": UNTUNED, "goals": GOALS, "laws": laws_in(rows), "rows": rows}
+    write_result(RESULT, result)
 
 
 def test_laws():
-    rows = main(seeds=1, only=["springs", "gravity", "charges", "trap"])
+    rows = [trial(name, 0) for name in ("springs", "gravity", "charges", "trap")]
     assert all(row["right_form"] and row["median"] < 1e-15 for row in rows)
 
 
 if __name__ == "__main__":
-    rows = main(*map(int, sys.argv[1:2]), only=sys.argv[2:] or None)
-    if not sys.argv[2:]:
-        goals = {"right_form": 0.95, "coefficient_error": 1e-9, "median": 1e-15, "seconds": 10}
-        write_result("results/laws.json", {"seed": 0, "threads": 1, "untuned": UNTUNED, "goals": goals, "rows": rows})
+    main(int(sys.argv[1]) if sys.argv[1:] else 20, sys.argv[2:])

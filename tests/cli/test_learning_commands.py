@@ -40,6 +40,17 @@ def test_a_fit_and_its_rollout(data, run, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["P_x"] < 1e-12
 
 
+def test_the_simplest_model_that_holds(data, run, tmp_path, capsys):
+    path = str(tmp_path / "auto")
+    assert cli.main(["fit", data, "-o", path, "--model", "auto", "--width", "8"]) == 0
+    _, law, network = capsys.readouterr().out.splitlines()
+    assert law.startswith("expansion: error ")
+    assert law.endswith("V = 1 k_i k_j r_ij^2")
+    assert network.startswith("hlieconv: not fitted")
+    assert cli.main(["fit", data, "-o", run, "--group", "T2", *SMALL]) == 0
+    assert "a law explains these data better" in capsys.readouterr().out
+
+
 def test_info_of_a_run(run, capsys):
     assert cli.main(["info", run]) == 0
     assert "hlieconv, done" in capsys.readouterr().out
@@ -74,7 +85,7 @@ def test_divergence_is_exit_code_1(data, tmp_path, capsys):
     ("arguments", "words"),
     [
         (["fit", "nothing.nc"], "there is no nothing.nc"),
-        (["fit", "F", "--model", "nowhere:Model"], "model: expected hlieconv"),
+        (["fit", "F", "--model", "nowhere:Model"], "model: expected auto, hlieconv"),
         (["fit", "F", "--group", "SE9"], "SE9"),
         (["fit", "F", "--steps", "0"], "steps: expected a whole number"),
         (["fit", "F", "--pairs", "angles"], "pairs: expected invariant or log, got 'angles'"),

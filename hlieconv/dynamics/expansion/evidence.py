@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import torch
 import xarray as xr
 
+from hlieconv.dynamics.chunks import chunks_of
 from hlieconv.dynamics.expansion.shooting import shoot
 from hlieconv.dynamics.expansion.solving import bodies_of, forces_of, noise_in
+from hlieconv.dynamics.expansion.targets import POINTS
 from hlieconv.dynamics.expansion.windows import Noise
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.model import PairExpansion
@@ -63,7 +65,7 @@ def evidence(model: PairExpansion, dataset: xr.Dataset, *, seed: int = 0) -> Evi
     """
     data = trajectories_of(dataset)
     bodies = bodies_of(model, data)
-    targets = forces_of(model, data, chunks=0, seed=seed)
+    targets = forces_of(data, chunks_of(data, POINTS), seed=seed)
     own = bodies.take(targets.trajectory)
     field = model.condition(own.features, own.mask)
     real = torch.ones(targets.q.shape[:-1], dtype=torch.bool) if own.mask is None else own.mask

@@ -55,7 +55,7 @@ class Search:
         return self.best.explained and len(self.best.terms) <= SHORT
 
 
-def solve(model: PairExpansion, data: Trajectories, *, chunks: int = 1, seed: int = 0) -> Search:
+def solve(model: PairExpansion, data: Trajectories, *, chunks: int = 1, seed: int = 0, thorough: bool = True) -> Search:
     """Find the law that moves the bodies of some trajectories: its terms, their coefficients and shapes.
 
     Args:
@@ -63,6 +63,7 @@ def solve(model: PairExpansion, data: Trajectories, *, chunks: int = 1, seed: in
         data: trajectories.
         chunks: pieces of 5 points taken at random from each trajectory; 0 takes all, end to end.
         seed: of the pieces and the folds.
+        thorough: whether to go on where a few terms of pairs do not explain the forces.
 
     Raises:
         ValueError: if there are too few trajectories, or nothing moves.
@@ -71,7 +72,7 @@ def solve(model: PairExpansion, data: Trajectories, *, chunks: int = 1, seed: in
         UserWarning: if the law does not explain the forces.
     """
     equations, length = equations_of(model, data, chunks=chunks, seed=seed)
-    found = searched(model, equations)
+    found = searched(model, equations, thorough=thorough)
     model.estimates = estimates_of(found.best, length)
     if (noisy := noise_in(data)) and model.estimates:
         model.estimates = polished(model, data, *noisy, seed=seed)
@@ -101,7 +102,9 @@ def bodies_of(model: PairExpansion, data: Trajectories) -> Bodies:
 
 def equations_of(model: PairExpansion, data: Trajectories, *, chunks: int, seed: int) -> tuple[Equations, float]:
     """The equations for the forces of trajectories, in units of a typical length, and this length."""
-    targets, bodies = forces_of(model, data, chunks=chunks, seed=seed), bodies_of(model, data)
+    pieces = chunks_of(data, POINTS, chunks, seed=seed)
+    _check(model, pieces, data.mask)
+    targets, bodies = forces_of(data, pieces, seed=seed), bodies_of(model, data)
     if model.known:
         known = force_of(model.known, bodies.take(targets.trajectory))
         targets = targets._replace(force=targets.force - known(targets.q))
@@ -110,13 +113,10 @@ def equations_of(model: PairExpansion, data: Trajectories, *, chunks: int, seed:
     return Equations(targets, bodies.features, bodies.mask, seed=seed), length
 
 
-def forces_of(model: PairExpansion, data: Trajectories, *, chunks: int, seed: int) -> Targets:
-    """Force targets: of short pieces, or where there is noise of long windows."""
-    mass = data.features["mass"]
-    pieces = chunks_of(data, POINTS, chunks, seed=seed)
-    generator = torch.Generator().manual_seed(seed)
+def forces_of(data: Trajectories, pieces: Chunks, *, seed: int) -> Targets:
+    """Force targets: of some short pieces, or where there is noise of long windows."""
+    mass, generator = data.features["mass"], torch.Generator().manual_seed(seed)
     pieces = pieces.take(_some(len(pieces.trajectory), PIECES, generator))
-    _check(model, pieces, data.mask)
     if noisy := noise_in(data):
         whole, noise = noisy
         targets, most = window_targets(whole, mass, noise), NOISY_STATES
@@ -161,7 +161,7 @@ def _check(model: PairExpansion, pieces: Chunks, mask: Tensor | None) -> None:
         )
 
 
-def searched(model: PairExpansion, equations: Equations) -> Search:
+def searched(model: PairExpansion, equations: Equations, *, thorough: bool) -> Search:
     """The best law of all libraries, the simplest first; later ones only where earlier ones do not suffice."""
     found = Search(equations, equations.solve(()))
     library = library_of(model, equations)
@@ -171,9 +171,11 @@ def searched(model: PairExpansion, equations: Equations) -> Search:
     if not found.readable:
         lane = search.candidates(equations, plain + library.shaped())
         found.offer("shaped, from the best pair", search.from_best_pair(lane, most=MOST))
-        if not found.readable:
+        if thorough and not found.readable:
             found.offer("shaped, from nothing", search.from_nothing(lane, most=MOST))
-    far = not found.best.explained and found.best.typical > 1e-3 * equations.scale
+    if found.best.explained or not thorough:
+        return found
+    far = found.best.typical > 1e-3 * equations.scale
     if far and any(equations.features[name].min() > 0 for name in library.body_features):
         powers = library_of(model, equations, powers=(0.5, 2.0))
         lane = search.candidates(equations, powers.plain() + powers.shaped())
