@@ -40,6 +40,7 @@ from .nn import assert_equivariant as assert_equivariant
 from .nn import equivariance_error as equivariance_error
 from .physics import AbstractHamiltonian as AbstractHamiltonian
 from .physics import AbstractNewtonian as AbstractNewtonian
+from .physics import AbstractPairs as AbstractPairs
 from .physics import AbstractSeparable as AbstractSeparable
 from .physics import AbstractVectorField as AbstractVectorField
 from .physics import Charges as Charges

@@ -15,6 +15,7 @@ from .dataset.storage import save as save
 from .each_trajectory import each_trajectory as each_trajectory
 from .gravity import Gravity as Gravity
 from .henon_heiles import HenonHeiles as HenonHeiles
+from .pairs import AbstractPairs as AbstractPairs
 from .pendulum import Pendulum as Pendulum
 from .phase_space import PhaseSpace as PhaseSpace
 from .registry import SYSTEMS as SYSTEMS

@@ -9,11 +9,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from systems.closed_forms.kepler import two_body_flow
+from systems.pairs import AbstractPairs, Parameters, nearest
 from systems.phase_space import PhaseSpace
-from systems.vector_field import AbstractNewtonian
 
 
-class AbstractInverseDistance(AbstractNewtonian):
+class AbstractInverseDistance(AbstractPairs):
     """V(q) = k sum over i<j of c_i c_j / sqrt(|q_i - q_j|^2 + softening^2), in any dimension.
 
     A subclass declares ``mass`` and ``softening`` among its variables and says what the charges c and the constant k
@@ -24,6 +24,7 @@ class AbstractInverseDistance(AbstractNewtonian):
     float32, and that of two atoms vanishes, while (c_i / r) (c_j / r) is a force.
     """
 
+    regular = True
     softening: Tensor
 
     def __init__(self, **options: Any) -> None:
@@ -37,61 +38,45 @@ class AbstractInverseDistance(AbstractNewtonian):
     def _charges(self) -> tuple[Tensor, Tensor, Tensor]:
         """What a body feels with and what it acts with, ``(*batch, n)``, and k ``(*batch)``: positive repels."""
 
-    @property
-    def _shared_charges(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The same, with some of k in the charges."""
+    def pair_parameters(self) -> Parameters:
         feels, acts, constant = self._charges
-        if self._share == 1:
-            return feels, acts, constant
-        return feels * self._share, acts * self._share, constant / self._share**2
+        if self._share != 1:
+            feels, acts, constant = feels * self._share, acts * self._share, constant / self._share**2
+        return {
+            "feels": (("body",), feels),
+            "acts": (("body",), acts),
+            "constant": ((), constant),
+            "softening": ((), self.softening),
+        }
+
+    @property
+    def reciprocal(self) -> bool:
+        return not self.has_massless
 
     @property
     def conserved(self) -> tuple[str, ...]:
-        lopsided = self.has_massless or self.fixed is not None
-        return ("energy",) if lopsided else ("energy", "momentum", "angular_momentum")
+        return super().conserved if self.reciprocal else ("energy",)
 
-    def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
-        _, acts, constant = self._shared_charges
-        inverse, _ = self._pairs(q)
-        pairs = (acts[..., :, None] * self.existing_pairs(inverse)) * acts[..., None, :]
-        return constant * pairs.triu(1).sum((-2, -1))
+    def pair_potential(self, square: Float[Tensor, "*pairs"], pair: Any) -> Float[Tensor, "*pairs"]:
+        return pair.constant * ((pair.i.acts * self._inverse(square, pair)) * pair.j.acts)
 
-    def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
-        return torch.stack([component.sum(-1) for component in self._pair_forces(q)], -1)
+    def pair_force(self, square: Float[Tensor, "*pairs"], pair: Any) -> Float[Tensor, "*pairs"]:
+        inverse = self._inverse(square, pair)
+        return ((pair.i.feels * inverse) * (pair.j.acts * inverse)) * (pair.constant * inverse)
+
+    def _mirrored(self, weight: Tensor) -> Tensor:
+        return weight  # the same for (i, j) and (j, i) to the last bit
+
+    def _inverse(self, square: Tensor, pair: Any) -> Tensor:
+        """The inverse softened distance, zero for bodies at one point."""
+        square = square + pair.softening.square()
+        return square.masked_fill(square <= nearest(square.dtype), torch.inf).rsqrt()
 
     def singular(self, q: Float[Tensor, "*batch n d"]) -> Bool[Tensor, "*batch"] | None:
         """Where two bodies that act on each other are at one point, without softening."""
-        feels, acts, constant = (x != 0 for x in self._charges)
-        inverse, _ = self._pairs(q)
-        n = q.shape[-2]
-        joined = (feels[..., :, None] & acts[..., None, :]) & constant[..., None, None]
-        met = self.existing_pairs((inverse == 0).to(q.dtype)) * (joined | joined.mT)
-        return met.expand(*q.shape[:-2], n, n).triu(1).flatten(-2).any(-1)
-
-    def _pair_forces(self, q: Tensor) -> list[Tensor]:
-        """The force on i from j, ``(*batch, n, n)``, one dimension at a time; on itself it is zero, as q_i - q_i is."""
-        feels, acts, constant = self._shared_charges
-        inverse, apart = self._pairs(q)
-        inverse = self.existing_pairs(inverse)
-        # The same for (i, j) and (j, i) to the last bit.
-        weight = ((feels[..., :, None] * inverse) * (acts[..., None, :] * inverse)) * (
-            constant[..., None, None] * inverse
-        )
-        return [weight * component for component in apart]
-
-    def _pairs(self, q: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """For all pairs ``(*batch, n, n)``: inverse distances, and q_i - q_j one dimension at a time.
-
-        Bodies so near that the second derivatives of the inverse distance overflow (in float32, where that is no
-        further than atoms are apart in metres: the inverse distance itself) are at one point: it is zero.
-        """
-        apart = self.differences(q)
-        square = self.softening.square()[..., None, None]
-        for component in apart:
-            # Not addcmul: whether that rounds once or twice depends on the processor and on the place in the batch.
-            square = square + component.square()
-        nearest = torch.finfo(q.dtype).tiny ** (2 / 5 if q.dtype == torch.float64 else 1)
-        return square.masked_fill(square <= nearest, torch.inf).rsqrt(), apart
+        _, square, pair = self._of_pairs(q)
+        either = (pair.i.feels != 0) & (pair.j.acts != 0) | (pair.j.feels != 0) & (pair.i.acts != 0)
+        return self._any_pair((self._inverse(square, pair) == 0) & either & (pair.constant != 0))
 
     @property
     def has_closed_form(self) -> bool:

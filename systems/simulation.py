@@ -202,7 +202,9 @@ class _Work:
                 self.integrator = Compiled(integrator, compile).prepared(moved, state, elapsed)
         self.count, n, d = state.q.shape
         points = len(times)
-        self.block = max(1, min(BLOCK_TRAJECTORIES, BLOCK_PAIRS // n**2, BLOCK_VALUES // (points * n * d)))
+        self.block = max(
+            1, min(BLOCK_TRAJECTORIES, BLOCK_PAIRS // max(n, field.pair_count(n)), BLOCK_VALUES // (points * n * d))
+        )
         self.variables = stored_variables(field, self.count, n) | variables
         self.attributes = _attributes(field, state, times, integrator, backend_of(self.integrator), seed, settings)
         self.nbytes = self.count * points * (2 * n * d + len(self.hamiltonians)) * state.q.element_size()
@@ -315,7 +317,7 @@ def _cut(
 def _energy(field: AbstractHamiltonian, trajectory: PhaseSpace) -> Tensor:
     """``(time, trajectory)``, a few times at once: pairs of bodies need more memory than states."""
     _, count, n, _ = trajectory.q.shape
-    points = max(1, 4 * BLOCK_PAIRS // (count * n**2))
+    points = max(1, 4 * BLOCK_PAIRS // (count * max(n, field.pair_count(n))))
     pieces = zip(trajectory.q.split(points), trajectory.p.split(points), strict=True)
     return torch.cat([field.energy(PhaseSpace(q, p)) for q, p in pieces])
 
@@ -401,7 +403,10 @@ def _checked_state(field: AbstractVectorField, state: Any) -> PhaseSpace:
         raise ValueError(f"state: expected q and p in float32 or float64, got {q.dtype} and {p.dtype}")
     state = PhaseSpace(q.reshape(-1, *q.shape[-2:]), p.reshape(-1, *q.shape[-2:]))
     count, n, _ = state.q.shape
-    values = {variable.name: (getattr(field, variable.name), len(variable.dims)) for variable in field.variables}
+    edges = getattr(field, "edges", None)
+    if edges is not None and edges.numel() and int(edges.max()) >= n:
+        raise ValueError(f"state: expected more than {int(edges.max())} bodies, as the edges join, got {n}")
+    values = {v.name: (getattr(field, v.name), len(v.dims)) for v in field.variables if v.dims != ("edge",)}
     values |= {name: (mark, 1) for name in field.marks if (mark := getattr(field, name)) is not None}
     for name, (value, own) in values.items():
         batch, bodies = value.shape[: value.ndim - own], value.shape[value.ndim - own :]

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from systems.checks import check
 from systems.closed_forms.normal_modes import normal_mode_flow
+from systems.pairs import AbstractPairs
 from systems.phase_space import PhaseSpace
 from systems.sampling import Draws
 from systems.vector_field import AbstractNewtonian, Variable
 
 
-class Springs(AbstractNewtonian):
+class Springs(AbstractPairs):
     """V(q) = 1/2 sum over i<j of k_ij (|q_i - q_j| - l_ij)^2, for any number of bodies in any dimension.
 
     The constants k_ij are given as a matrix (``spring_constant``: any graph, chain or lattice, see `lattice`) or by one
@@ -34,6 +35,8 @@ class Springs(AbstractNewtonian):
         rest_length: ``(*batch, n, n)``, symmetric; zero if it is not given.
         mask: ``(*batch, n)``, True where a body exists.
         fixed: ``(*batch, n)``, True where a body does not move; then there is no closed form.
+        edges: (i, j), each ``(edges,)``: the pairs that have springs. ``spring_constant`` and ``rest_length`` are then
+            ``(*batch, edges)``; memory and time are linear in the edges.
         trainable: names of the variables to register as parameters.
         units: see `AbstractVectorField`.
 
@@ -65,8 +68,9 @@ class Springs(AbstractNewtonian):
     stiffness: Tensor | None
     spring_constant: Tensor | None
     rest_length: Tensor | None
+    regular = True
     sides: Tensor | None = None
-    """The signs of x_i - x_j ``(*batch, n, n)`` that a force on a line is continued from."""
+    """The signs of x_i - x_j ``(*batch, c)`` of all pairs, or all edges, that a force on a line is continued from."""
 
     def __init__(
         self,
@@ -77,6 +81,7 @@ class Springs(AbstractNewtonian):
         rest_length: Any = None,
         mask: Bool[Tensor, "*batch n"] | Any = None,
         fixed: Bool[Tensor, "*batch n"] | Any = None,
+        edges: Any = None,
         trainable: Iterable[str] = (),
         units: str = "",
     ) -> None:
@@ -86,6 +91,7 @@ class Springs(AbstractNewtonian):
         super().__init__(
             mask=mask,
             fixed=fixed,
+            edges=edges,
             trainable=trainable,
             units=units,
             mass=mass,
@@ -93,10 +99,6 @@ class Springs(AbstractNewtonian):
             spring_constant=spring_constant,
             rest_length=rest_length,
         )
-
-    @property
-    def conserved(self) -> tuple[str, ...]:
-        return ("energy",) if self.fixed is not None else ("energy", "momentum", "angular_momentum")
 
     @classmethod
     def sample(
@@ -159,18 +161,37 @@ class Springs(AbstractNewtonian):
             p = p - share * p.sum(-2, keepdim=True)
         return system, PhaseSpace(q, p)
 
-    def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
+    def pair_potential(self, square: Float[Tensor, "*pairs"], pair: Any) -> Float[Tensor, "*pairs"]:
         if self.rest_length is None:
-            return -0.5 * torch.stack([(x * self._linear_force(x)).sum(-1) for x in self._centred(q)]).sum(0)
-        length = self._symmetric(self.rest_length)
-        _, distance, square = self._pairs(q)
+            return 0.5 * self._constant_of(pair) * square
+        distance, length = _distance(square), pair.rest_length
         # Both are (r - l)^2. The first is smooth at r = 0 if l = 0; the second keeps its digits where r is near l.
         stretch = torch.where(
             (2 * length <= distance) | (distance == 0),
             square - length * (2 * distance - length),
             (distance - length).square(),
         )
-        return 0.5 * (self._constant * stretch).triu(1).sum((-2, -1))
+        return 0.5 * (self._constant_of(pair) * stretch)
+
+    def pair_force(self, square: Float[Tensor, "*pairs"], pair: Any) -> Float[Tensor, "*pairs"]:
+        if self.rest_length is None:
+            return -self._constant_of(pair)
+        distance = _distance(square)
+        distinct = distance > 0
+        slack = pair.rest_length * torch.where(distinct, 1 / torch.where(distinct, distance, 1), 0)
+        return self._constant_of(pair) * (slack - 1)
+
+    def _constant_of(self, pair: Any) -> Tensor:
+        """k of pairs."""
+        return 2 * pair.i.stiffness * pair.j.stiffness if self.spring_constant is None else pair.spring_constant
+
+    def _mirrored(self, weight: Tensor) -> Tensor:
+        return weight  # the same for (i, j) and (j, i) to the last bit
+
+    def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
+        if self.rest_length is None and self.edges is None:
+            return -0.5 * torch.stack([(x * self._linear_force(x)).sum(-1) for x in self._centred(q)]).sum(0)
+        return super().potential(q)
 
     def jumps(
         self, state: PhaseSpace
@@ -178,46 +199,52 @@ class Springs(AbstractNewtonian):
         """On a line, x_i - x_j of all pairs with a rest length: the spring pulls the other way beyond 0."""
         if self._is_linear or state.q.shape[-1] != 1:
             return None
-        assert self.rest_length is not None
-        n = state.q.shape[-2]
-        i, j = torch.triu_indices(n, n, 1, device=state.q.device)
-        joined = ((self._constant * self._symmetric(self.rest_length)) != 0).expand(*state.q.shape[:-2], n, n)[
-            ..., i, j
-        ]
+        i, j = self._ends(state.q)
+        joined = self._joined(self._of_pairs(state.q)[2])
+        if self.edges is None:
+            n = state.q.shape[-2]
+            joined = joined.expand(*state.q.shape[:-2], n, n)[..., i, j]
         x, v = self.existing(state.q)[..., 0], self.velocity(state.p)[..., 0]
         value, rate, scale = x[..., i] - x[..., j], v[..., i] - v[..., j], x[..., i].abs() + x[..., j].abs()
         return torch.where(joined, value, 1), torch.where(joined, rate, 0), torch.where(joined, scale, 0)
 
     def continued(self, sides: Float[Tensor, "*batch c"]) -> Springs:
-        n = round((1 + math.sqrt(1 + 8 * sides.shape[-1])) / 2)  # there are n (n - 1) / 2 pairs
-        i, j = torch.triu_indices(n, n, 1, device=sides.device)
-        signs = sides.new_zeros(*sides.shape[:-1], n, n)
-        signs[..., i, j], signs[..., j, i] = sides, -sides
         field = copy.copy(self)
-        field.sides = signs
+        field.sides = sides
         return field
 
     def singular(self, q: Float[Tensor, "*batch n d"]) -> Bool[Tensor, "*batch"] | None:
         """Where two bodies with a rest length between them are at one point: the spring has no direction."""
         if self._is_linear:
             return None
-        assert self.rest_length is not None
+        _, square, pair = self._of_pairs(q)
+        return self._any_pair(self._joined(pair) & (_distance(square) == 0))
+
+    def _joined(self, pair: Any) -> Tensor:
+        """Whether a pair has a spring with a rest length."""
+        return self._existing_pairs(self._constant_of(pair) * pair.rest_length) != 0
+
+    def _ends(self, q: Tensor) -> Tensor:
+        """The bodies i and j of the edges, or of all pairs ``(2, c)``."""
         n = q.shape[-2]
-        joined = (self._constant * self._symmetric(self.rest_length)).expand(*q.shape[:-2], n, n) != 0
-        return (joined & (self._pairs(q)[1] == 0)).triu(1).flatten(-2).any(-1)
+        return torch.triu_indices(n, n, 1, device=q.device) if self.edges is None else self.edges
 
     def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
         """-dV/dq. With rest lengths from pair forces, antisymmetric to the last bit; without, as a matrix product."""
-        if self.rest_length is None:
+        if self.rest_length is None and self.edges is None:
             return torch.stack([self._linear_force(x) for x in self._centred(q)], -1)
-        if self.sides is not None:
-            pull = self._constant * (self._symmetric(self.rest_length) * self.sides - self.differences(q)[0])
-            return pull.sum(-1, keepdim=True)
-        apart, distance, _ = self._pairs(q)
-        distinct = distance > 0
-        slack = self._symmetric(self.rest_length) * torch.where(distinct, 1 / torch.where(distinct, distance, 1), 0)
-        pull = self._constant * (slack - 1)
-        return torch.stack([(pull * component).sum(-1) for component in apart], -1)
+        return super().force(q) if self.sides is None else self._continued_force(q, self.sides)
+
+    def _continued_force(self, q: Tensor, sides: Tensor) -> Tensor:
+        """On a line, with these signs of x_i - x_j."""
+        (apart,), _, pair = self._of_pairs(q)
+        if self.edges is None:
+            i, j = self._ends(q)
+            signs = sides.new_zeros(*sides.shape[:-1], *apart.shape[-2:])
+            signs[..., i, j], signs[..., j, i] = sides, -sides
+            sides = signs
+        pull = self._existing_pairs(self._constant_of(pair) * (pair.rest_length * sides - apart))
+        return self._summed(pull, pull, q.shape[-2])[..., None]
 
     def _centred(self, q: Tensor) -> list[Tensor]:
         """Positions about the mean of the bodies, ``(*batch, n)`` for each dimension.
@@ -237,29 +264,14 @@ class Springs(AbstractNewtonian):
         c = self.existing(self.stiffness[..., None]).squeeze(-1)
         return 2 * c * ((c * x).sum(-1, keepdim=True) - c.sum(-1, keepdim=True) * x)
 
-    def _pairs(self, q: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
-        """For all pairs ``(*batch, n, n)``: q_i - q_j one dimension at a time, |q_i - q_j|, and its square.
-
-        Bodies so near that the second derivatives of their distance overflow are at one point.
-        """
-        apart = self.differences(q)
-        square = sum((component.square() for component in apart[1:]), apart[0].square())
-        distinct = square > torch.finfo(q.dtype).tiny ** (2 / 3)
-        return apart, torch.where(distinct, torch.where(distinct, square, 1).sqrt(), 0), square
-
     @property
     def _constant(self) -> Tensor:
         """k_ij ``(*batch, n, n)``."""
         if self.spring_constant is not None:
-            return self._symmetric(self.spring_constant)
+            return self._of_every_pair(("body", "other_body"), self.spring_constant)
         assert self.stiffness is not None  # the constructor wants one of the two
         c = self.existing(self.stiffness[..., None])
         return 2 * c * c.mT
-
-    def _symmetric(self, x: Tensor) -> Tensor:
-        """The same values; but a trained pair has the same gradient from both sides, and a missing one has none."""
-        x = 0.5 * (x + x.mT) if x.requires_grad else x
-        return self.existing_pairs(x)
 
     @property
     def has_closed_form(self) -> bool:
@@ -290,6 +302,12 @@ class Springs(AbstractNewtonian):
         state = PhaseSpace(self.existing(state.q), self.existing(state.p))
         mass, constant = mass.expand(*mass.shape[:-1], n), constant.expand(*constant.shape[:-2], n, n)
         return normal_mode_flow(mass, constant, state, times, self.mask)
+
+
+def _distance(square: Tensor) -> Tensor:
+    """|q_i - q_j|; bodies so near that its second derivatives overflow are at one point."""
+    distinct = square > torch.finfo(square.dtype).tiny ** (2 / 3)
+    return torch.where(distinct, torch.where(distinct, square, 1).sqrt(), 0)
 
 
 def lattice(*sizes: int, periodic: bool = False, dtype: torch.dtype | None = None) -> Float[Tensor, "n n"]:

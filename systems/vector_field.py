@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from systems.checks import check
@@ -32,7 +32,8 @@ class Variable:
     """A physical parameter of a system, as a Dataset stores it.
 
     ``dims`` are its own dimensions, after those of the batch: ``("body",)`` for one value a body,
-    ``("body", "other_body")`` for one a pair (symmetric), ``()`` for one a trajectory. An optional one may be left out.
+    ``("body", "other_body")`` for one a pair (symmetric), ``("edge",)`` for one an edge (see `systems.AbstractPairs`),
+    ``()`` for one a trajectory. An optional one may be left out.
     A positive one ``may_be_zero`` where that is said. ``units`` are "1" for the system's own, which convert to nothing;
     ``si`` is the SI unit of its dimension, as a product of powers of m, kg, s: what other units are checked against.
     """
@@ -133,6 +134,16 @@ class AbstractVectorField(nn.Module, ABC):
         """The declared variables by name."""
         return {variable.name: getattr(self, variable.name) for variable in self.variables}
 
+    @property
+    def bodies(self) -> int:
+        """How many bodies the values and the mask are of; 1 where they say nothing of it."""
+        sizes = [getattr(self, v.name).shape[-1] for v in self.variables if "body" in v.dims]
+        return max([1, *sizes, *(mark.shape[-1] for name in self.marks if (mark := getattr(self, name)) is not None)])
+
+    def pair_count(self, bodies: int) -> int:
+        """The numbers that a force computes at once for so many bodies: one for each pair, unless edges are known."""
+        return bodies**2
+
     def select(self: Field, index: slice | Tensor) -> Field:
         """The same system for some of the trajectories of its batch ``(trajectory, ...)``.
 
@@ -151,8 +162,8 @@ class AbstractVectorField(nn.Module, ABC):
         """x with zeros where the mask says that there is no body, whatever stood there."""
         return x if self.mask is None else torch.where(self.mask[..., None], x, 0)
 
-    def existing_pairs(self, x: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch n n"]:
-        """x with zeros where the mask says that a body of the pair is missing."""
+    def existing_pairs(self, x: Shaped[Tensor, "*batch n n"]) -> Shaped[Tensor, "*batch n n"]:
+        """x with zeros (or False) where the mask says that a body of the pair is missing."""
         return x if self.mask is None else torch.where(_pairs(self.mask), x, 0)
 
     def differences(self, q: Float[Tensor, "*batch n d"]) -> list[Tensor]:
@@ -349,7 +360,7 @@ def _check_shapes(declared: dict[str, Variable], values: dict[str, Tensor], mark
     shapes |= {name: (value.shape, len(declared[name].dims)) for name, value in values.items()}
     batch, bodies = torch.Size(), 1
     for name, (shape, own) in shapes.items():
-        if own:
+        if own and not (name in declared and declared[name].dims == ("edge",)):
             if shape[-1] == 0:
                 raise ValueError(f"{name}: expected at least one body, got {tuple(shape)}")
             if 1 not in (bodies, shape[-1]) and bodies != shape[-1]:
@@ -364,7 +375,7 @@ def _check_shapes(declared: dict[str, Variable], values: dict[str, Tensor], mark
 def _without_masked(variable: Variable, value: Tensor, mask: Tensor | None) -> Tensor:
     """The value, harmless where masked."""
     own = len(variable.dims)
-    if mask is None or not own:
+    if mask is None or "body" not in variable.dims:
         return value
     real = mask if own == 1 else _pairs(mask)
     return torch.where(real, value, torch.ones_like(value) if variable.positive else torch.zeros_like(value))

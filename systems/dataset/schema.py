@@ -139,7 +139,8 @@ def stored_variables(field: AbstractVectorField, count: int, n: int) -> dict[str
     for variable in field.variables:
         value = getattr(field, variable.name)
         own = len(variable.dims)
-        value = value.expand((*value.shape[: value.ndim - own], *[n] * own))
+        sizes = [field.pair_count(n) if dim == "edge" else n for dim in variable.dims]
+        value = value.expand((*value.shape[: value.ndim - own], *sizes))
         shared = value.ndim > own and len(value) == 1 < count
         arrays[variable.name] = data_array(variable, value[0] if shared else value)
     for name in field.marks:

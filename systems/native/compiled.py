@@ -164,7 +164,7 @@ def _is_worth(method: AbstractIntegrator, field: AbstractVectorField, state: Pha
     assert recipe is not None
     states = torch.Size(batch).numel() * (recipe.lanes or 1)
     calls = _steps(method, times, torch.Size(batch)) * recipe.calls
-    return calls * (_CALL + states * bodies**2) >= _WORTH
+    return calls * (_CALL + states * field.pair_count(bodies)) >= _WORTH
 
 
 def _steps(method: AbstractIntegrator, times: Tensor, batch: torch.Size) -> float:

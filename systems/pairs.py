@@ -1,0 +1,263 @@
+"""Pair laws: a potential that is a sum over pairs of bodies, of a function of their distance."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from systems.edges import checked_edges
+from systems.vector_field import AbstractNewtonian
+
+#: Tensors by name, with their own dimensions after those of the batch: ``("body",)``, ``()``, ...
+Parameters = Mapping[str, tuple[tuple[str, ...], Tensor]]
+PAIR_DIMS = (("body", "other_body"), ("edge",))
+
+
+class Pair:
+    """What a law knows of pairs of bodies beside their distance. All of it broadcasts with the squares.
+
+    ``pair.i.charge`` and ``pair.j.charge`` are what is declared of each body, ``pair.rest_length`` is what is declared
+    of each pair, ``pair.softening`` of each trajectory.
+
+    Args:
+        own: tensors by name, of a pair or a trajectory.
+        i, j: tensors by name, of the two bodies.
+
+    Example:
+        >>> pair = Pair({"strength": torch.tensor(2.0)}, {"charge": torch.ones(3)}, {"charge": -torch.ones(3)})
+        >>> pair.strength * pair.i.charge * pair.j.charge
+        tensor([-2., -2., -2.])
+    """
+
+    def __init__(self, own: Any, i: Any, j: Any) -> None:
+        self._own, self._i, self._j = own, i, j
+
+    @property
+    def i(self) -> Any:
+        return _Names(self._i)
+
+    @property
+    def j(self) -> Any:
+        return _Names(self._j)
+
+    @property
+    def swapped(self) -> Pair:
+        """The same pair seen from the other body."""
+        return Pair(self._own, self._j, self._i)
+
+    def __getattr__(self, name: str) -> Any:
+        return _looked_up(self._own, name)
+
+
+class _Names:
+    """A mapping's values as attributes."""
+
+    def __init__(self, values: Any) -> None:
+        self._values = values
+
+    def __getattr__(self, name: str) -> Tensor:
+        return _looked_up(self._values, name)
+
+
+def _looked_up(values: Any, name: str) -> Tensor:
+    try:
+        return values[name]
+    except KeyError:
+        raise AttributeError(f"{name}: expected one of {', '.join(values.names) or 'none'}") from None
+
+
+class _Placed:
+    """Parameters of some dims, each put where it broadcasts with the squares when it is asked for."""
+
+    def __init__(self, parameters: Parameters, dims: tuple[tuple[str, ...], ...], place: Callable[..., Tensor]) -> None:
+        self.names = [name for name, (own, _) in parameters.items() if own in dims]
+        self._parameters, self._place = parameters, place
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self.names:
+            raise KeyError(name)
+        return self._place(*self._parameters[name])
+
+
+class AbstractPairs(AbstractNewtonian):
+    """V(q) = sum over i<j of v(|q_i - q_j|^2): a subclass needs only `pair_potential`, the function v.
+
+    The force on i from j is `pair_force` times q_i - q_j: by default from the derivative of `pair_potential`. It is
+    antisymmetric to the last bit. Momentum and angular momentum are conserved.
+
+    Where two bodies are at one point they do not act on each other and the state is `singular`, unless the law is
+    ``regular``.
+
+    Args:
+        edges: (i, j), each ``(edges,)``: which pairs there are, the same ones in all trajectories; by default all
+            pairs. Memory and time are then linear in the edges, and what is declared of each pair, with the dims
+            ``("body", "other_body")``, has one number an edge instead: the dims ``("edge",)``.
+        **options: see `AbstractNewtonian`.
+
+    Raises:
+        ValueError: as `AbstractVectorField`; for edges out of range, doubled, or from a body to itself.
+
+    Example:
+        >>> import torch
+        >>> from systems import AbstractPairs, Variable
+        >>> class Yukawa(AbstractPairs):
+        ...     variables = (*AbstractPairs.variables, Variable("charge", ("body",), "1", "charge"))
+        ...     def pair_potential(self, square, pair):
+        ...         distance = square.sqrt()
+        ...         return pair.i.charge * pair.j.charge * torch.exp(-distance) / distance
+        >>> system = Yukawa(mass=torch.ones(2), charge=torch.tensor([1.0, 2.0]))
+        >>> system.force(torch.tensor([[0.0, 0.0], [1.0, 0.0]]))
+        tensor([[-1.4715,  0.0000],
+                [ 1.4715,  0.0000]])
+    """
+
+    regular: ClassVar[bool] = False
+    """Whether `pair_potential` and `pair_force` are finite, with finite derivatives, for bodies at one point too."""
+    edges: Tensor | None
+
+    def __init__(self, *, edges: Any = None, **options: Any) -> None:
+        if edges is not None:
+            pairwise = (replace(v, dims=("edge",)) if v.dims == PAIR_DIMS[0] else v for v in self.variables)
+            self.variables = tuple(pairwise)
+        super().__init__(**options)
+        self.register_buffer("edges", None if edges is None else checked_edges(edges, self.bodies))
+        for variable in self.variables:
+            if variable.dims == PAIR_DIMS[1]:
+                _check_length(variable.name, getattr(self, variable.name), self.edges)
+
+    @abstractmethod
+    def pair_potential(self, square: Float[Tensor, "*pairs"], pair: Any) -> Float[Tensor, "*pairs"]:
+        """v of pairs, element by element: of a matrix of all pairs, of a list of edges, or of one pair.
+
+        Args:
+            square: |q_i - q_j|^2; its shape says nothing.
+            pair: what else is known of the pairs (see `Pair`). The values of ``self`` itself do not broadcast.
+        """
+
+    def pair_force(self, square: Float[Tensor, "*pairs"], pair: Any) -> Float[Tensor, "*pairs"]:
+        """-2 dv/dsquare, by which q_i - q_j is multiplied to give the force on i."""
+        return -2 * torch.func.grad(lambda x: self.pair_potential(x, pair).sum())(square)
+
+    def pair_parameters(self) -> Parameters:
+        """What `Pair` offers to the law, with its dims: what is declared. Of each pair it is symmetric."""
+        return {variable.name: (variable.dims, getattr(self, variable.name)) for variable in self.variables}
+
+    @property
+    def reciprocal(self) -> bool:
+        """Whether j feels i as i feels j: then `pair_force` is the same for both."""
+        return True
+
+    @property
+    def conserved(self) -> tuple[str, ...]:
+        return ("energy",) if self.fixed is not None else ("energy", "momentum", "angular_momentum")
+
+    def pair_count(self, bodies: int) -> int:
+        return super().pair_count(bodies) if self.edges is None else self.edges.shape[1]
+
+    def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
+        _, square, pair = self._of_pairs(q)
+        value = self._existing_pairs(self._finite(self.pair_potential, square, pair))
+        return value.triu(1).sum((-2, -1)) if self.edges is None else value.sum(-1)
+
+    def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
+        apart, square, pair = self._of_pairs(q)
+        weight = self._existing_pairs(self._finite(self.pair_force, square, pair))
+        back = weight
+        if self.edges is None:
+            weight = self._mirrored(weight) if self.reciprocal else weight
+        elif not self.reciprocal:
+            back = self._existing_pairs(self._finite(self.pair_force, square, pair.swapped))
+        return torch.stack([self._summed(weight * x, back * x, q.shape[-2]) for x in apart], -1)
+
+    def _summed(self, pull: Tensor, back: Tensor, bodies: int) -> Tensor:
+        """What the bodies feel: i the pull of all j; or, along edges, j also the opposite of what it pulls back."""
+        if self.edges is None:
+            return pull.sum(-1)
+        i, j = self.edges
+        total = pull.new_zeros(*pull.shape[:-1], bodies)
+        return total.index_add(-1, i, pull).index_add(-1, j, back, alpha=-1)
+
+    def singular(self, q: Float[Tensor, "*batch n d"]) -> Bool[Tensor, "*batch"] | None:
+        """Where two bodies are at one point, unless the law is regular there."""
+        if self.regular:
+            return None
+        _, square, _ = self._of_pairs(q)
+        return self._any_pair(square <= nearest(q.dtype))
+
+    def _any_pair(self, found: Tensor) -> Tensor:
+        """Whether something is found of any pair of bodies that exist."""
+        found = self._existing_pairs(found)
+        return (found.triu(1).flatten(-2) if self.edges is None else found).any(-1)
+
+    def _finite(self, function: Callable[[Tensor, Pair], Tensor], square: Tensor, pair: Pair) -> Tensor:
+        """A function of the pairs, 0 where bodies are at one point. Its derivatives are finite there."""
+        if self.regular:
+            return torch.broadcast_tensors(function(square, pair), square)[0]
+        apart = square > nearest(square.dtype)
+        return torch.where(apart, function(torch.where(apart, square, 1), pair), 0)
+
+    def _mirrored(self, weight: Tensor) -> Tensor:
+        """The same from both sides, to the last bit: products of three may round as they are ordered."""
+        weight = weight.triu(1)
+        return weight + weight.mT
+
+    def _of_pairs(self, q: Tensor) -> tuple[list[Tensor], Tensor, Pair]:
+        """q_i - q_j one dimension at a time, |q_i - q_j|^2, and what else a law wants to know."""
+        parameters = self.pair_parameters()
+        if self.edges is None:
+            apart = self.differences(q)
+            own = _Placed(parameters, ((), PAIR_DIMS[0]), self._of_every_pair)
+            pair = Pair(
+                own,
+                _Placed(parameters, (("body",),), lambda _, x: x[..., :, None]),
+                _Placed(parameters, (("body",),), lambda _, x: x[..., None, :]),
+            )
+        else:
+            i, j = self.edges
+            apart = [x[..., i] - x[..., j] for x in self.existing(q).unbind(-1)]
+            pair = Pair(
+                _Placed(parameters, ((), PAIR_DIMS[1]), lambda dims, x: x if dims else x[..., None]),
+                _Placed(parameters, (("body",),), lambda _, x: x if x.shape[-1] == 1 else x[..., i]),
+                _Placed(parameters, (("body",),), lambda _, x: x if x.shape[-1] == 1 else x[..., j]),
+            )
+        # Not addcmul: whether that rounds once or twice depends on the processor and on the place in the batch.
+        return apart, sum((x.square() for x in apart[1:]), apart[0].square()), pair
+
+    def _of_every_pair(self, dims: tuple[str, ...], x: Tensor) -> Tensor:
+        """A trained pair has the same gradient from both sides, and a missing one has none."""
+        if not dims:
+            return x[..., None, None]
+        return self.existing_pairs(0.5 * (x + x.mT) if x.requires_grad else x)
+
+    def _existing_pairs(self, x: Tensor) -> Tensor:
+        """x with 0, or False, where a body of the pair is missing."""
+        if self.mask is None:
+            return x
+        if self.edges is None:
+            return self.existing_pairs(x)
+        i, j = self.edges
+        return torch.where(self.mask[..., i] & self.mask[..., j], x, 0)
+
+
+def nearest(dtype: torch.dtype) -> float:
+    """The square of the distance up to which bodies are at one point.
+
+    Second derivatives of the inverse distance overflow there; in float32, where that is no further than atoms are apart
+    in metres, the inverse distance itself.
+
+    Example:
+        >>> nearest(torch.float64) ** 0.5 < 1e-61
+        True
+    """
+    return torch.finfo(dtype).tiny ** (2 / 5 if dtype == torch.float64 else 1)
+
+
+def _check_length(name: str, value: Tensor, edges: Tensor) -> None:
+    if value.shape[-1] not in (1, edges.shape[1]):
+        raise ValueError(f"{name}: expected (*batch, {edges.shape[1]}), one number an edge, got {tuple(value.shape)}")
