@@ -19,7 +19,7 @@ Parameters = Mapping[str, tuple[tuple[str, ...], Tensor]]
 PAIR_DIMS = (("body", "other_body"), ("edge",))
 
 
-class Pair:
+class PairValues:
     """What a law knows of pairs of bodies beside their distance. All of it broadcasts with the squares.
 
     ``pair.i.charge`` and ``pair.j.charge`` are what is declared of each body, ``pair.rest_length`` is what is declared
@@ -30,7 +30,7 @@ class Pair:
         i, j: tensors by name, of the two bodies.
 
     Example:
-        >>> pair = Pair({"strength": torch.tensor(2.0)}, {"charge": torch.ones(3)}, {"charge": -torch.ones(3)})
+        >>> pair = PairValues({"strength": torch.tensor(2.0)}, {"charge": torch.ones(3)}, {"charge": -torch.ones(3)})
         >>> pair.strength * pair.i.charge * pair.j.charge
         tensor([-2., -2., -2.])
     """
@@ -47,9 +47,9 @@ class Pair:
         return _Names(self._j)
 
     @property
-    def swapped(self) -> Pair:
+    def swapped(self) -> PairValues:
         """The same pair seen from the other body."""
-        return Pair(self._own, self._j, self._i)
+        return PairValues(self._own, self._j, self._i)
 
     def __getattr__(self, name: str) -> Any:
         return _looked_up(self._own, name)
@@ -137,7 +137,7 @@ class AbstractPairs(AbstractNewtonian):
 
         Args:
             square: |q_i - q_j|^2; its shape says nothing.
-            pair: what else is known of the pairs (see `Pair`). The values of ``self`` itself do not broadcast.
+            pair: what else is known of the pairs (see `PairValues`). The values of ``self`` itself do not broadcast.
         """
 
     def pair_force(self, square: Float[Tensor, "*pairs"], pair: Any) -> Float[Tensor, "*pairs"]:
@@ -145,7 +145,7 @@ class AbstractPairs(AbstractNewtonian):
         return -2 * torch.func.grad(lambda x: self.pair_potential(x, pair).sum())(square)
 
     def pair_parameters(self) -> Parameters:
-        """What `Pair` offers to the law, with its dims: what is declared. Of each pair it is symmetric."""
+        """What `PairValues` offers to the law, with its dims: what is declared. Of each pair it is symmetric."""
         return {variable.name: (variable.dims, getattr(self, variable.name)) for variable in self.variables}
 
     @property
@@ -195,7 +195,7 @@ class AbstractPairs(AbstractNewtonian):
         found = self._existing_pairs(found)
         return (found.triu(1).flatten(-2) if self.edges is None else found).any(-1)
 
-    def _finite(self, function: Callable[[Tensor, Pair], Tensor], square: Tensor, pair: Pair) -> Tensor:
+    def _finite(self, function: Callable[[Tensor, PairValues], Tensor], square: Tensor, pair: PairValues) -> Tensor:
         """A function of the pairs, 0 where bodies are at one point. Its derivatives are finite there."""
         if self.regular:
             return torch.broadcast_tensors(function(square, pair), square)[0]
@@ -207,13 +207,13 @@ class AbstractPairs(AbstractNewtonian):
         weight = weight.triu(1)
         return weight + weight.mT
 
-    def _of_pairs(self, q: Tensor) -> tuple[list[Tensor], Tensor, Pair]:
+    def _of_pairs(self, q: Tensor) -> tuple[list[Tensor], Tensor, PairValues]:
         """q_i - q_j one dimension at a time, |q_i - q_j|^2, and what else a law wants to know."""
         parameters = self.pair_parameters()
         if self.edges is None:
             apart = self.differences(q)
             own = _Placed(parameters, ((), PAIR_DIMS[0]), self._of_every_pair)
-            pair = Pair(
+            pair = PairValues(
                 own,
                 _Placed(parameters, (("body",),), lambda _, x: x[..., :, None]),
                 _Placed(parameters, (("body",),), lambda _, x: x[..., None, :]),
@@ -221,7 +221,7 @@ class AbstractPairs(AbstractNewtonian):
         else:
             i, j = self.edges
             apart = [x[..., i] - x[..., j] for x in self.existing(q).unbind(-1)]
-            pair = Pair(
+            pair = PairValues(
                 _Placed(parameters, ((), PAIR_DIMS[1]), lambda dims, x: x if dims else x[..., None]),
                 _Placed(parameters, (("body",),), lambda _, x: x if x.shape[-1] == 1 else x[..., i]),
                 _Placed(parameters, (("body",),), lambda _, x: x if x.shape[-1] == 1 else x[..., j]),
