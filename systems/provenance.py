@@ -1,5 +1,6 @@
 """Where a result comes from: what every file in results/ says beside its numbers."""
 
+import functools
 import importlib.metadata
 import json
 import os
@@ -41,13 +42,16 @@ def provenance(command: str | None = None, packages: Sequence[str] = OF_RESULTS)
 
 def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     """The installed versions of some packages."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    found = {package: _version(package) for package in packages}
+    return {package: version for package, version in found.items() if version is not None}
+
+
+@functools.cache
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def write_result(path: Path | str, result: dict[str, Any], *, command: str | None = None) -> None:
