@@ -121,7 +121,7 @@ if __name__ == "__main__":
         from systems.integrators import Leapfrog
 
         try:
+            from hlieconv.training import fit  # of commits before hlieconv/dynamics
+        except ImportError:
             from hlieconv.dynamics import fit
-        except ImportError:  # of commits before hlieconv/dynamics
-            from hlieconv.training import fit
         measure()
