@@ -1,6 +1,5 @@
 """The contract of a learned model."""
 
-import inspect
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from hlieconv.models.frame import Frame
-from hlieconv.nn.config import config_of
+from hlieconv.nn.config import arguments_of, config_of
 from systems import AbstractVectorField
 from systems.checks import check_choice
 from systems.dataset.schema import parameters_of
@@ -73,7 +72,7 @@ class AbstractModel(nn.Module, ABC):
             ValueError: for an unknown preset, or an option that the model does not have.
         """
         options = cls.preset_options(preset) | options
-        known = inspect.signature(cls).parameters
+        known = arguments_of(cls)
         if unknown := [name for name in options if name not in known]:
             raise ValueError(f"{', '.join(unknown)}: {cls.name or cls.__name__} has the options {', '.join(known)}")
         parameters, d = parameters_of(dataset), dataset.sizes["space"]

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,17 +17,26 @@ from systems import AbstractHamiltonian, AbstractNewtonian, AbstractVectorField,
 PUBLISHED: dict[str, dict[str, Any]] = {"paper": {"centred": True, "normalised": False}}
 
 
+class NetworkOptions(TypedDict, total=False):
+    """What every `AbstractNetwork` can be told by name."""
+
+    dimension: int
+    body_features: Sequence[str]
+    pair_features: Sequence[str]
+    centred: bool
+    normalised: bool
+
+
 class AbstractNetwork(AbstractModel):
     """A model whose network sees bodies as columns (`Inputs`).
 
     Args:
-        dimension: of space.
+        dimension: number of dimensions of space.
         body_features: names of the features of every body.
         pair_features: names of the features of every pair of bodies.
         centred: subtract the mean of the positions, as the published models do: any potential is then translation
             invariant.
-        normalised: measure the units of all columns before training; the published models do not.
-        translations: an orthonormal basis of those that leave the network unchanged; None: there are none.
+        normalised: measure the units of the data before training; the published baselines do not (False).
     """
 
     field: ClassVar[Any]
@@ -36,12 +45,11 @@ class AbstractNetwork(AbstractModel):
     def __init__(
         self,
         *,
-        dimension: int,
-        body_features: Sequence[str],
-        pair_features: Sequence[str],
-        centred: bool,
-        normalised: bool,
-        translations: Float[Tensor, "count d"] | None = None,
+        dimension: int = 2,
+        body_features: Sequence[str] = ("mass", "stiffness"),
+        pair_features: Sequence[str] = (),
+        centred: bool = False,
+        normalised: bool = True,
     ) -> None:
         super().__init__()
         self.dimension = dimension
@@ -50,8 +58,12 @@ class AbstractNetwork(AbstractModel):
         if not self.body_features:
             raise ValueError("body_features: expected at least one, such as mass, got none")
         self.inputs = Inputs(self.body_features, self.pair_features, centred=centred, normalised=normalised)
-        directions = torch.eye(dimension, dtype=torch.float64) if centred else translations
-        self.frame = Frame(dimension, self.features, directions, units=normalised)
+        self.frame = self.frame_along(None)
+
+    def frame_along(self, translations: Float[Tensor, "count d"] | None) -> Frame:
+        """The frame of its data, whose origin is free along some translations: an orthonormal basis, None for none."""
+        directions = torch.eye(self.dimension, dtype=torch.float64) if self.centred else translations
+        return Frame(self.dimension, self.features, directions, units=self.normalised)
 
     def condition(
         self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None

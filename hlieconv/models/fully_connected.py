@@ -1,13 +1,20 @@
 """Fully connected networks of the whole state: a Neural ODE, Hamiltonian neural networks. No symmetry."""
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, Unpack
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hlieconv.models.fields import PUBLISHED, AbstractNetwork, LearnedField, LearnedHamiltonian, LearnedPotential
+from hlieconv.models.fields import (
+    PUBLISHED,
+    AbstractNetwork,
+    LearnedField,
+    LearnedHamiltonian,
+    LearnedPotential,
+    NetworkOptions,
+)
 from hlieconv.nn.convolution import perceptron
 
 
@@ -16,13 +23,9 @@ class AbstractFullyConnected(AbstractNetwork):
 
     Args:
         bodies: number of bodies, which is fixed; masked bodies enter as zeros.
-        dimension: number of dimensions of space.
-        body_features: names of the features of every body.
-        pair_features: names of the features of every pair of bodies.
         width: number of channels of a hidden layer.
         depth: number of hidden layers of the models fc, hfc and hnn.
-        centred: subtract the mean of the positions, as the published models do.
-        normalised: measure the units of the data before training; the published baselines do not (False).
+        **options: see `AbstractNetwork`.
 
     Raises:
         ValueError: if it is conditioned on another number of bodies.
@@ -37,25 +40,15 @@ class AbstractFullyConnected(AbstractNetwork):
         self,
         bodies: int = 6,
         *,
-        dimension: int = 2,
-        body_features: Sequence[str] = ("mass", "stiffness"),
-        pair_features: Sequence[str] = (),
         width: int = 256,
         depth: int = 4,
-        centred: bool = False,
-        normalised: bool = True,
+        **options: Unpack[NetworkOptions],
     ) -> None:
-        super().__init__(
-            dimension=dimension,
-            body_features=body_features,
-            pair_features=pair_features,
-            centred=centred,
-            normalised=normalised,
-        )
+        super().__init__(**options)
         self.bodies, self.width, self.depth = bodies, width, depth
-        state = (2 if self.sees_momenta else 1) * dimension
+        state = (2 if self.sees_momenta else 1) * self.dimension
         columns = bodies * (state + len(self.body_features)) + bodies**2 * len(self.pair_features)
-        self.perceptron = perceptron((columns, *[width] * depth, self.values or 2 * bodies * dimension))
+        self.perceptron = perceptron((columns, *[width] * depth, self.values or 2 * bodies * self.dimension))
 
     def checked(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> dict[str, Tensor]:
         found = super().checked(features, mask)

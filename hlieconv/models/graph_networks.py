@@ -1,14 +1,20 @@
 """Graph networks: messages along all pairs of bodies. They know permutations, and no symmetry of space."""
 
-from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Unpack
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from hlieconv.models.fields import PUBLISHED, AbstractNetwork, LearnedField, LearnedHamiltonian, LearnedPotential
+from hlieconv.models.fields import (
+    PUBLISHED,
+    AbstractNetwork,
+    LearnedField,
+    LearnedHamiltonian,
+    LearnedPotential,
+    NetworkOptions,
+)
 from hlieconv.models.inputs import existing
 from hlieconv.nn.convolution import linear
 
@@ -74,13 +80,9 @@ class AbstractGraphNetwork(AbstractNetwork):
     """A graph network on all pairs of bodies.
 
     Args:
-        dimension: number of dimensions of space.
-        body_features: names of the features of every body.
-        pair_features: names of the features of every pair of bodies.
         width: number of channels of a hidden layer.
         layers: number of graph layers of the models ogn, hogn and vogn.
-        centred: subtract the mean of the positions, as the published models do.
-        normalised: measure the units of the data before training; the published baselines do not (False).
+        **options: see `AbstractNetwork`.
     """
 
     of_the_whole: ClassVar[bool]
@@ -91,29 +93,19 @@ class AbstractGraphNetwork(AbstractNetwork):
     def __init__(
         self,
         *,
-        dimension: int = 2,
-        body_features: Sequence[str] = ("mass", "stiffness"),
-        pair_features: Sequence[str] = (),
         width: int = 256,
         layers: int = 1,
-        centred: bool = False,
-        normalised: bool = True,
+        **options: Unpack[NetworkOptions],
     ) -> None:
-        super().__init__(
-            dimension=dimension,
-            body_features=body_features,
-            pair_features=pair_features,
-            centred=centred,
-            normalised=normalised,
-        )
+        super().__init__(**options)
         self.width, self.layers = width, layers
-        columns = (2 if self.moving else 1) * dimension + len(self.body_features)
+        columns = (2 if self.moving else 1) * self.dimension + len(self.body_features)
         channels = [(columns, len(self.pair_features), 0), *[(width, width, width)] * (layers - 1)]
         self.graph_layers = nn.ModuleList(
             GraphLayer(*sizes, width, summarises=self.of_the_whole or layer < layers - 1)
             for layer, sizes in enumerate(channels)
         )
-        self.readout = nn.Linear(width, 1 if self.of_the_whole else 2 * dimension)
+        self.readout = nn.Linear(width, 1 if self.of_the_whole else 2 * self.dimension)
 
     def network(
         self,

@@ -1,7 +1,6 @@
 """LieConv as a vector field: no Hamiltonian, so that nothing is conserved but what the field happens to preserve."""
 
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import xarray as xr
 from jaxtyping import Bool, Float
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from hlieconv.groups import T, Trivial
 from hlieconv.groups import group as group_of
-from hlieconv.models.fields import PUBLISHED, AbstractNetwork, LearnedField
+from hlieconv.models.fields import PUBLISHED, AbstractNetwork, LearnedField, NetworkOptions
 from hlieconv.models.frame import translations_of
 from hlieconv.nn import LieResNet
 
@@ -24,13 +23,9 @@ class LieConvField(AbstractNetwork):
 
     Args:
         group: symmetry group: Trivial, T2, Tx, Ty, ...
-        dimension: number of dimensions of space.
-        body_features: names of the features of every body.
-        pair_features: names of the features of every pair of bodies, of which this model takes none.
         width: number of channels of the network (published: 384).
         blocks: number of bottleneck blocks (published: 4).
-        centred: subtract the mean of the positions, as the published models do.
-        normalised: measure the units of the data before training; the published baselines do not (False).
+        **options: see `AbstractNetwork`.
 
     Raises:
         ValueError: for a group that rotates or scales, and for pair features.
@@ -54,32 +49,22 @@ class LieConvField(AbstractNetwork):
         self,
         group: str = "T2",
         *,
-        dimension: int = 2,
-        body_features: Sequence[str] = ("mass", "stiffness"),
-        pair_features: Sequence[str] = (),
         width: int = 64,
         blocks: int = 2,
-        centred: bool = False,
-        normalised: bool = True,
+        **options: Unpack[NetworkOptions],
     ) -> None:
-        symmetry = group_of(group, dimension)
+        super().__init__(**options)
+        symmetry = group_of(group, self.dimension)
         if not isinstance(symmetry, T | Trivial):
             raise ValueError(f"group: expected translations or Trivial, whose values do not turn, got {group}")
-        super().__init__(
-            dimension=dimension,
-            body_features=body_features,
-            pair_features=pair_features,
-            centred=centred,
-            normalised=normalised,
-            translations=translations_of(symmetry),
-        )
+        self.frame = self.frame_along(translations_of(symmetry))
         if self.pair_features:
             raise ValueError(f"pair_features: expected none, got {', '.join(self.pair_features)}")
         self.group, self.width, self.blocks = group, width, blocks
         self.resnet = LieResNet(
             symmetry,
-            dimension + len(self.body_features),
-            2 * dimension,
+            self.dimension + len(self.body_features),
+            2 * self.dimension,
             channels=width,
             layers=blocks,
             pooling="points",
