@@ -3,7 +3,6 @@
 import warnings
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Bool, Float
@@ -70,12 +69,7 @@ def trajectories_of(dataset: xr.Dataset) -> Trajectories:
         if x.isinf().any():
             raise ValueError(f"{name}: expected finite values, or NaN where a body was not seen, got infinity")
     eps = torch.finfo(torch.float32 if dataset["q"].dtype.itemsize == 4 else torch.float64).eps
-    features = {
-        name: _existing(value, mask) for name, value in variables_of(dataset, numeric, dtype=torch.float64).items()
-    }
-    for name in numeric:
-        if "other_body" in dataset[name].dims:
-            _check_pairs(name, dataset[name], dataset["mask"])
+    features = variables_of(dataset, numeric, dtype=torch.float64)
     times = times if times.ndim == 2 else times[:, None].expand(-1, state.q.shape[1])
     if gaps := int((times.isfinite() & (state.q + state.p).isnan().flatten(2).any(2)).any(0).sum()):
         warnings.warn(
@@ -84,20 +78,6 @@ def trajectories_of(dataset: xr.Dataset) -> Trajectories:
             stacklevel=3,
         )
     return Trajectories(times, state.q, state.p, mask, features, eps)
-
-
-def _existing(value: Tensor, mask: Tensor | None) -> Tensor:
-    """A parameter of bodies or of pairs, 0 where one is missing."""
-    if mask is None or value.ndim == 1:
-        return value
-    return torch.where(mask if value.ndim == 2 else mask[:, :, None] & mask[:, None, :], value, 0)
-
-
-def _check_pairs(name: str, array: xr.DataArray, mask: xr.DataArray) -> None:
-    """A ValueError unless it is finite for all pairs of two bodies that exist."""
-    real = mask & mask.rename(body="other_body") & (mask["body"] != mask["body"].rename(body="other_body"))
-    if bool((real & ~np.isfinite(array)).any()):
-        raise ValueError(f"{name}: expected a finite value for every pair of bodies, got NaN or infinity")
 
 
 def spacing_of(times: Float[Tensor, " time *batch"]) -> float:

@@ -238,11 +238,15 @@ def variables_of(
             f"dataset: expected the variables {', '.join(names)}, got {', '.join(parameters_of(dataset)) or 'none'}: "
             f"missing {', '.join(missing)}"
         )
-    found = {}
+    mask, found = mask_of(dataset, device=device), {}
     for name in names:
         value = _parameter(dataset[name], dtype, device)
         shared = "trajectory" not in dataset[name].dims
-        found[name] = value.expand((dataset.sizes["trajectory"], *value.shape)) if shared else value
+        value = value.expand((dataset.sizes["trajectory"], *value.shape)) if shared else value
+        if mask is not None and value.ndim > 1:
+            exists = mask if value.ndim == 2 else mask[:, :, None] & mask[:, None, :]
+            value = torch.where(exists, value, 0)
+        found[name] = value
     return found
 
 
@@ -334,6 +338,14 @@ def _problems(dataset: xr.Dataset) -> Iterator[str]:
                 yield f"{name}: expected finite values, got NaN or infinity"
             elif name == "mass" and not bool((real >= 0 if _may_be_zero(dataset, name) else real > 0).all()):
                 yield f"mass: expected positive values, got {float(real.min()):g}"
+        elif set(array.dims) <= {"trajectory", "body", "other_body"} and not _finite_pairs(array, dataset["mask"]):
+            yield f"{name}: expected a finite value for every pair of bodies, got NaN or infinity"
+
+
+def _finite_pairs(array: xr.DataArray, mask: xr.DataArray) -> bool:
+    """Whether the values of all pairs of two bodies that exist are finite."""
+    other = mask.rename(body="other_body")
+    return bool(np.isfinite(array.where(mask & other & (mask["body"] != other["other_body"]), 0)).all())
 
 
 def _may_be_zero(dataset: xr.Dataset, name: str) -> bool:

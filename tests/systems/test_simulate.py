@@ -338,12 +338,12 @@ def test_an_integrator_says_what_structure_it_needs():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9")
-def test_twenty_kills_leave_no_trace(tmp_path):
+def test_kills_leave_no_trace(tmp_path):
     driver = Path(__file__).with_name("killing.py")
     result = subprocess.run(
-        [sys.executable, driver, str(tmp_path), "20"], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, driver, str(tmp_path), "8"], capture_output=True, text=True, timeout=300, check=False
     )
     assert result.returncode == 0, result.stdout + result.stderr
     kills, resumed = (int(word) for word in result.stdout.split()[:2])
-    assert kills == 20
-    assert resumed > 5, "most kills should leave parts behind"
+    assert kills == 8
+    assert resumed > 1, "most kills should leave parts behind"
