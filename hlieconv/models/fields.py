@@ -101,13 +101,13 @@ class ConditionedField(AbstractVectorField, ABC):
     def set_context(self, model: AbstractNetwork, features: dict[str, Tensor]) -> None:
         self.name = model.name  # type: ignore[misc]
         self.model, self.features = model, features
-        self.bodies = model.inputs.features.bodies(features, self.mask)
-        self.pairs = model.inputs.features.pairs(features, self.mask)
+        self.body_columns = model.inputs.features.bodies(features, self.mask)
+        self.pair_channels = model.inputs.features.pairs(features, self.mask)
 
     def evaluate(self, *state: Float[Tensor, "*batch n d"]) -> Tensor:
         """The network of scaled positions (and momenta) beside the features."""
-        bodies = self.bodies.expand(*state[0].shape[:-1], self.bodies.shape[-1])
-        return self.model.network(torch.cat([*state, bodies], -1), self.pairs, self.mask)
+        bodies = self.body_columns.expand(*state[0].shape[:-1], self.body_columns.shape[-1])
+        return self.model.network(torch.cat([*state, bodies], -1), self.pair_channels, self.mask)
 
     def select(self, index: slice | Tensor) -> Any:
         return self.model.selected(self.features, self.mask, index)
