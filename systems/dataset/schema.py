@@ -344,6 +344,7 @@ def _problems(dataset: xr.Dataset) -> Iterator[str]:
 
 def _finite_pairs(array: xr.DataArray, mask: xr.DataArray) -> bool:
     """Whether the values of all pairs of two bodies that exist are finite."""
+    mask = mask.astype(bool)  # one of numbers is a problem of its own
     other = mask.rename(body="other_body")
     return bool(np.isfinite(array.where(mask & other & (mask["body"] != other["other_body"]), 0)).all())
 
