@@ -24,7 +24,7 @@ from systems.dataset.schema import (
     validate,
     variables_of,
 )
-from systems.dataset.times import to_times
+from systems.dataset.times import Times, origin_of, since, to_times
 from systems.fingerprint import fingerprint
 from systems.integrators import AbstractIntegrator
 from systems.integrators.default import symplectic_for
@@ -55,7 +55,7 @@ def rollout(
         dataset: trajectories, of which the first points and the parameters are used.
         times: seconds, durations or dates, ``(time,)`` or ``(time, trajectory)``; by default those of the Dataset. Its
             first states are those of its own first times: where others are asked for, the model moves the states there
-            first. Dates are counted from the first of them.
+            first. Dates are counted from that of the Dataset; where it has none, the first of them is when it starts.
         integrator: an integrator or its name; by default one that preserves the charges of the model's symmetry to
             round-off (`default_integrator`).
         dtype: float32 or float64; by default the model's own, or float64 where float32 cannot hold the states.
@@ -94,8 +94,9 @@ def rollout(
     features = model.checked(variables_of(dataset, model.features, **where), mask_of(dataset, device=where["device"]))
     field = model.condition(features, mask_of(dataset, device=where["device"]))
     start = times_of(dataset, dtype=torch.float64)
-    times = start if times is None else times
-    asked = to_times(times)
+    asked, origin = Times(start.numpy()) if times is None else to_times(times), origin_of(dataset)
+    undated = asked.origin and not origin  # then the first of the dates is when the data begin
+    asked = since(origin, asked)
     seconds = torch.from_numpy(asked.seconds)
     spacing = spacing_of(seconds)
     usual = default_integrator(model, field, spacing)
@@ -107,8 +108,8 @@ def rollout(
     state = state_of(dataset, **where)
     return simulate(
         field,
-        state if asked.origin else _moved(field, state, start[0], seconds, integrator),
-        times,
+        state if undated else _moved(field, state, start[0], seconds, integrator),
+        asked,
         integrator,
         path=path,
         overwrite=overwrite,

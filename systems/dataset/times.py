@@ -26,7 +26,7 @@ def to_times(times: Any, name: str = "times", *, unit: str = "s", into: str = "s
     times are given in, "s" but for systems with another unit of time. Durations (timedelta) become seconds.
     Dates (numpy's datetime64, pandas', Python's, cftime's in any calendar; in UTC where they have a zone) become the
     seconds since the first of them, which is kept as ``origin``. Differences are taken in the dates' own ticks, before
-    anything is rounded. NaT becomes NaN.
+    anything is rounded. NaT becomes NaN. `Times` stay as they are.
 
     Raises:
         ValueError: for text, for months and years as durations (they have no fixed length), and for mixtures.
@@ -37,6 +37,8 @@ def to_times(times: Any, name: str = "times", *, unit: str = "s", into: str = "s
         >>> to_times([0, 1]).seconds
         array([0., 1.])
     """
+    if isinstance(times, Times):
+        return times
     if isinstance(times, Tensor):
         return Times(_numbers(name, times, unit, into))
     array = _as_numpy(name, times)
@@ -125,6 +127,27 @@ def as_coordinate(array: xr.DataArray, unit: str = "s") -> xr.DataArray:
     except (ValueError, ImportError) as error:
         raise ValueError(f"{name}: expected units such as 'days since 2000-01-01', got {units!r}: {error}") from error
     return _relabelled(array, _converted(name, values - first, tick, unit), unit, origin)
+
+
+def origin_of(dataset: xr.Dataset) -> str:
+    """The date that the times of a Dataset are counted from, "" if there is none."""
+    return dataset["trajectory_time" if "trajectory_time" in dataset else "time"].attrs.get("origin", "")
+
+
+def since(origin: str, times: Times) -> Times:
+    """The same times, counted from another date; times without a date are taken to be counted from it already.
+
+    Raises:
+        ValueError: for a date that no calendar of numpy has.
+
+    Example:
+        >>> since("2024-01-01", to_times(np.array(["2024-01-03", "2024-01-04"], "datetime64[D]"))).seconds
+        array([172800., 259200.])
+    """
+    if not times.origin or not origin:
+        return Times(times.seconds, origin or times.origin)
+    apart = _in_seconds("times", np.asarray(np.datetime64(times.origin) - np.datetime64(origin)))
+    return Times(times.seconds + apart, origin)
 
 
 def counted_from(origin: str, dataset: xr.Dataset) -> xr.Dataset:

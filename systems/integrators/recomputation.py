@@ -55,6 +55,7 @@ class Recomputed(AbstractWrapper):
     """
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         stepping = isinstance(self.integrator, AbstractStepping)
         check("integrator", self.integrator, stepping, "an AbstractStepping, whose steps can be taken again")
 

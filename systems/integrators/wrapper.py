@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from systems.integrators.abstract import AbstractIntegrator
+from systems.integrators.named import integrator_of
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractVectorField
 
@@ -22,10 +23,13 @@ class AbstractWrapper(AbstractIntegrator):
     Class facts and ``step`` are those of the wrapped one, unless the wrapper states its own.
 
     Args:
-        integrator: what takes the steps.
+        integrator: what takes the steps, or its name.
     """
 
     integrator: AbstractIntegrator
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "integrator", integrator_of(self.integrator))
 
     def __getattr__(self, name: str) -> Any:
         if name not in TAKEN_OVER:

@@ -69,6 +69,7 @@ class Compiled(AbstractWrapper):
     compile: str = "auto"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_choice("compile", self.compile, MODES)
 
     def integrate(

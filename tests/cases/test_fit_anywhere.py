@@ -176,3 +176,16 @@ def test_trajectories_of_different_lengths_are_fitted_and_rolled_out():
     found = rollout(model, ragged, strict=True)
     np.testing.assert_allclose(found.q[1, :7], rollout(model, DATA).q[1, :7], atol=1e-12)
     assert found.q[1, 7:].isnull().all()
+
+
+def test_dates_of_a_rollout_are_counted_from_those_of_its_data():
+    model, day = _same("SE2").double(), np.datetime64("2024-01-01", "ms")
+    data = simulate(SYSTEM, STATE, day + np.arange(4) * np.timedelta64(250, "ms"))
+    whole = rollout(model, data)
+    assert whole.time.attrs["origin"] == data.time.attrs["origin"]
+    late = rollout(model, data, day + np.array([500, 750]) * np.timedelta64(1, "ms"))
+    assert late.time.attrs["origin"] == data.time.attrs["origin"]
+    np.testing.assert_array_equal(late.time, [0.5, 0.75])
+    np.testing.assert_allclose(late.q, whole.q.isel(time=[2, 3]), atol=1e-9)
+    seconds = rollout(model, data, [0.5, 0.75])
+    np.testing.assert_array_equal(seconds.q, late.q)
