@@ -23,7 +23,7 @@ from hlieconv.models import HLieConv
 from hlieconv.plots.four_symmetries import plot_four_symmetries
 from hlieconv.plots.saving import save_figure
 from systems import Springs, simulate
-from systems.files import write_atomically
+from systems.files import locked, write_atomically
 from systems.integrators import BlanesMoanSRKN6
 
 #: The groups, and what a Hamiltonian that they leave unchanged conserves.
@@ -66,9 +66,17 @@ def demo(
 
     Returns:
         For each group what was measured of its rollouts; `verdicts` says whether every charge did what it should.
+
+    Raises:
+        ValueError: if somebody else runs it in the same folder (see `systems.files.locked`).
     """
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        return _demo(folder, size, seed, report)
+
+
+def _demo(folder: Path, size: Size, seed: int, report: Callable[[str], None]) -> dict[str, dict[str, float]]:
     report(f"simulating {size.systems} + {size.tests} systems of 6 bodies joined by springs, exactly")
     _springs(folder / "train.nc", size.systems, seed, 5.0, 500)
     truth = _springs(folder / "truth.nc", size.tests, seed + 1, size.horizon, round(size.horizon * 20) + 1)

@@ -37,6 +37,11 @@ def waiting(wait: bool = True) -> Iterator[None]:
         _WAITS.reset(token)
 
 
+def waits() -> bool:
+    """Whether `locked` waits here, as `waiting` says."""
+    return _WAITS.get()
+
+
 @contextmanager
 def locked(path: Path, *, wait: bool | None = None) -> Iterator[None]:
     """The only writer of a file or folder, among all threads and processes, also of other machines that see it.
@@ -55,14 +60,18 @@ def locked(path: Path, *, wait: bool | None = None) -> Iterator[None]:
     lock = FileLock(file)
     try:
         # Without an end, but for a number: filelock takes a thread that waits for another one for a deadlock.
-        lock.acquire(timeout=10**9 if (_WAITS.get() if wait is None else wait) else 0.1)
+        lock.acquire(timeout=10**9 if (waits() if wait is None else wait) else 0.1)
     except Timeout:
         with suppress(OSError):
             raise ValueError(f"path: {path} is being written by {file.read_text() or 'another process'}") from None
         raise ValueError(f"path: {path} is being written by another process") from None
+    except OSError:
+        with named_errors(path):
+            raise
     try:
         since = datetime.now().astimezone().isoformat(" ", "seconds")
-        file.write_text(f"process {os.getpid()} on {socket.gethostname()} since {since}")
+        with suppress(OSError):  # a full disk has no room for a name, but for a lock
+            file.write_text(f"process {os.getpid()} on {socket.gethostname()} since {since}")
         yield
     finally:
         with suppress(OSError):

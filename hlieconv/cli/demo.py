@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hlieconv.cli.command import AbstractCommand
+from hlieconv.cli.options import add_wait
 
 
 class Demo(AbstractCommand):
@@ -15,6 +16,7 @@ class Demo(AbstractCommand):
         parser.add_argument("-o", "--path", default="demo", help=text)
         text = "run a much smaller demo, to see that everything works"
         parser.add_argument("--smoke", action="store_true", help=text)
+        add_wait(parser)
 
     def run(self, arguments: argparse.Namespace) -> None:
         from hlieconv.demo import SMOKE, Size, demo, verdicts

@@ -2,10 +2,9 @@
 
 import argparse
 import json
-from pathlib import Path
 
 from hlieconv.cli.command import AbstractCommand
-from hlieconv.cli.options import add_json, add_overwrite
+from hlieconv.cli.options import add_json, add_overwrite, add_wait
 from hlieconv.cli.output import summary_of
 
 MEANINGS = {
@@ -27,15 +26,17 @@ class Diagnose(AbstractCommand):
         parser.add_argument("--reference", metavar="F", help=text)
         parser.add_argument("--figure", metavar="PNG", help="file of a one-page figure to draw: .png, .pdf or .svg")
         add_overwrite(parser, "replace the figure if it exists")
+        add_wait(parser)
         add_json(parser)
 
     def run(self, arguments: argparse.Namespace) -> None:
         import systems
         from hlieconv.diagnostics import summary
 
-        figure = None if arguments.figure is None else Path(arguments.figure)
-        if figure is not None and figure.exists() and not arguments.overwrite:
-            raise ValueError(f"figure: {figure} exists; --overwrite replaces it")
+        if arguments.figure is not None:
+            from hlieconv.plots.saving import figure_path
+
+            figure_path(arguments.figure, overwrite=arguments.overwrite)
         dataset = systems.open(arguments.path)
         reference = None if arguments.reference is None else systems.open(arguments.reference)
         numbers = summary(dataset, reference)
@@ -45,8 +46,8 @@ class Diagnose(AbstractCommand):
             print(f"{arguments.path}: {summary_of(dataset)}")
             for name, value in numbers.items():
                 print(f"  {name:12} {value:10.2e}  {MEANINGS.get(name, DRIFT)}")
-        if figure is not None:
+        if arguments.figure is not None:
             from hlieconv.plots import plot_summary
             from hlieconv.plots.saving import save_figure
 
-            save_figure(plot_summary(dataset, reference), figure)
+            save_figure(plot_summary(dataset, reference), arguments.figure)

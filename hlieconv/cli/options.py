@@ -71,12 +71,16 @@ def add_output(parser: Container, path: str | None, text: str, *, replace: str =
     """Where a command writes, and whether it may replace what is there."""
     parser.add_argument("-o", "--path", default=path, help=text)
     add_overwrite(parser, f"{replace} if it exists")
-    text = "wait until another process has written the same output, instead of ending with an error"
-    parser.add_argument("--wait", action="store_true", help=text)
+    add_wait(parser)
 
 
 def add_overwrite(parser: Container, text: str) -> None:
     parser.add_argument("--overwrite", action="store_true", help=text)
+
+
+def add_wait(parser: Container) -> None:
+    text = "wait until another process has written the same output, instead of ending with an error"
+    parser.add_argument("--wait", action="store_true", help=text)
 
 
 def add_json(parser: Container) -> None:

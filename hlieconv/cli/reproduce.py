@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from hlieconv.cli.command import AbstractCommand
-from hlieconv.cli.options import add_device
+from hlieconv.cli.options import add_device, add_wait
 from hlieconv.cli.output import aligned
 from hlieconv.study.catalogue import BUDGETS, ENTRIES, SYSTEMS, Trial, budgets
-from systems.files import write_atomically
+from systems.files import locked, write_atomically
 
 
 class Reproduce(AbstractCommand):
@@ -40,6 +40,7 @@ class Reproduce(AbstractCommand):
         text = "folder into which figures 6 to 8 of the paper are drawn"
         parser.add_argument("--figures", metavar="FOLDER", help=text)
         parser.add_argument("--document", metavar="MD", help="Markdown file into which the tables are written, too")
+        add_wait(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
         from hlieconv.study.stated import check
@@ -66,7 +67,8 @@ class Reproduce(AbstractCommand):
             print("\n".join([*_lines(results), "Stated figures"]))
         print("\n".join(f"  {line}" for line in stated))
         if arguments.document:
-            write_atomically(Path(arguments.document), document(results, stated))
+            with locked(Path(arguments.document)):
+                write_atomically(Path(arguments.document), document(results, stated))
         if arguments.figures:
             from hlieconv.study.figures import draw
 

@@ -1,24 +1,30 @@
 """Trained runs on the command line, and their result files."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from hlieconv.cli.options import flag_of
 from hlieconv.training.run import read_config, read_metrics
+from systems.files import locked
 from systems.provenance import write_result
 
 
-def new_result(path: str | Path, overwrite: bool) -> Path:
-    """The path of a result that may be written.
+@contextmanager
+def new_result(path: str | Path, overwrite: bool) -> Iterator[Path]:
+    """The path of a result that may be written; in the block nobody else writes it.
 
     Raises:
-        ValueError: if there is a file already.
+        ValueError: if there is a file already, or somebody else is writing it.
     """
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise ValueError(f"path: {path} exists: choose another one or overwrite it")
-    return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path):
+        if path.exists() and not overwrite:
+            raise ValueError(f"path: {path} exists: choose another one or overwrite it")
+        yield path
 
 
 def write_run_result(path: Path, run: str | Path, result: dict[str, Any], *, fit: str, defaults: Any) -> None:

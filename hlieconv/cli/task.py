@@ -99,10 +99,14 @@ class EvaluateTask(AbstractCommand):
     def run(self, arguments: argparse.Namespace) -> None:
         from hlieconv.cli.results import new_result, write_run_result
 
-        path = new_result(arguments.path, arguments.overwrite)
-        result, trained_on, lines, panels = self.task.evaluate(arguments)
-        fit = f"fit-{self.task.name} {trained_on}"
-        write_run_result(path, arguments.model, result, fit=fit, defaults=self.task.settings)
+        if arguments.figure:
+            from hlieconv.plots.saving import figure_path
+
+            figure_path(arguments.figure, overwrite=arguments.overwrite)
+        with new_result(arguments.path, arguments.overwrite) as path:
+            result, trained_on, lines, panels = self.task.evaluate(arguments)
+            fit = f"fit-{self.task.name} {trained_on}"
+            write_run_result(path, arguments.model, result, fit=fit, defaults=self.task.settings)
         print(*lines, sep="\n")
         if arguments.figure:
             with _figure(arguments.figure, len(panels), self.task.panel_height) as axes:

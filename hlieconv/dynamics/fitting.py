@@ -156,8 +156,7 @@ def _solution(bodies: AbstractBodies, chosen: Settings) -> Training:
     def training(run: Run | None) -> list[Record]:
         history = bodies.solve(chosen)
         if run is not None:
-            for record in history:
-                run.record(record)
+            run.begin(history)
         return history
 
     return training

@@ -1,10 +1,11 @@
 """Data sets of images: RotMNIST, as published or made from MNIST's files, and scikit-learn's digits."""
 
-import gzip
 import io
 import math
+import warnings
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +16,9 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from hlieconv.images.download import check_md5, download
+from systems.dataset.integrity import unzipped
 from systems.dataset.named_arrays import read_npz
-from systems.files import appearing
+from systems.files import appearing, check_regular, locked
 
 #: The published RotMNIST (Larochelle et al. 2007): where, and its checksum.
 OFFICIAL_URL = "http://www.iro.umontreal.ca/~lisa/icml2007data/mnist_rotation_new.zip"
@@ -148,11 +150,12 @@ def read_idx(path: str | Path) -> np.ndarray:
     """The array of an IDX file of bytes (MNIST's format), gzipped or not.
 
     Raises:
-        ValueError: if it is not one, or is truncated.
+        ValueError: if it is not one, is truncated, or unpacks into much more than its size.
     """
     path = Path(path)
+    check_regular(path)
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        content = unzipped(path) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path.name}: not a whole gzip file ({error})") from error
     if len(content) < 4 or content[:3] != b"\0\0\x08" or len(content) < 4 + 4 * content[3]:
@@ -166,18 +169,27 @@ def read_idx(path: str | Path) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def _kept(path: Path, name: str, make) -> ImageData:
-    """From the compact file, which is made if it is missing."""
+def _kept(path: Path, name: str, make: Callable[[], dict[str, np.ndarray]]) -> ImageData:
+    """From the compact file, which is made if it is missing or damaged."""
+    arrays = _whole(path)
+    if arrays is None:
+        with locked(path):
+            arrays = make()
+            with appearing(path) as part, open(part, "wb") as file:
+                np.savez_compressed(file, **arrays)
+    return ImageData(name, *(torch.from_numpy(arrays[field]) for field in ImageData._fields[1:]))
+
+
+def _whole(path: Path) -> dict[str, np.ndarray] | None:
+    """The arrays of the compact file; None if it is missing, or damaged, which is said."""
     if not path.exists():
-        arrays = make()
-        with appearing(path) as part, open(part, "wb") as file:
-            np.savez_compressed(file, **arrays)
+        return None
     try:
         arrays = read_npz(path)
-        tensors = {field: torch.from_numpy(arrays[field]) for field in ImageData._fields[1:]}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path.name}: a corrupt file ({error}): remove it, and it is made again") from error
-    return ImageData(name, **tensors)
+        return {field: arrays[field] for field in ImageData._fields[1:]}
+    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zlib.error, zipfile.BadZipFile) as error:
+        warnings.warn(f"{path}: is damaged ({error}): it is made again", UserWarning, stacklevel=4)
+        return None
 
 
 def _made(folder: Path, train: int, test: int, seed: int) -> dict[str, np.ndarray]:
@@ -219,7 +231,8 @@ def _official(folder: Path, md5: str) -> dict[str, np.ndarray]:
     tables = []
     for name in TABLES:
         if (folder / name).exists():
-            tables.append(_table(name, (folder / name).read_text()))
+            check_regular(folder / name)
+            tables.append(_table(name, (folder / name).read_text(errors="replace")))
             continue
         check_md5(folder / OFFICIAL, md5)
         with zipfile.ZipFile(folder / OFFICIAL) as file:
@@ -233,8 +246,9 @@ def _official(folder: Path, md5: str) -> dict[str, np.ndarray]:
 def _table(name: str, text: str) -> tuple[np.ndarray, np.ndarray]:
     """Rows of 28 x 28 values in [0, 1], column after column, and the class.
 
-    Image ``[i, j]``, i rows from the top and j columns from the left, is value 28 j + i of its row. Loaders that take
-    the values row after row get the mirror image along the diagonal.
+    Image ``[i, j]``, i rows from the top and j columns from the left, is value 28 j + i of its row, as MATLAB wrote it
+    and as the loader of Harmonic Networks (Worrall et al. 2017) reads it. Loaders that take the values row after row
+    (those of e2cnn and skdata) get the mirror image along the diagonal: to compare with them, transpose.
     """
     try:
         rows = np.loadtxt(io.StringIO(text), dtype=np.float32, ndmin=2)

@@ -5,6 +5,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from systems.files import locked
+
 BLOCK = 2**20
 
 
@@ -19,13 +21,18 @@ def download(url: str, path: str | Path, *, md5: str, timeout: float = 30.0) -> 
 
     Raises:
         ValueError: if it cannot be fetched, ends early (the same call goes on with it), or has another checksum (then
-            nothing of it is kept).
+            nothing of it is kept), or somebody else is fetching it.
     """
     path = Path(path)
-    if path.exists():
-        check_md5(path, md5)
-        return path
     path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path):
+        if not path.exists():
+            return _fetched(url, path, md5, timeout)
+    check_md5(path, md5)
+    return path
+
+
+def _fetched(url: str, path: Path, md5: str, timeout: float) -> Path:
     part = path.with_name(path.name + ".part")
     start = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})

@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from hlieconv.molecules.settings import TARGET_NAMES
 from systems.dataset.named_arrays import read_npz
-from systems.files import appearing
+from systems.files import appearing, check_regular, locked
 
 HARTREE = 27.211386245988  # eV (CODATA 2018)
 
@@ -132,11 +133,20 @@ def qm9(source: str | Path | None = None, *, cache: str | Path | None = None) ->
     if source is not None and Path(source).is_file():
         return read_compact(source)
     kept = Path(cache or ".") / CACHE
-    if source is None and kept.exists():
-        return read_compact(kept)
+    if source is None and (molecules := _kept(kept)) is not None:
+        return molecules
     molecules = _from_tables(_folder_of_tables() if source is None else Path(source))
     write_compact(kept, molecules)
     return molecules
+
+
+def _kept(path: Path) -> Molecules | None:
+    """The molecules of the compact file that `qm9` keeps; None if it is missing, or damaged: it is made again."""
+    try:
+        return read_compact(path) if path.exists() else None
+    except ValueError as error:
+        warnings.warn(f"{error}: it is made again", UserWarning, stacklevel=3)
+        return None
 
 
 def read_compact(path: str | Path) -> Molecules:
@@ -150,7 +160,7 @@ def read_compact(path: str | Path) -> Molecules:
         file = read_npz(path)
         arrays = {name: file[name] for name in ("index", "n_atoms", "charge", "position_angstrom", "target")}
         names = tuple(str(name) for name in file["target_name"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path.name}: not a readable file of molecules ({error})") from error
     if names != TARGET_NAMES:
         raise ValueError(f"{path.name}: expected the targets {', '.join(TARGET_NAMES)}, got {', '.join(names)}")
@@ -170,7 +180,7 @@ def write_compact(path: str | Path, molecules: Molecules) -> None:
     """Write the compact file; it is whole or as it was."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with appearing(path) as part, open(part, "wb") as file:
+    with locked(path), appearing(path) as part, open(part, "wb") as file:
         np.savez_compressed(
             file,
             index=molecules.number.numpy().astype(np.int32),
@@ -248,7 +258,8 @@ def _from_tables(folder: Path) -> Molecules:
     for name in PARTS:
         if not (folder / name).exists():
             raise ValueError(f"source: expected {', '.join(PARTS)} in {folder.name}, found no {name}")
-        with open(folder / name, newline="") as file:
+        check_regular(folder / name)
+        with open(folder / name, newline="", errors="replace") as file:
             for line, row in enumerate(csv.DictReader(file), 2):
                 try:
                     elements = json.loads(row["Elements"].replace("'", '"'))

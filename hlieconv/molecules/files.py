@@ -1,6 +1,5 @@
 """A user's own molecules, from the files of other programs."""
 
-import gzip
 import io
 import zlib
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 
 from hlieconv.molecules.data import ELEMENTS, TARGETS, Molecules, checked
+from systems.dataset.integrity import unzipped
 
 #: What the authors of QM9 begin the second line of their files with.
 QM9_TAG = "gdb"
@@ -50,6 +50,8 @@ def read_molecules(path: str | Path, *, count: int | None = None) -> Molecules:
     if not path.is_file():
         raise ValueError(f"path: there is no file {path}")
     found = list(islice(_records(path), count))
+    if not found:
+        raise ValueError(f"{path.name}: holds no molecules")
     kinds = {len(record.target) for record in found}
     if len(kinds) > 1:
         raise ValueError(f"{path.name}: expected files of QM9 or others, got both in one")
@@ -58,7 +60,7 @@ def read_molecules(path: str | Path, *, count: int | None = None) -> Molecules:
         Molecules(
             torch.tensor([len(record.charge) for record in found], dtype=torch.int64),
             torch.tensor([int(z) for record in found for z in record.charge], dtype=torch.int64),
-            torch.tensor(np.concatenate([record.position for record in found] or [np.zeros((0, 3))])).float(),
+            torch.tensor(np.concatenate([record.position for record in found])).float(),
             torch.tensor([record.target for record in found], dtype=torch.float64).reshape(len(found), -1),
             torch.tensor([k if record.number is None else record.number for k, record in enumerate(found)]),
         ),
@@ -72,8 +74,7 @@ def _records(path: Path) -> Iterator[MoleculeRecord]:
         yield from _by_ase(path.name, str(path), None)
         return
     try:
-        content = path.read_bytes()
-        text = (gzip.decompress(content) if suffixes[-1] == ".gz" else content).decode()
+        text = (unzipped(path) if suffixes[-1] == ".gz" else path.read_bytes()).decode()
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name}: not a readable text file ({error})") from error
     lines = text.splitlines()

@@ -2,9 +2,33 @@
 
 from pathlib import Path
 
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 from systems.files import appearing, locked
+
+
+def figure_path(path: str | Path, *, overwrite: bool = False) -> Path:
+    """The path of a figure that can be written: to be asked before the work that it shows.
+
+    Raises:
+        ValueError: for a format that matplotlib does not have, a folder that does not exist, or, without ``overwrite``,
+            a file that does.
+
+    Example:
+        >>> figure_path("springs.jpeg2000")
+        Traceback (most recent call last):
+            ...
+        ValueError: figure: expected a name that ends with .png, .pdf or .svg, got springs.jpeg2000
+    """
+    path = Path(path)
+    if path.suffix.removeprefix(".") not in FigureCanvasBase.get_supported_filetypes():
+        raise ValueError(f"figure: expected a name that ends with .png, .pdf or .svg, got {path}")
+    if not path.parent.is_dir():
+        raise ValueError(f"figure: there is no folder {path.parent}")
+    if path.exists() and not overwrite:
+        raise ValueError(f"figure: {path} exists and is not overwritten without overwrite")
+    return path
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
@@ -15,8 +39,8 @@ def save_figure(figure: Figure, path: str | Path) -> None:
         path: of the file, whose suffix names the format: .png, .pdf or .svg.
 
     Raises:
-        ValueError: for a format that matplotlib does not have, or a file that is being written.
+        ValueError: as `figure_path` does, or if the file is being written.
     """
-    path = Path(path)
+    path = figure_path(path, overwrite=True)
     with locked(path), appearing(path) as temporary:
         figure.savefig(temporary)

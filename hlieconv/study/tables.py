@@ -8,6 +8,7 @@ from typing import Any
 
 from hlieconv.study.catalogue import ABLATION, COST, ENTRIES, SYSTEMS, Trial, budgets, elsewhere
 from hlieconv.study.published import CURVES, EARLIER, ROLLOUTS
+from systems.files import check_regular
 
 Result = dict[str, Any]
 STATISTICS = ("mean", "median", "p99")
@@ -21,6 +22,7 @@ def load_results(path: Path) -> list[Result]:
     """
     results = []
     for file in sorted(path.glob("*.json")):
+        check_regular(file)
         try:
             result = json.loads(file.read_text())
             known = {"trial", "test", "rollout", "cost", "parameters"} <= result.keys() and "mean" in result["test"][0]

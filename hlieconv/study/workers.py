@@ -13,7 +13,7 @@ import torch
 from hlieconv.study.catalogue import Effort, Trial
 from hlieconv.study.trials import result_file, run_trial
 from hlieconv.training.interruption import interruptible
-from systems.files import locked
+from systems.files import locked, waits
 
 
 def work(
@@ -29,7 +29,8 @@ def work(
     """Run the trials that have no result yet and that no other process is at.
 
     A process claims a trial by a lock that the system frees when the process ends, however it ends: the next one goes
-    on from its last checkpoint. Under torchrun (RANK and WORLD_SIZE are set) each rank begins with its own share. A
+    on from its last checkpoint. Where a writer waits for others (see `systems.files.waiting`), trials that others are
+    at are waited for at the end. Under torchrun (RANK and WORLD_SIZE are set) each rank begins with its own share. A
     trial that fails is reported, and the others go on.
 
     Args:
@@ -73,6 +74,10 @@ def work(
         names = set()
         _work(own, size, path, until, device, report, names.add)
         failed = len(names)
+    for trial in trials:
+        if waits() and trial.name not in names:
+            with locked(result_file(path, trial)):
+                pass
     return sum(not result_file(path, trial).exists() for trial in trials), failed
 
 

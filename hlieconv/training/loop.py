@@ -102,9 +102,12 @@ def train(
     if not parameters:
         raise ValueError("model: nothing to train, no parameter requires a gradient")
     state = _State(model, OPTIMISERS[optimiser](parameters, learning_rate), Average(model, weight_average))
-    if run is not None and (kept := run.checkpoint()) is not None:
-        state.restore(kept)
-    history = [] if run is None else run.history(until=state.step)
+    history: list[dict[str, float | int]] = []
+    if run is not None:
+        if (kept := run.checkpoint()) is not None:
+            state.restore(kept)
+            history = kept["history"]
+        run.begin(history)
     every = max(1, steps // records)
     started, saved = time.monotonic() - state.seconds, time.monotonic()
     good, diverged = state.weights(), False
@@ -144,7 +147,7 @@ def train(
                 if _stale(history, patience):
                     end = state.step
             if checkpoint_due and run is not None:
-                run.save_checkpoint(state.tree())
+                run.save_checkpoint(state.tree() | {"history": history})
                 saved = time.monotonic()
             if stopping:
                 raise KeyboardInterrupt

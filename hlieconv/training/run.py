@@ -1,17 +1,18 @@
 """The folder of a run.
 
     config.json              the model and its constructor's arguments, the settings, the data's fingerprint, versions
-    metrics.jsonl            one record a line: step, loss, validation, learning_rate, seconds
+    metrics.jsonl            one record a line: step, loss, validation, learning_rate, seconds, and its own crc32
     checkpoint.safetensors   everything that a killed training needs to go on, to the bit
     model.safetensors        the trained model: present when the training is done
 
 Files are replaced atomically by one process at a time; nothing is ever unpickled. The configuration, the checkpoint and
-the model hold their SHA-256, which is verified when they are read.
+the model hold their SHA-256, a record its CRC-32, which are verified when they are read.
 """
 
 import hashlib
 import json
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from hlieconv.training.sealed import CHECKSUM, sealed, unsealed
 from systems.files import check_regular, leftover, locked, named_errors, write_atomically
 
 CONFIG, METRICS, CHECKPOINT, MODEL = "config.json", "metrics.jsonl", "checkpoint.safetensors", "model.safetensors"
+LINE_CHECKSUM = "crc32"
 
 
 class Run:
@@ -50,17 +52,24 @@ class Run:
             for name in own:
                 (self.path / name).unlink(missing_ok=True)
         elif CONFIG in found:
-            _check_same(self.path, read_config(self.path), json.loads(json.dumps(config)))
+            try:
+                begun = read_config(self.path)
+            except ValueError as error:
+                raise ValueError(f"{error}; overwrite begins again") from error
+            _check_same(self.path, begun, json.loads(json.dumps(config)))
         elif found:
             raise ValueError(f"{path}: expected a run or an empty folder, found other files")
         self.path.mkdir(parents=True, exist_ok=True)
         if not file.exists():
             _write_config(file, config)
 
-    @property
-    def done(self) -> bool:
-        """Whether the trained model is there."""
-        return (self.path / MODEL).exists()
+    def weights(self) -> dict[str, Tensor] | None:
+        """The tensors of the trained model; None if the training is not done.
+
+        Warns:
+            UserWarning: if the file is damaged: it is set aside, and the training is done again.
+        """
+        return self._whole(MODEL, lambda file: unsealed(file)[0])
 
     def checkpoint(self) -> dict[str, Any] | None:
         """The last checkpoint; None if there is none yet.
@@ -68,29 +77,30 @@ class Run:
         Warns:
             UserWarning: if it is damaged: it is set aside, and the training begins again.
         """
-        file = self.path / CHECKPOINT
+        return self._whole(CHECKPOINT, restore)
+
+    def _whole(self, name: str, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any] | None:
+        file = self.path / name
         if not file.exists():
             return None
         try:
-            return restore(file)
+            return read(file)
         except ValueError as error:
-            aside = file.with_name(f".{CHECKPOINT}.damaged.partial")
+            aside = file.with_name(f".{name}.damaged.partial")
             file.replace(aside)
-            warnings.warn(f"{error}: it is now {aside.name}, and the training begins again", UserWarning, stacklevel=3)
+            warnings.warn(f"{error}: it is now {aside.name}, and the training begins again", UserWarning, stacklevel=4)
             return None
 
     def save_checkpoint(self, tree: dict[str, Any]) -> None:
         save(self.path / CHECKPOINT, tree)
 
-    def history(self, until: int) -> list[dict[str, float | int]]:
-        """The records up to a step; the file forgets later ones, which a resumed training writes again."""
-        records = [record for record in read_metrics(self.path) if record["step"] <= until]
-        write_atomically(self.path / METRICS, "".join(json.dumps(record) + "\n" for record in records).encode())
-        return records
+    def begin(self, records: list[dict[str, float | int]]) -> None:
+        """The file of records holds these, and nothing that a training which was killed wrote after them."""
+        write_atomically(self.path / METRICS, "".join(map(_line, records)))
 
     def record(self, record: dict[str, float | int]) -> None:
         with named_errors(self.path / METRICS), open(self.path / METRICS, "a") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(_line(record))
 
     def finish(self, model: nn.Module) -> None:
         """Write the trained model; the checkpoint has served."""
@@ -126,12 +136,13 @@ def keep(
     Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
     with locked(Path(path)):
         run = Run(path, config, overwrite=overwrite)
-        if not run.done:
+        weights = run.weights()
+        if weights is None:
             history = training(run)
             run.finish(model)
             return history
     try:
-        model.load_state_dict(read_weights(run.path))
+        model.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(f"{run.path / MODEL}: does not fit the model ({' '.join(str(error).split())})") from error
     model.eval()
@@ -219,13 +230,23 @@ def _write_config(file: Path, config: dict[str, Any]) -> None:
     write_atomically(file, json.dumps(config | {CHECKSUM: _sha256(config)}, indent=2) + "\n")
 
 
+def _line(record: dict[str, float | int]) -> str:
+    """A record with its checksum, by which a flipped bit in a number is seen."""
+    return json.dumps(record | {LINE_CHECKSUM: _crc32(record)}) + "\n"
+
+
+def _crc32(record: dict[str, float | int]) -> str:
+    return f"{zlib.crc32(json.dumps(record).encode()):08x}"
+
+
 def _record(line: str) -> dict[str, float | int] | None:
-    """Numbers by name, a whole ``step`` among them; None if the line is something else."""
+    """Numbers by name, a whole ``step`` among them; None if the line is something else, or is not what was written."""
     try:
         record = json.loads(line)
-    except (ValueError, RecursionError):
+        good = record.pop(LINE_CHECKSUM, None) in (None, _crc32(record))
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
-    good = isinstance(record, dict) and type(record.get("step")) is int
+    good = good and type(record.get("step")) is int
     return record if good and all(type(value) in (int, float) for value in record.values()) else None
 
 

@@ -4,6 +4,7 @@ Values are kept by the checksum of each chunk (HDF5's fletcher32, Zarr's crc32c)
 read. What has no such checksum, names, dims, attributes and labels, is kept by one of ours.
 """
 
+import gzip
 import hashlib
 import json
 import math
@@ -20,8 +21,9 @@ from systems.dataset.encoding import Encoded
 
 _MARK, _LENGTH = b"\nseal ", 16
 _IN_STORE = "q/structure.sha256"
-EXPANSION, FREE = 100, 2**26
-"""A file may declare so many times its own size, or so many bytes: trajectories are hard to compress, bombs are not."""
+EXPANSION, UNZIPPED, FREE = 100, 20, 2**26
+"""A file may declare so many times its own size, or so many bytes: trajectories are hard to compress, bombs are not.
+What has no header that declares anything is unpacked into so many times its size, or so many bytes."""
 
 
 def structure_of(stored: Encoded, sizes: Mapping[Any, int]) -> str:
@@ -148,6 +150,21 @@ def check_declared(path: Path | str, declared: int, size: int) -> None:
             f"path: {path} declares {declared / 1e9:.3g} GB of data in a file of {size / 1e9:.3g} GB: "
             f"expected at most {EXPANSION} times its size"
         )
+
+
+def unzipped(path: Path) -> bytes:
+    """The content of a gzip file.
+
+    Raises:
+        ValueError: if it holds more than a file of its size should: no more than that is unpacked.
+        OSError, EOFError, zlib.error: if it is damaged.
+    """
+    limit = max(FREE, UNZIPPED * path.stat().st_size)
+    with gzip.open(path) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"path: {path} holds more than {limit / 1e9:.3g} GB, or {UNZIPPED} times its size")
+    return content
 
 
 def size_of(path: Path) -> int:

@@ -102,7 +102,10 @@ def check_space(path: Path, needed: int) -> None:
 
 def check_holds(path: Path, configuration: str) -> None:
     """A ValueError unless the file is the result of this configuration."""
-    found = open(path).attrs.get("configuration", "{}")
+    try:
+        found = open(path).attrs.get("configuration", "{}")
+    except ValueError as error:
+        raise ValueError(f"{error}: it is replaced only with overwrite") from error
     if found != configuration:
         raise ValueError(
             f"path: {path} exists and holds something else ({differences(found, configuration)}): "
@@ -168,7 +171,9 @@ def checked(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
 
 
 def _is_store(path: Path, *, damaged: bool) -> bool:
-    """Whether a folder is a Zarr store, of version 2 or 3, or was one."""
+    """Whether a folder is a Zarr store, of version 2 or 3; or, damaged, was one, of which nothing may be left."""
+    if damaged and path.is_dir() and not any(path.iterdir()):
+        return True
     marks = ["zarr.json", ".zgroup"] + ["*/zarr.json", "*/.zarray", "*/c"] * damaged
     return any(next(path.glob(mark), None) is not None for mark in marks)
 

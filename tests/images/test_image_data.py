@@ -121,10 +121,6 @@ def corrupt_zip(folder):
     official_zip(folder / OFFICIAL)
 
 
-def corrupt_cache(folder):
-    (folder / "rotmnist-made-30-15-seed0.npz").write_bytes(b"PK\3\4 half a file")
-
-
 BAD = {
     truncate_gzip: "not a whole gzip file",
     truncate_idx: r"expected 3000 bytes for the shape \(30, 10, 10\), got 2999",
@@ -132,7 +128,6 @@ BAD = {
     fewer_labels: "expected images .* and labels",
     other_size: r"images: expected one size, got \(10, 10\) and \(8, 8\)",
     corrupt_zip: "expected the checksum",
-    corrupt_cache: "remove it, and it is made again",
 }
 
 
@@ -144,6 +139,19 @@ def test_bad_files_are_refused_and_nothing_is_kept(tmp_path, spoil):
     with pytest.raises(ValueError, match=BAD[spoil]):
         rot_mnist(tmp_path, train=30, test=15)
     assert {path.name for path in tmp_path.iterdir()} == before
+
+
+def test_a_damaged_compact_file_is_made_again(tmp_path):
+    write_mnist(tmp_path)
+    whole = rot_mnist(tmp_path, train=30, test=15)
+    [file] = tmp_path.glob("*.npz")
+    content = file.read_bytes()
+    for damaged in (b"PK\3\4 half a file", content[:-1000], content[:200] + b"x" + content[201:]):
+        file.write_bytes(damaged)
+        with pytest.warns(UserWarning, match=r"\.npz: is damaged .*: it is made again"):
+            again = rot_mnist(tmp_path, train=30, test=15)
+        assert all(torch.equal(a, b) for a, b in zip(whole[1:], again[1:], strict=True))
+        assert file.read_bytes() == content
 
 
 def test_half_a_published_table_is_refused(tmp_path):

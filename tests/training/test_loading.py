@@ -148,7 +148,12 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("what", [{"name": "traces:Model"}, {"name": "subprocess:Popen"}, {"group": "traces:Group"}])
+@pytest.mark.parametrize(
+    "what",
+    [{kind: name} for kind in ("name", "group") for name in ("traces:Model", "traces:Group", "subprocess:Popen")]
+    + [{"name": "os:system"}, {"group": "os:system"}],
+    ids=str,
+)
 def test_commands_run_nothing_that_a_folder_names(kept, traces, what, tmp_path, capsys, monkeypatch):
     package, _, run = kept
     rename(run, **what)

@@ -12,6 +12,7 @@ from torch import nn
 
 from hlieconv.training import Run, Shuffle, train
 from hlieconv.training.checkpoint import restore, save
+from hlieconv.training.interruption import SIGNALS, interruptible
 from hlieconv.training.optimisers import Average, cosine
 
 STEPS, LAST = 60, 43
@@ -87,6 +88,23 @@ def test_a_killed_training_goes_on_with_the_same_bits(tmp_path):
         os._exit(0)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status)
+    whole, resumed = network(), network()
+    regress(whole)
+    regress(resumed, Run(tmp_path, CONFIG))
+    assert_same_bits(whole, resumed)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_ends_a_training_with_a_checkpoint(tmp_path, number):
+    """Between two steps, and what goes on from there has the bits of one that was never disturbed."""
+    with interruptible(), pytest.raises(KeyboardInterrupt):
+        regress(
+            network(),
+            Run(tmp_path, CONFIG),
+            until(LAST, lambda: os.kill(os.getpid(), number)),
+            checkpoint_steps=None,
+        )
+    assert Run(tmp_path, CONFIG).checkpoint()["step"] == LAST + 1
     whole, resumed = network(), network()
     regress(whole)
     regress(resumed, Run(tmp_path, CONFIG))

@@ -1,0 +1,126 @@
+"""Counts what becomes of flipped bits and of mutations in every kind of file: noticed, mended, harmless, or read.
+
+    python tests/benchmarks/damage_of_files.py --count 1000 --seed 1 [--kinds run springs.nc ...]
+
+A draw is a process of its own, with limits on its time and memory: a hang or a crash is a failure like any other. What
+fails is printed with the seed's number of the draw; the exit code is 1 then.
+"""
+
+import argparse
+import collections
+import os
+import pickle
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import warnings
+from itertools import islice
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1] / "systems"))
+
+from damage import (
+    arrays,
+    draws,
+    flip,
+    judged,
+    molecules_and_images,
+    mutate,
+    restored,
+    run,
+    trajectories,
+    unfinished,
+    without_waiting_for_the_disk,
+    written,
+)
+
+from systems import simulation
+
+CPU_SECONDS, SECONDS, BYTES = 60, 120, 2**33
+
+
+def made(whole, kept):
+    """Every kind, made by a process of its own: the one that forks others must not have begun any thread."""
+    if (child := os.fork()) == 0:
+        kinds = {}
+        for room in (trajectories, unfinished, arrays, molecules_and_images):
+            kinds |= room(whole)
+        kept.write_bytes(pickle.dumps(kinds))
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert status == 0
+    return pickle.loads(kept.read_bytes())
+
+
+def observed(kind, folder):
+    """Exit code, what was printed, and what was written, by a process of its own."""
+    streams = [folder / "out", folder / "err"]
+    if (child := os.fork()) == 0:
+        try:
+            os.chdir(folder / "work")
+            for number, stream in enumerate(streams, 1):
+                os.dup2(os.open(stream, os.O_CREAT | os.O_TRUNC | os.O_WRONLY), number)
+            signal.alarm(SECONDS)
+            resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+            resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
+            with without_waiting_for_the_disk(), warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)
+                code = run(kind)
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+            code = 70
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status), *(stream.read_text(errors="replace") for stream in streams)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0, help="draws before this one are not tried")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kinds", nargs="+")
+    arguments = parser.parse_args()
+    simulation.BLOCK_TRAJECTORIES = 1
+    folder = Path(tempfile.mkdtemp())
+    whole, work = folder / "whole", folder / "work"
+    whole.mkdir()
+    os.chdir(whole)
+    kinds = made(whole, folder / "kinds")
+    kinds = {name: kind for name, kind in kinds.items() if not arguments.kinds or name in arguments.kinds}
+    shutil.copytree(whole, work)
+    os.chdir(work)
+    right = {}
+    for name, kind in kinds.items():
+        restored(whole, work, name, kind)
+        code, out, err = observed(kind, folder)
+        assert code == 0, f"{name}: {code} {out}{err}"
+        right[name] = written(kind) or out
+        restored(whole, work, name, kind)
+    failures = 0
+    for damage in (flip, mutate):
+        counts = collections.defaultdict(collections.Counter)
+        for number, (draw, name) in enumerate(islice(draws(arguments.seed, [*kinds]), arguments.count)):
+            what = damage(work, name, draw)
+            if number >= arguments.first:
+                found = judged(kinds[name], *observed(kinds[name], folder), written(kinds[name]), right[name])
+                if found.startswith("failed") or found == "unnoticed":
+                    failures += 1
+                    print(f"{damage.__name__} {number}: {what}: {found}", flush=True)
+                counts[name][found.partition(" ")[0]] += 1
+            restored(whole, work, name, kinds[name])
+        total = sum(counts.values(), collections.Counter())
+        for name, count in [*sorted(counts.items()), ("all", total)]:
+            print(f"{damage.__name__:7} {name:16} {dict(sorted(count.items()))}", flush=True)
+    shutil.rmtree(folder)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

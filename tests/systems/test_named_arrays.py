@@ -1,0 +1,64 @@
+"""Trajectories in other programs' arrays: NumPy's, MATLAB's of every version, HDF5's."""
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.io import savemat
+
+from systems import from_arrays
+from systems.dataset.named_arrays import from_file
+
+T = np.linspace(0, 1, 9)
+Q = np.stack([np.stack([np.cos(k * T), np.sin(k * T)], -1) for k in (1, 2, 3)], 1)[None]
+V = np.gradient(Q, T, axis=1)
+M = np.array([1.0, 2.0, 3.0])
+
+
+def write(path, named):
+    if path.suffix == ".npz":
+        np.savez(path, **named)
+    elif path.stem.startswith("matlab5"):
+        savemat(path, named, do_compression="packed" in path.stem)
+    elif path.stem == "matlab4":
+        savemat(path, {name: array for name, array in named.items() if array.ndim <= 2}, format="4")
+    else:  # MATLAB's HDF5 has its dims the other way round
+        with h5py.File(path, "w") as file:
+            file.update({name: array.T if path.suffix == ".mat" else array for name, array in named.items()})
+
+
+FILES = ["a.npz", "matlab5.mat", "matlab5-packed.mat", "matlab7.mat", "a.h5", "a.hdf5"]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("given", ["p", "v", "m"])
+def test_arrays_are_the_same_in_every_format(tmp_path, name, given):
+    momenta = {"p": {"p": V * M[:, None]}, "v": {"v": V, "m": M}, "m": {"m": M}}[given]
+    write(tmp_path / name, {"q": Q, "t": T, "charge": -M} | momenta)
+    mass = {} if given == "p" else {"mass": M}
+    truth = from_arrays(Q, None if given == "m" else V * M[:, None], times=T, charge=-M, **mass)
+    xr.testing.assert_identical(from_file(tmp_path / name), truth)
+
+
+def test_what_is_no_array_of_numbers_is_not_read(tmp_path):
+    for kind in ("small", "packed"):
+        path = tmp_path / f"{kind}.mat"
+        others = {"s": {"q": Q, "name": "a struct"}, "c": np.array([M, "cell"], object), "text": "by hand"}
+        savemat(path, {"q": Q, "t": T, "m": M} | others, do_compression=kind == "packed")
+        assert set(from_file(path).data_vars) >= {"q", "p", "mass"}
+    np.savez(tmp_path / "a.npz", q=Q, t=T, m=np.array([M, None], object))
+    with pytest.raises(ValueError, match=r"path: .*a\.npz cannot be read, .*Object arrays"):
+        from_file(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_missing_arrays_are_named(tmp_path, name):
+    for named, words in [
+        ({"t": T}, r"expected the array q in .*, got t"),
+        ({"q": Q}, r"expected the array t in .*, got q"),
+        ({"q": Q, "t": T, "v": V}, r"expected the array m beside v"),
+        ({"q": Q, "t": T[:-1], "m": M}, "times"),
+    ]:
+        write(tmp_path / name, named)
+        with pytest.raises(ValueError, match=words):
+            from_file(tmp_path / name)
