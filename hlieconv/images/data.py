@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -169,7 +169,7 @@ def read_idx(path: str | Path) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def _kept(path: Path, name: str, make: Callable[[], dict[str, np.ndarray]]) -> ImageData:
+def _kept(path: Path, name: str, make: Callable[[], dict[str, Any]]) -> ImageData:
     """From the compact file, which is made if it is missing or damaged."""
     arrays = _whole(path)
     if arrays is None:
@@ -180,7 +180,7 @@ def _kept(path: Path, name: str, make: Callable[[], dict[str, np.ndarray]]) -> I
     return ImageData(name, *(torch.from_numpy(arrays[field]) for field in ImageData._fields[1:]))
 
 
-def _whole(path: Path) -> dict[str, np.ndarray] | None:
+def _whole(path: Path) -> dict[str, Any] | None:
     """The arrays of the compact file; None if it is missing, or damaged, which is said."""
     if not path.exists():
         return None

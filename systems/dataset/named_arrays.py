@@ -2,9 +2,7 @@
 
 import math
 import os
-import struct
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +11,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from systems.dataset.integrity import EXPANSION, FREE, check_declared
+from systems.dataset.integrity import check_declared
+from systems.dataset.matlab import read_matlab
 from systems.dataset.measured import from_arrays
 from systems.files import check_regular
 
 SUFFIXES = (".npz", ".mat", ".h5", ".hdf5")
-MATLAB_COMPRESSED = 15
-"""The number of a compressed element in a MATLAB 5 file."""
-MATLAB_NUMBERS = (
-    "double",
-    "single",
-    "logical",
-    *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)),
-)
 
 
 def from_file(path: str | os.PathLike[str], **options: Any) -> xr.Dataset:
@@ -75,7 +66,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         if path.suffix == ".npz":
             found = read_npz(path)
         elif path.suffix == ".mat" and not h5py.is_hdf5(path):
-            found = _matlab(path)
+            found = read_matlab(path)
         else:
             found = _hdf5(path)
     except Exception as error:  # a damaged file makes libraries raise anything
@@ -109,34 +100,6 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
                 raise ValueError(f"path: {path}: the array {entry.filename} declares more data than it has")
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
-
-
-def _matlab(path: Path) -> dict[str, NDArray[Any]]:
-    """MATLAB 4 to 7. What is no array of numbers, such as a struct, is not read at all."""
-    from scipy.io import loadmat, whosmat
-
-    check_declared(path, _unzipped_size(path), path.stat().st_size)
-    numbers = {name: shape for name, shape, kind in whosmat(path) if kind in MATLAB_NUMBERS}
-    check_declared(path, sum(8 * math.prod(shape) for shape in numbers.values()), path.stat().st_size)
-    found = loadmat(path, variable_names=[*numbers])
-    return {name: found[name] for name in numbers}
-
-
-def _unzipped_size(path: Path) -> int:
-    """Bytes of all compressed elements of a MATLAB 5 file; it stops where they are too many for the file."""
-    limit, total = max(FREE, EXPANSION * path.stat().st_size), 0
-    with path.open("rb") as file:
-        order = {b"IM": "<", b"MI": ">"}.get(file.read(128)[126:])
-        while order is not None and len(tag := file.read(8)) == 8 and total <= limit:
-            kind, length = struct.unpack(f"{order}II", tag)
-            if kind != MATLAB_COMPRESSED:
-                file.seek(length, os.SEEK_CUR)
-                continue
-            element, packed = zlib.decompressobj(), file.read(min(length, path.stat().st_size))
-            while packed and total <= limit:
-                total += len(element.decompress(packed, 2**20))
-                packed = element.unconsumed_tail
-    return total
 
 
 def _hdf5(path: Path) -> dict[str, NDArray[Any]]:

@@ -4,9 +4,10 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 from systems import from_arrays
+from systems.dataset.matlab import read_matlab
 from systems.dataset.named_arrays import from_file
 
 T = np.linspace(0, 1, 9)
@@ -20,8 +21,6 @@ def write(path, named):
         np.savez(path, **named)
     elif path.stem.startswith("matlab5"):
         savemat(path, named, do_compression="packed" in path.stem)
-    elif path.stem == "matlab4":
-        savemat(path, {name: array for name, array in named.items() if array.ndim <= 2}, format="4")
     else:  # MATLAB's HDF5 has its dims the other way round
         with h5py.File(path, "w") as file:
             file.update({name: array.T if path.suffix == ".mat" else array for name, array in named.items()})
@@ -38,6 +37,23 @@ def test_arrays_are_the_same_in_every_format(tmp_path, name, given):
     mass = {} if given == "p" else {"mass": M}
     truth = from_arrays(Q, None if given == "m" else V * M[:, None], times=T, charge=-M, **mass)
     xr.testing.assert_identical(from_file(tmp_path / name), truth)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_matlab_arrays_are_those_that_scipy_reads(tmp_path, packed):
+    random = np.random.default_rng(0)
+    named = {
+        f"{kind}{ndim}": (100 * random.random((3, 2, 4, 2)[:ndim])).astype(kind)
+        for kind in ("f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")
+        for ndim in (2, 3, 4)
+    }
+    named |= {"one": np.array(2.0), "none": np.zeros((0, 3)), "truth": np.array([True, False])}
+    savemat(tmp_path / "a.mat", named, do_compression=packed)
+    truth, found = loadmat(tmp_path / "a.mat"), read_matlab(tmp_path / "a.mat")
+    assert found.keys() == named.keys()
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, truth[name])
+        assert array.dtype == truth[name].dtype or name == "truth"
 
 
 def test_what_is_no_array_of_numbers_is_not_read(tmp_path):
