@@ -4,6 +4,13 @@ import json
 
 from hlieconv.cli import main
 from hlieconv.demo import CHARGES, PRESERVED, PRESERVED_BELOW, verdicts
+from systems.files import locked
+
+
+def test_one_demo_at_a_time_in_a_folder(tmp_path, capsys):
+    with locked(tmp_path / "demo"):
+        assert main(["demo", "--smoke", "-o", str(tmp_path / "demo")]) == 2
+    assert "demo is being written by process" in capsys.readouterr().err
 
 
 def test_smoke(tmp_path, capsys):

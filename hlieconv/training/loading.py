@@ -90,7 +90,7 @@ def load(
     size = sum(tensor.nbytes for tensor in tensors.values())
     try:
         # Its arguments are data, and may ask for any amount of memory.
-        with Limited(FREE + EXPANSION * size, 1000 + 100 * len(tensors)):
+        with Limited(FREE + EXPANSION * size, 1000 + 10 * len(tensors)):
             built = build(kind, arguments, tensors)
     except ValueError as error:
         raise ValueError(f"{path / CONFIG}: {error}") from error

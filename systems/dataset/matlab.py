@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from systems.dataset.integrity import UNZIPPED, FREE
+from systems.dataset.integrity import FREE, UNZIPPED
 
 _HEADER, _MATRIX, _COMPRESSED = 128, 14, 15
 _COMPLEX = 0x0800

@@ -14,8 +14,8 @@
 | ``mass``, ... | [trajectory,] body[, other_body] | parameters as the system declares them, of each trajectory or all |
 
 What does not exist is NaN in a Dataset and 0 in tensors. A gap in measured data, a body that exists and was not seen,
-is NaN in both. Every one of these has ``units`` and ``long_name``; labels, dates and other coordinates are kept as they
-are. The unit "1" is the system's own: it converts to nothing. Attributes: ``schema_version``, ``system`` (its name),
+is NaN in both. Every one of these has ``units`` and ``long_name``; labels, dates and whatever else there is are kept
+as they are. The unit "1" is the system's own: it converts to nothing. Attributes: ``schema_version``, ``system`` (its name),
 ``coordinate_system`` ("cartesian" or "generalised"; xarray itself uses the attribute "coordinates"), ``integrator``,
 ``step``, ``seed``, ``unit_system`` (what lengths, masses and times are counted in, where that was said), and as JSON
 ``versions`` and ``configuration``; what does not apply is left out.
@@ -38,7 +38,7 @@ from systems.phase_space import PhaseSpace
 from systems.registry import SYSTEMS, system_class
 from systems.status import Status
 from systems.units import time_unit
-from systems.vector_field import AbstractVectorField, Variable
+from systems.vector_field import AbstractNewtonian, AbstractVectorField, Variable
 
 SCHEMA_VERSION = 1
 STATE_DIMS = ("trajectory", "time", "body", "space")
@@ -327,7 +327,8 @@ def _problems(dataset: xr.Dataset) -> Iterator[str]:
         yield "time: expected either a coordinate time or a variable trajectory_time"
     else:
         yield from _time_problems(dataset, "trajectory_time" if "trajectory_time" in dataset else "time")
-    for name in {name: None for name in (*CORE, *parameters_of(dataset)) if name in dataset}:
+    declared = [variable.name for variable in _declared(dataset)]
+    for name in dict.fromkeys(name for name in (*CORE, *declared) if name in dataset):
         array = dataset[name]
         if absent := [key for key in ("units", "long_name") if not isinstance(array.attrs.get(key), str)]:
             yield f"{name}: expected the attributes {', '.join(absent)}, got none"
@@ -351,9 +352,13 @@ def _finite_pairs(array: xr.DataArray, mask: xr.DataArray) -> bool:
 
 def _may_be_zero(dataset: xr.Dataset, name: str) -> bool:
     """Whether the system that a Dataset names allows zeros of a variable."""
-    if dataset.attrs.get("system") not in SYSTEMS:
-        return False
-    return any(v.name == name and v.may_be_zero for v in system_class(dataset.attrs["system"]).variables)
+    return dataset.attrs.get("system") in SYSTEMS and any(v.name == name and v.may_be_zero for v in _declared(dataset))
+
+
+def _declared(dataset: xr.Dataset) -> tuple[Variable, ...]:
+    """The variables of the system that a Dataset names, or of any mechanical one."""
+    name = dataset.attrs.get("system")
+    return (system_class(name) if name in SYSTEMS else AbstractNewtonian).variables
 
 
 def _time_problems(dataset: xr.Dataset, name: str) -> Iterator[str]:

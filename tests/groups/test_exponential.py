@@ -94,3 +94,12 @@ def test_any_rotation_and_shift(vector):
         found = make(name).log(g)
         assert ((make(name).exp(found) - g).abs() <= 50 * torch.finfo(a.dtype).eps * max(1, g.abs().max())).all()
         assert found[rotations_of(make(name))].norm() <= math.pi + 1e-15
+
+
+def test_what_is_no_element_has_no_logarithm(group, dtype, generator):
+    g = group.exp(random_algebra(group, (3,), generator, angle=0.5).to(dtype) / 2)
+    mirror = torch.eye(group.element_size, dtype=dtype)
+    mirror[0, 0] = -1
+    for matrix in (mirror @ g, g + 0.1, torch.nan * g, 0 * g):
+        with pytest.raises(ValueError, match=r"^g: expected"):
+            group.log(matrix)

@@ -141,6 +141,43 @@ def test_parts_of_other_work_are_not_mixed_in(tmp_path):
     assert len(Parts(path, '{"seed": 2}', 5, 2, overwrite=True).missing()) == 3
 
 
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "of other trajectories", "missing"])
+def test_a_damaged_part_is_computed_again(tmp_path, damage):
+    dataset, path = springs(), tmp_path / "springs.nc"
+    parted(dataset, tmp_path / "whole.nc", 2)
+    parts = Parts(path, "{}", 5, 2, overwrite=False)
+    for rows in parts.missing():
+        parts.write(rows, dataset.isel(trajectory=rows))
+    file = parts.folder / "000000000002.nc"
+    flipped = bytearray(file.read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    other = (parts.folder / "000000000004.nc").read_bytes()
+    made = {"truncated": flipped[:-100], "flipped": flipped, "empty": b"", "of other trajectories": other}
+    file.unlink() if damage == "missing" else file.write_bytes(made[damage])
+    if damage == "missing":
+        assert parts.missing() == [slice(2, 4)]
+    else:
+        with pytest.warns(UserWarning, match=r"path: the part .*002\.nc is damaged .*: it is computed again"):
+            assert not parts.assemble()
+    parts = Parts(path, "{}", 5, 2, overwrite=False)  # whoever goes on later
+    assert parts.missing() == [slice(2, 4)]
+    parts.write(slice(2, 4), dataset.isel(trajectory=slice(2, 4)))
+    assert parts.assemble()
+    assert content(path) == content(tmp_path / "whole.nc")
+    assert not parts.folder.exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b'{"configuration": "{}", "count": 5, "size": 9, "sha256": ""}']
+)
+def test_parts_that_nobody_can_tell_of_are_computed_again(tmp_path, content):
+    parts = Parts(tmp_path / "springs.nc", "{}", 5, 2, overwrite=False)
+    parts.write(slice(0, 2), springs().isel(trajectory=slice(0, 2)))
+    parts.header.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"configuration\.json is damaged: the parts are computed again"):
+        assert len(Parts(tmp_path / "springs.nc", "{}", 5, 2, overwrite=False).missing()) == 3
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_every_truncation_of_a_file_is_refused(tmp_path, suffix):
     path = tmp_path / f"springs{suffix}"
