@@ -15,7 +15,7 @@
 
 What does not exist is NaN in a Dataset and 0 in tensors. A gap in measured data, a body that exists and was not seen,
 is NaN in both. Every one of these has ``units`` and ``long_name``; labels, dates and whatever else there is are kept
-as they are. The unit "1" is the system's own: it converts to nothing. Attributes: ``schema_version``, ``system`` (its name),
+as they are. The unit "1" is the system's own: it converts to nothing. Attributes: ``schema_version``, ``system``,
 ``coordinate_system`` ("cartesian" or "generalised"; xarray itself uses the attribute "coordinates"), ``integrator``,
 ``step``, ``seed``, ``unit_system`` (what lengths, masses and times are counted in, where that was said), and as JSON
 ``versions`` and ``configuration``; what does not apply is left out.
