@@ -39,6 +39,12 @@ def test_every_command_prints_its_help(words, capsys):
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_whatever_writes_can_wait(words):
+    options = {flag for action in parser_of(words)._actions for flag in action.option_strings}
+    assert ("--wait" in options) == bool(options & {"--path", "--overwrite", "--figure"})
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_every_text_is_a_whole_phrase(words):
     one = parser_of(words)
     texts = [action.help for action in one._actions if action.metavar not in ("COMMAND", "SYSTEM")]
