@@ -1,6 +1,6 @@
 """Counts what becomes of flipped bits and of mutations in every kind of file: noticed, mended, harmless, or read.
 
-    python tests/benchmarks/damage_of_files.py --count 1000 --seed 1 [--kinds run springs.nc ...]
+    python tests/benchmarks/damage_of_files.py --count 1000 --seed 1 [--first 300 --minutes 5] [--kinds run springs.nc]
 
 A draw is a process of its own, with limits on its time and memory: a hang or a crash is a failure like any other. What
 fails is printed with the seed's number of the draw; the exit code is 1 then.
@@ -15,6 +15,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 import warnings
 from itertools import islice
 from pathlib import Path
@@ -38,6 +39,7 @@ from damage import (
 
 from systems import simulation
 
+DAMAGES = {"flip": flip, "mutate": mutate}
 CPU_SECONDS, SECONDS, BYTES = 60, 120, 2**33
 
 
@@ -86,6 +88,8 @@ def main():
     parser.add_argument("--first", type=int, default=0, help="draws before this one are not tried")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kinds", nargs="+")
+    parser.add_argument("--damages", nargs="+", choices=DAMAGES, default=[*DAMAGES])
+    parser.add_argument("--minutes", type=float, default=60.0, help="the rest is left out, and its first draw is said")
     arguments = parser.parse_args()
     simulation.BLOCK_TRAJECTORIES = 1
     folder = Path(tempfile.mkdtemp())
@@ -104,9 +108,13 @@ def main():
         right[name] = written(kind) or out
         restored(whole, work, name, kind)
     failures = 0
-    for damage in (flip, mutate):
+    until = time.monotonic() + 60 * arguments.minutes
+    for damage in (DAMAGES[name] for name in arguments.damages):
         counts = collections.defaultdict(collections.Counter)
         for number, (draw, name) in enumerate(islice(draws(arguments.seed, [*kinds]), arguments.count)):
+            if time.monotonic() > until:
+                print(f"{damage.__name__}: the time is over before draw {number}", flush=True)
+                break
             what = damage(work, name, draw)
             if number >= arguments.first:
                 found = judged(kinds[name], *observed(kinds[name], folder), written(kinds[name]), right[name])
