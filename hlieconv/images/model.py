@@ -205,9 +205,9 @@ def intensities(images: Tensor, like: Tensor) -> Tensor:
     if images.is_floating_point() or images.dtype == torch.bool:
         return images.to(like)
     if images.dtype != torch.uint8 and readable(images) and images.numel():
-        low, high = images.min().item(), images.max().item()
+        low, high = (x.item() for x in images.double().aminmax())  # torch compares no unsigned integers but bytes
         if low < 0 or high > 255:
-            raise ValueError(f"images: expected integers from 0 to 255, got {low} to {high}")
+            raise ValueError(f"images: expected integers from 0 to 255, got {low:.0f} to {high:.0f}")
     return images.to(like) / 255
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from hlieconv.images import ImageClassifier, rotation_errors
+from hlieconv.images.model import intensities
 from hlieconv.images.settings import IMAGE_GROUPS
 
 SMALL = {"size": (9, 9), "channels": 8, "layers": 2, "subsampling": 0.3, "fill": 0.3, "neighbours": 9}
@@ -111,3 +112,17 @@ def test_the_lifts_of_se2():
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
         ImageClassifier(**SMALL | options)
+
+
+INTEGERS = [torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.uint16, torch.uint32, torch.uint64]
+
+
+@pytest.mark.parametrize("kind", INTEGERS, ids=str)
+def test_integers_of_any_dtype_are_scaled_alike(kind, dtype):
+    like = torch.tensor(1.0, dtype=dtype)
+    grey = torch.tensor([0, 51, 127])
+    assert torch.equal(intensities(grey.to(kind), like), grey.to(dtype) / 255)
+    if kind != torch.uint8:
+        wrong = torch.tensor([0, 1]).to(kind) - 2 if kind == torch.int8 else torch.tensor([0, 300]).to(kind)
+        with pytest.raises(ValueError, match="images: expected integers from 0 to 255, got"):
+            intensities(wrong, like)
