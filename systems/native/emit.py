@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 
 import torch
 
+from systems.native.order import ordered
 from systems.native.scalars import BINARY, COMPARISONS, INSTRUCTIONS, Scalar, needed
 from systems.native.trace import Program
 
-_OPERATORS = ("input", "constant", "neg", "!", "?", *BINARY)
+_OPERATORS = ("input", "constant", "neg", "!", "?", "quotient", *BINARY)
 
 
 def source(program: Program, method: Sequence[str], lanes: int, settings: Mapping[str, int | str]) -> str:
@@ -28,7 +29,7 @@ def source(program: Program, method: Sequence[str], lanes: int, settings: Mappin
         >>> from systems.native.trace import traced
         >>> program = traced(HenonHeiles(mass=torch.ones(1)), 1, 2, torch.float64, separable=True)
         >>> print(functions(program))  # doctest: +ELLIPSIS
-        #define HOISTED 1
+        #define HOISTED 2
         ...
         static void force(const real *restrict q, const real *restrict c, real *restrict f) {
         ...
@@ -38,6 +39,7 @@ def source(program: Program, method: Sequence[str], lanes: int, settings: Mappin
         "SIZE": program.bodies * program.dimension,
         "VALUES": program.values,
         "LANES": lanes,
+        "FUSES": "__FP_FAST_FMA" if real == "double" else "__FP_FAST_FMAF",
         "SEPARABLE": int("force" in program.functions),
         **settings,
     }
@@ -49,8 +51,9 @@ def source(program: Program, method: Sequence[str], lanes: int, settings: Mappin
             f"typedef {real} real;",
             *(f"#define {name} {value}" for name, value in macros.items()),
             f"#define EPS ((real){eps!r})\n#define TINY ((real){tiny!r})",
+            file("quotient"),
             functions(program),
-            *(_file(name) for name in ("common", *method)),
+            *(file(name) for name in ("common", *method)),
         ]
     )
 
@@ -58,9 +61,11 @@ def source(program: Program, method: Sequence[str], lanes: int, settings: Mappin
 def functions(program: Program) -> str:
     """``prepare``, which computes what depends on the values alone, and the functions of the field."""
     outputs = [x for function in program.functions.values() for x in function]
-    fixed = _fixed(needed(outputs))
-    moving = [x for x in needed(outputs) if x.index not in fixed]
-    kept = {x.index: x for x in (*(y for x in moving for y in x.inputs), *outputs) if x.index in fixed}
+    moving = [x for x in needed(outputs) if not x.fixed]
+    # Constants stay where they are used.
+    kept = {
+        x.index: x for x in (*(y for x in moving for y in x.inputs), *outputs) if x.fixed and x.operation != "constant"
+    }
     places = {index: f"c[{k} * LANES + w]" for k, index in enumerate(kept)}
     parts = [f"#define HOISTED {max(1, len(kept))}", _function("prepare", ("values",), "c", list(kept.values()), {})]
     for name, function in program.functions.items():
@@ -76,22 +81,9 @@ _SIGNATURES = {
 }
 
 
-def _file(name: str) -> str:
+def file(name: str) -> str:
+    """The text of a file in methods/."""
     return files("systems.native").joinpath("methods", f"{name}.c").read_text()
-
-
-def _fixed(scalars: Iterable[Scalar]) -> set[int]:
-    """The indices of those that depend on the values alone; constants stay where they are used."""
-    found: set[int] = set()
-    constant: set[int] = set()
-    for x in scalars:
-        if x.operation == "constant":
-            constant.add(x.index)
-        elif x.operation == "input":
-            found |= {x.index} if x.arguments[0] == "values" else set()
-        elif all(y.index in found or y.index in constant for y in x.inputs):
-            found.add(x.index)
-    return found
 
 
 def _function(
@@ -102,7 +94,7 @@ def _function(
     Loops over the lanes are for the compiler to vectorise, which calls of the C library would prevent: these have loops
     of their own between the others, and what crosses from loop to loop is kept in arrays.
     """
-    scalars = needed(outputs, places)
+    scalars = ordered(outputs, places)
     levels: dict[int, int] = {}
     for x in scalars:
         before = max((levels.get(y.index, 0) for y in x.inputs), default=0)

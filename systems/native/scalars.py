@@ -13,6 +13,8 @@ UNARY, BINARY = ("neg", "!"), ("+", "-", "*", "/", ">", ">=", "<", "<=", "==", "
 COMPARISONS = (">", ">=", "<", "<=", "==", "!=", "||", "&&", "!")
 #: Functions that are instructions of the processor; all others are calls of the C library.
 INSTRUCTIONS = ("sqrt", "fabs", "fmin", "fmax")
+#: Arrays of inputs that are the same in all steps.
+FIXED = ("values",)
 #: More operations than these are not written out one by one: compilers need seconds for them.
 MOST_OPERATIONS = 6000
 _INTEGER_POWERS = 4
@@ -21,10 +23,12 @@ _INTEGER_POWERS = 4
 class Scalar:
     """A node: an input ``(array, index)``, a constant, or an operation on other scalars."""
 
-    __slots__ = ("arguments", "index", "operation")
+    __slots__ = ("arguments", "fixed", "index", "operation")
 
     def __init__(self, operation: str, arguments: tuple[Any, ...], index: int) -> None:
         self.operation, self.arguments, self.index = operation, arguments, index
+        #: Whether it is the same in all steps: it depends on the field's values alone.
+        self.fixed = arguments[0] in FIXED if operation == "input" else all(x.fixed for x in self.inputs)
 
     @property
     def inputs(self) -> tuple[Scalar, ...]:
@@ -35,8 +39,10 @@ class Scalar:
 class Arithmetic:
     """Scalars of one dtype; equal operations on equal scalars are one scalar.
 
-    Only rewrites that leave every bit of a finite result as it was are made: x - y = -(y - x), x + y = y + x, and what
-    signs, zeros and ones allow. So half of the work on antisymmetric pairs falls away.
+    Only rewrites that leave every bit of a finite result as it was are made: x - y = -(y - x), x + y = y + x, what
+    signs, zeros, ones and powers of two allow, and quotients by what is the same in all steps, which need no division.
+    So half of the work on antisymmetric pairs falls away. One rewrite costs a rounding: a quotient by a square root is
+    a product with its reciprocal, which the derivatives of laws of distance share.
 
     Args:
         dtype: in whose arithmetic constants are folded.
@@ -139,6 +145,14 @@ class Arithmetic:
             return self.negative(self.divide(x.arguments[0], y))
         if y.operation == "neg":
             return self.negative(self.divide(x, y.arguments[0]))
+        if _is_power_of_two(y):
+            return self.multiply(x, 1 / y.arguments[0])
+        if y.operation == "*" and _is_power_of_two(y.arguments[0]):
+            return self.multiply(self.divide(x, y.arguments[1]), 1 / y.arguments[0].arguments[0])
+        if y.fixed and not x.fixed:
+            return self._node("quotient", x, y, self.divide(1, y))
+        if y.operation == "sqrt" and not _is(x, 1):
+            return self.multiply(x, self.divide(1, y))
         return self._node("/", x, y)
 
     def call(self, function: str, *arguments: Any) -> Scalar:
@@ -238,6 +252,10 @@ def needed(outputs: Iterable[Scalar], known: Container[int] = ()) -> list[Scalar
 
 def _constant(x: Scalar) -> bool:
     return x.operation == "constant"
+
+
+def _is_power_of_two(x: Scalar) -> bool:
+    return _constant(x) and math.frexp(x.arguments[0])[0] == 0.5 and 2.0**-100 < x.arguments[0] < 2.0**100
 
 
 def _is(x: Scalar, value: int) -> bool:
