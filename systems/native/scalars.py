@@ -75,6 +75,13 @@ class Arithmetic:
         """Entry ``index`` of an array that the compiled function is given."""
         return self._node("input", array, index)
 
+    def inputs(self, array: str, shape: tuple[int, ...], start: int = 0) -> np.ndarray:
+        """Its entries from ``start`` on, as an array of this shape."""
+        out = np.empty(shape, object)
+        for k, place in enumerate(np.ndindex(shape)):
+            out[place] = self.input(array, start + k)
+        return out
+
     def scalar(self, value: Any) -> Scalar:
         """The scalar itself, or a number as a constant, rounded as the tensors of this dtype would."""
         return value if isinstance(value, Scalar) else self._node("constant", float(self.dtype(value)))

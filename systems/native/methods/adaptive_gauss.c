@@ -32,7 +32,7 @@ int run(long trajectories, long intervals, long columns, const real *q0, const r
   for (long row = 0; row < trajectories; row++) {
     const long column = columns > 1 ? row : 0;
     const real longest = lengths[column];
-    begin(&g, q0 + row * SIZE, p0 + row * SIZE, values + row * VALUES, times[column]);
+    begin(&g, q0 + row * ENTRIES, p0 + row * ENTRIES, values + row * GIVEN, times[column]);
     put(q, g.q, row);
     put(p, g.p, row);
     real suggested = smaller(span(g.q, g.kq), span(g.p, g.kp));

@@ -5,17 +5,18 @@ int evaluate(long trajectories, long columns, const real *q, const real *p, cons
   real *memory = workspace(LANES * (4 * SIZE + VALUES + HOISTED));
   if (!memory) return 1;
   real *z = memory, *rates = z + 2 * SIZE * LANES, *c = rates + 2 * SIZE * LANES, *v = c + HOISTED * LANES, t[LANES];
-  for (long first = 0; first < trajectories; first += LANES) {
-    const long here = trajectories - first < LANES ? trajectories - first : LANES;
-    for (int w = 0; w < LANES; w++) {
+  for (long first = 0; first < trajectories; first += TOGETHER) {
+    const long here = trajectories - first < TOGETHER ? trajectories - first : TOGETHER;
+    memset(z, 0, 2 * SIZE * LANES * sizeof(real));
+    for (int w = 0; w < TOGETHER; w++) {
       const long row = first + (w < here ? w : here - 1);
-      t[w] = times[columns > 1 ? row : 0];
-      for (int k = 0; k < SIZE; k++) {
-        z[k * LANES + w] = q[row * SIZE + k];
-        z[(SIZE + k) * LANES + w] = p[row * SIZE + k];
+      for (long e = 0; e < ENTRIES; e++) {
+        z[AT(e, w)] = q[row * ENTRIES + e];
+        z[SIZE * LANES + AT(e, w)] = p[row * ENTRIES + e];
       }
-      for (int k = 0; k < VALUES; k++) v[k * LANES + w] = values[row * VALUES + k];
+      for (long k = 0; k < GIVEN; k++) v[GIVEN_AT(k, w)] = values[row * GIVEN + k];
     }
+    for (int w = 0; w < LANES; w++) t[w] = times[columns > 1 ? first + (w < here ? w : here - 1) : 0];
     prepare(v, c);
 #if SEPARABLE
     velocity(z + SIZE * LANES, c, rates);
@@ -24,9 +25,9 @@ int evaluate(long trajectories, long columns, const real *q, const real *p, cons
     derivative(t, z, z + SIZE * LANES, c, rates);
 #endif
     for (int w = 0; w < here; w++)
-      for (int k = 0; k < SIZE; k++) {
-        rates_q[(first + w) * SIZE + k] = rates[k * LANES + w];
-        rates_p[(first + w) * SIZE + k] = rates[(SIZE + k) * LANES + w];
+      for (long e = 0; e < ENTRIES; e++) {
+        rates_q[(first + w) * ENTRIES + e] = rates[AT(e, w)];
+        rates_p[(first + w) * ENTRIES + e] = rates[SIZE * LANES + AT(e, w)];
       }
   }
   free(memory);

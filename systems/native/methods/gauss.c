@@ -73,16 +73,18 @@ static real share(real part, real whole, real floor) {
 
 /* The state, its field's constants in all lanes, and constant derivatives, as if the last step had been infinitely long. */
 static void begin(Gauss *g, const real *q, const real *p, const real *values, real time) {
-  memcpy(g->q, q, SIZE * sizeof(real));
-  memcpy(g->p, p, SIZE * sizeof(real));
-  memset(g->lost_q, 0, 2 * SIZE * sizeof(real));
-  for (int k = 0; k < VALUES; k++)
-    for (int w = 0; w < LANES; w++) g->values[k * LANES + w] = values[k];
+  memset(g->q, 0, 4 * SIZE * sizeof(real));
+  for (long e = 0; e < ENTRIES; e++) {
+    g->q[PLACE(e)] = q[e];
+    g->p[PLACE(e)] = p[e];
+  }
+  for (long k = 0; k < GIVEN; k++)
+    for (int w = 0; w < LANES; w++) g->values[GIVEN_AT(k, w)] = values[k];
   prepare(g->values, g->c);
   for (int k = 0; k < SIZE; k++)
     for (int w = 0; w < LANES; w++) {
-      g->stage_q[k * LANES + w] = q[k];
-      g->stage_p[k * LANES + w] = p[k];
+      g->stage_q[k * LANES + w] = g->q[k];
+      g->stage_p[k * LANES + w] = g->p[k];
     }
 #if SEPARABLE
   velocity(g->stage_p, g->c, g->kq);

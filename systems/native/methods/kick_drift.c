@@ -21,8 +21,8 @@ int run(long trajectories, long intervals, long columns, const real *q0, const r
   Block b = new_block(2 * SIZE);
   if (!b.q) return 1;
   real *f = b.more, *u = f + SIZE * LANES;
-  for (long first = 0; first < trajectories; first += LANES) {
-    const long here = trajectories - first < LANES ? trajectories - first : LANES;
+  for (long first = 0; first < trajectories; first += TOGETHER) {
+    const long here = trajectories - first < TOGETHER ? trajectories - first : TOGETHER;
     enter(b, first, here, q0, p0, values);
     leave(b, first, here, q, p);
     force(b.q, b.c, f);

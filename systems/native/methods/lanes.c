@@ -1,4 +1,4 @@
-/* Trajectories side by side, LANES at a time; those beyond the last repeat it. */
+/* TOGETHER trajectories side by side; those beyond the last repeat it. */
 
 typedef struct {
   real *q, *p, *lost_q, *lost_p, *values, *c, *more;
@@ -17,23 +17,23 @@ static Block new_block(size_t more) {
 }
 
 static void enter(Block b, long first, long here, const real *q0, const real *p0, const real *values) {
-  for (int w = 0; w < LANES; w++) {
+  memset(b.q, 0, 4 * SIZE * LANES * sizeof(real));
+  for (int w = 0; w < TOGETHER; w++) {
     const long row = first + (w < here ? w : here - 1);
-    for (int k = 0; k < SIZE; k++) {
-      b.q[k * LANES + w] = q0[row * SIZE + k];
-      b.p[k * LANES + w] = p0[row * SIZE + k];
-      b.lost_q[k * LANES + w] = b.lost_p[k * LANES + w] = 0;
+    for (long e = 0; e < ENTRIES; e++) {
+      b.q[AT(e, w)] = q0[row * ENTRIES + e];
+      b.p[AT(e, w)] = p0[row * ENTRIES + e];
     }
-    for (int k = 0; k < VALUES; k++) b.values[k * LANES + w] = values[row * VALUES + k];
+    for (long k = 0; k < GIVEN; k++) b.values[GIVEN_AT(k, w)] = values[row * GIVEN + k];
   }
   prepare(b.values, b.c);
 }
 
 static void leave(Block b, long row, long here, real *q, real *p) {
   for (int w = 0; w < here; w++)
-    for (int k = 0; k < SIZE; k++) {
-      q[(row + w) * SIZE + k] = b.q[k * LANES + w];
-      p[(row + w) * SIZE + k] = b.p[k * LANES + w];
+    for (long e = 0; e < ENTRIES; e++) {
+      q[(row + w) * ENTRIES + e] = b.q[AT(e, w)];
+      p[(row + w) * ENTRIES + e] = b.p[AT(e, w)];
     }
 }
 

@@ -43,8 +43,8 @@ int run(long trajectories, long intervals, long columns, const real *q0, const r
         signed char *status) {
   Block b = new_block(10 * SIZE);
   if (!b.q) return 1;
-  for (long first = 0; first < trajectories; first += LANES) {
-    const long here = trajectories - first < LANES ? trajectories - first : LANES;
+  for (long first = 0; first < trajectories; first += TOGETHER) {
+    const long here = trajectories - first < TOGETHER ? trajectories - first : TOGETHER;
     enter(b, first, here, q0, p0, values);
     leave(b, first, here, q, p);
     for (long interval = 0; interval < intervals; interval++) {
