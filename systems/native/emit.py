@@ -60,6 +60,8 @@ def source(program: AbstractProgram, method: Sequence[str], lanes: int, settings
             f"typedef {real} real;",
             *(f"#define {name} {value}" for name, value in macros.items()),
             f"#define EPS ((real){eps!r})\n#define TINY ((real){tiny!r})",
+            # Both ends of the field's edges, if it has some: of the call that a thread is in.
+            "static _Thread_local const int *edges;",
             file("quotient"),
             program.text(lanes),
             *(file(name) for name in ("common", *method)),

@@ -12,9 +12,15 @@ from systems.integrators.abstract import AbstractIntegrator
 from systems.integrators.attempt import Attempt
 from systems.integrators.steps import wide as placed
 from systems.native import build, emit, trace
-from systems.native.methods import VECTOR_BYTES, Recipe, plan_of
+from systems.native.methods import Recipe, plan_of
+from systems.native.pairs import VECTOR_BYTES, pair_program
+from systems.native.program import AbstractProgram
+from systems.pairs import AbstractPairs
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractVectorField
+
+#: Bodies whose pairs are written out one by one.
+WRITTEN_OUT = 16
 
 
 class Kernel:
@@ -35,7 +41,7 @@ class Kernel:
         *batch, bodies, dimension = state.q.shape
         wide = VECTOR_BYTES // state.q.element_size()
         lanes = recipe.lanes or (1 if torch.Size(batch).numel() == 1 else wide)
-        self.program = trace.traced(field, bodies, dimension, state.q.dtype, separable=recipe.separable)
+        self.program = _program(field, bodies, dimension, state.q.dtype, separable=recipe.separable)
         text = emit.source(self.program, (*recipe.files, "evaluate"), lanes, recipe.macros)
         self._library = build.library(text)
         self._coefficients = torch.tensor(recipe.coefficients, dtype=state.q.dtype)
@@ -45,9 +51,9 @@ class Kernel:
         batch = state.q.shape[:-2]
         q, p, rates = (x.detach().contiguous() for x in (*state, torch.stack(list(state))))
         times = t.detach().expand(batch).contiguous()
-        values = self.program.table(field, batch)
+        values, edges = self.program.table(field, batch), self.program.edges(field)
         count = batch.numel()
-        self._call("evaluate", count, count, q, p, values, times, rates[0], rates[1])
+        self._call("evaluate", count, count, q, p, values, edges, times, rates[0], rates[1])
         with torch.no_grad():
             expected = torch.stack(list(field(placed(t), state)))
         size = expected.abs().amax((-2, -1), keepdim=True)
@@ -61,12 +67,25 @@ class Kernel:
         q0, p0 = (x.detach().contiguous() for x in state)
         q, p = (x.new_empty(len(times), *x.shape) for x in (q0, p0))
         status = torch.zeros(count, dtype=torch.int8)
-        values = self.program.table(field, batch)
+        values, edges = self.program.table(field, batch), self.program.edges(field)
         intervals, columns = len(times) - 1, plan.times.shape[1]
-        self._call("run", count, intervals, columns, q0, p0, values, *plan, self._coefficients, q, p, status)
+        self._call("run", count, intervals, columns, q0, p0, values, edges, *plan, self._coefficients, q, p, status)
         return Attempt(PhaseSpace(q, p), status.reshape(batch))
 
     def _call(self, function: str, *arguments: Any) -> None:
-        given = [ctypes.c_void_p(x.data_ptr()) if isinstance(x, Tensor) else ctypes.c_long(x) for x in arguments]
+        given = [ctypes.c_long(x) if isinstance(x, int) else _pointer(x) for x in arguments]
         if getattr(self._library, function)(*given):
             raise MemoryError(f"no memory for the machine code's {function}")
+
+
+def _pointer(x: Tensor | None) -> ctypes.c_void_p:
+    return ctypes.c_void_p(None if x is None else x.data_ptr())
+
+
+def _program(
+    field: AbstractVectorField, bodies: int, dimension: int, dtype: torch.dtype, *, separable: bool
+) -> AbstractProgram:
+    """Loops over pairs or edges of many bodies, else one operation after the other."""
+    if bodies > WRITTEN_OUT and isinstance(field, AbstractPairs) and field.is_sum:
+        return pair_program(field, bodies, dimension, dtype)
+    return trace.traced(field, bodies, dimension, dtype, separable=separable)

@@ -17,9 +17,6 @@ from systems.integrators.runge_kutta import RK4
 from systems.integrators.stepping import AbstractFixedStep, substep_counts
 from systems.vector_field import AbstractSeparable, AbstractVectorField
 
-#: Bytes of the widest vectors of processors.
-VECTOR_BYTES = 64
-
 
 class Recipe(NamedTuple):
     """What makes a method out of the C in methods/."""

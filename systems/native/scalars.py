@@ -14,7 +14,7 @@ COMPARISONS = (">", ">=", "<", "<=", "==", "!=", "||", "&&", "!")
 #: Functions that are instructions of the processor; all others are calls of the C library.
 INSTRUCTIONS = ("sqrt", "fabs", "fmin", "fmax")
 #: Arrays of inputs that are the same in all steps.
-FIXED = ("values",)
+FIXED = ("values", "lane", "body")
 #: More operations than these are not written out one by one: compilers need seconds for them.
 MOST_OPERATIONS = 6000
 _INTEGER_POWERS = 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,8 @@ from systems.native.scalars import MOST_OPERATIONS, Arithmetic, Scalar, needed
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractSeparable, AbstractVectorField
 
+Function = Callable[..., tuple[Tensor, ...]]
+
 
 @dataclass(frozen=True)
 class Program(AbstractProgram):
@@ -28,7 +30,7 @@ class Program(AbstractProgram):
     """
 
     parameters: dict[str, tuple[int, ...]]
-    """Shapes of the field's variables (and of its mask) for one trajectory, in the order of ``values``."""
+    """Shapes of the field's variables (and of its marks) for one trajectory, in the order of ``values``."""
     functions: dict[str, list[Scalar]]
     """``velocity`` and ``force`` where H = T(p) + V(q) is asked for, else ``derivative``: dq/dt, then dp/dt."""
 
@@ -96,12 +98,13 @@ def traced(field: AbstractVectorField, bodies: int, dimension: int, dtype: torch
 
 
 def _parameters(field: AbstractVectorField) -> list[str]:
-    return [*(variable.name for variable in field.variables), *(["mask"] if field.mask is not None else [])]
+    marks = [name for name in field.marks if getattr(field, name) is not None]
+    return [*(variable.name for variable in field.variables), *marks]
 
 
 def _own_shape(field: AbstractVectorField, name: str) -> tuple[int, ...]:
     """Of a parameter, without the dimensions of the batch."""
-    own = {variable.name: len(variable.dims) for variable in field.variables} | {"mask": 1}
+    own = {variable.name: len(variable.dims) for variable in field.variables} | dict.fromkeys(field.marks, 1)
     shape = getattr(field, name).shape
     return tuple(shape[len(shape) - own[name] :])
 
@@ -116,39 +119,58 @@ class _Tracer:
         dtype: torch.dtype,
     ) -> None:
         self.field, self.arithmetic = field, arithmetic
-        self.names = list(parameters)
         self.examples = {
             "t": torch.zeros(1, 1, dtype=dtype),
             # No two alike and none special: a traced function has no place where its values could be looked at anyway.
             "q": torch.linspace(0.1, 1.3, shape[0] * shape[1], dtype=dtype).sin().reshape(shape),
             "p": torch.linspace(0.2, 1.1, shape[0] * shape[1], dtype=dtype).cos().reshape(shape),
         }
-        self.values: list[np.ndarray] = []
+        self.values: dict[str, tuple[Tensor, np.ndarray]] = {}
         start = 0
-        for own in parameters.values():
-            self.values.append(arithmetic.inputs("values", own, start))
+        for name, own in parameters.items():
+            tensor = getattr(field, name).detach()
+            first = tensor[(0,) * (tensor.ndim - len(own))]
+            self.values[name] = first, arithmetic.inputs("values", own, start)
             start += math.prod(own)
-        own_dims = [len(own) for own in parameters.values()]
-        tensors = [getattr(field, name).detach() for name in self.names]
-        self.first = [x[(0,) * (x.ndim - own)] for x, own in zip(tensors, own_dims, strict=True)]
 
-    def run(self, function: Callable[..., tuple[Tensor, ...]], *arguments: str) -> list[Scalar]:
+    def run(self, function: Function, *arguments: str) -> list[Scalar]:
         """The scalars that a function of the field returns."""
-        caller = _Caller(self.field, function)
-
-        def whole(*tensors: Tensor) -> tuple[Tensor, ...]:
-            given, values = tensors[: len(arguments)], tensors[len(arguments) :]
-            named = {f"field.{name}": value for name, value in zip(self.names, values, strict=True)}
-            return functional_call(caller, named, given)
-
         examples = [self.examples[name] for name in arguments]
-        given = [self.arithmetic.inputs(name, tuple(x.shape)) for name, x in zip(arguments, examples, strict=True)]
-        outputs = evaluated(whole, [*examples, *self.first], [*given, *self.values], self.arithmetic)
+        given = [(x, self.arithmetic.inputs(name, tuple(x.shape))) for name, x in zip(arguments, examples, strict=True)]
+        outputs = scalars_of(self.field, function, given, self.values, self.arithmetic)
         shape = self.examples["q"].shape
         for x in outputs:
             if x.shape != shape:
                 raise NotNative(f"a field whose values have shape {tuple(x.shape)} where a state has {tuple(shape)}")
         return [scalar for x in outputs for scalar in x.reshape(-1)]
+
+
+def scalars_of(
+    field: AbstractVectorField,
+    function: Function,
+    given: Sequence[tuple[Tensor, np.ndarray]],
+    values: Mapping[str, tuple[Tensor, np.ndarray]],
+    arithmetic: Arithmetic,
+) -> list[np.ndarray]:
+    """What a function of a field and of tensors returns for scalars in the place of these, and of the field's own.
+
+    Args:
+        field: whose other tensors are constants.
+        function: of the field and of what is given.
+        given, values: examples of tensors, and the scalars in their places.
+        arithmetic: that they are scalars of.
+
+    Raises:
+        NotNative: as `evaluated`.
+    """
+    caller = _Caller(field, function)
+
+    def whole(*tensors: Tensor) -> tuple[Tensor, ...]:
+        named = {f"field.{name}": x for name, x in zip(values, tensors[len(given) :], strict=True)}
+        return functional_call(caller, named, tensors[: len(given)])
+
+    examples, inputs = zip(*given, *values.values(), strict=True)
+    return evaluated(whole, examples, inputs, arithmetic)
 
 
 class _Caller(nn.Module):

@@ -21,8 +21,9 @@ static real smaller(real x, real y) { return x < y ? x : y; }
 static real greater(real x, real y) { return x > y ? x : y; }
 
 int run(long trajectories, long intervals, long columns, const real *q0, const real *p0, const real *values,
-        const real *times, const long *counts, const real *lengths, const real *coefficients, real *q, real *p,
+        const int *ends, const real *times, const long *counts, const real *lengths, const real *coefficients, real *q, real *p,
         signed char *status) {
+  edges = ends;
   const Tableau a = tableau(coefficients);
   const real *limits = coefficients + 4 * STAGES + STAGES * STAGES;
   const real tolerance = limits[0], shrink = limits[1], grow = limits[2], safety = limits[3],

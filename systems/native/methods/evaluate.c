@@ -1,7 +1,8 @@
 /* dq/dt and dp/dt of states, for a comparison with the field itself. */
 
-int evaluate(long trajectories, long columns, const real *q, const real *p, const real *values, const real *times,
-             real *rates_q, real *rates_p) {
+int evaluate(long trajectories, long columns, const real *q, const real *p, const real *values, const int *ends,
+             const real *times, real *rates_q, real *rates_p) {
+  edges = ends;
   real *memory = workspace(LANES * (4 * SIZE + VALUES + HOISTED));
   if (!memory) return 1;
   real *z = memory, *rates = z + 2 * SIZE * LANES, *c = rates + 2 * SIZE * LANES, *v = c + HOISTED * LANES, t[LANES];

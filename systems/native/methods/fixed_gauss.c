@@ -1,8 +1,9 @@
 /* Gauss methods with fixed steps, as systems/integrators/gauss.py. */
 
 int run(long trajectories, long intervals, long columns, const real *q0, const real *p0, const real *values,
-        const real *times, const long *counts, const real *lengths, const real *coefficients, real *q, real *p,
+        const int *ends, const real *times, const long *counts, const real *lengths, const real *coefficients, real *q, real *p,
         signed char *status) {
+  edges = ends;
   const Tableau a = tableau(coefficients);
   Gauss g = new_gauss();
   if (!g.q) return 1;

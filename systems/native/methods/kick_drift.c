@@ -15,8 +15,9 @@ static void drift(Block b, const real *restrict h, const real *restrict u) {
 }
 
 int run(long trajectories, long intervals, long columns, const real *q0, const real *p0, const real *values,
-        const real *times, const long *counts, const real *lengths, const real *coefficients, real *q, real *p,
+        const int *ends, const real *times, const long *counts, const real *lengths, const real *coefficients, real *q, real *p,
         signed char *status) {
+  edges = ends;
   const real *kicks = coefficients, *drifts = coefficients + STAGES + 1;
   Block b = new_block(2 * SIZE);
   if (!b.q) return 1;

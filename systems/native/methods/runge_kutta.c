@@ -39,8 +39,9 @@ static void step(Block b, const real *restrict t, const real *restrict h) {
 }
 
 int run(long trajectories, long intervals, long columns, const real *q0, const real *p0, const real *values,
-        const real *times, const long *counts, const real *lengths, const real *coefficients, real *q, real *p,
+        const int *ends, const real *times, const long *counts, const real *lengths, const real *coefficients, real *q, real *p,
         signed char *status) {
+  edges = ends;
   Block b = new_block(10 * SIZE);
   if (!b.q) return 1;
   for (long first = 0; first < trajectories; first += TOGETHER) {
