@@ -157,6 +157,12 @@ class AbstractPairs(AbstractNewtonian):
     def conserved(self) -> tuple[str, ...]:
         return ("energy",) if self.fixed is not None else ("energy", "momentum", "angular_momentum")
 
+    @property
+    def is_sum(self) -> bool:
+        """Whether the force is what `force` adds up here, and nothing else moves the bodies."""
+        own = type(self)
+        return own.force is AbstractPairs.force and own.forward is AbstractNewtonian.forward
+
     def pair_count(self, bodies: int) -> int:
         return super().pair_count(bodies) if self.edges is None else self.edges.shape[1]
 

@@ -193,6 +193,11 @@ class Springs(AbstractPairs):
             return -0.5 * torch.stack([(x * self._linear_force(x)).sum(-1) for x in self._centred(q)]).sum(0)
         return super().potential(q)
 
+    @property
+    def is_sum(self) -> bool:
+        by_matrix = self.rest_length is None and self.edges is None
+        return type(self).force is Springs.force and not by_matrix and self.sides is None
+
     def jumps(
         self, state: PhaseSpace
     ) -> tuple[Float[Tensor, "*batch c"], Float[Tensor, "*batch c"], Float[Tensor, "*batch c"]] | None:

@@ -31,6 +31,8 @@ FLOORS = [
     ["systems.integrators"],
     ["systems.dataset"],
     ["systems.clock"],
+    ["systems.pairs"],
+    ["systems.edges"],
     ["systems.vector_field", "systems.provenance"],
     ["systems.phase_space", "systems.checks", "systems.files", "systems.fingerprint", "systems.tracing"],
     ["systems.registry", "systems.status", "systems.numbers", "systems.units"],

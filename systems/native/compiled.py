@@ -157,7 +157,8 @@ def _differentiates(method: Any, field: AbstractVectorField, state: PhaseSpace, 
 def _is_worth(method: AbstractIntegrator, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> bool:
     """By counts alone: whether torch would need longer than a compiler, and whether there is little to write out."""
     declared = field.values
-    others = [x for name, x in chain(field.named_parameters(), field.named_buffers()) if name not in declared]
+    known = {*declared, *field.marks, "edges"}
+    others = [x for name, x in chain(field.named_parameters(), field.named_buffers()) if name not in known]
     if sum(x.numel() for x in others) > MOST_OPERATIONS:
         return False  # a network
     *batch, bodies, _ = state.q.shape

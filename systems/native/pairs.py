@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from systems.native import emit
@@ -14,7 +15,7 @@ from systems.native.graph import evaluated
 from systems.native.program import AbstractProgram
 from systems.native.scalars import Arithmetic, Scalar
 from systems.native.trace import scalars_of
-from systems.pairs import AbstractPairs, Pair
+from systems.pairs import PAIR_DIMS, AbstractPairs, PairValues
 from systems.vector_field import AbstractVectorField
 
 #: Bytes of the widest vectors of processors.
@@ -109,7 +110,7 @@ class PairProgram(AbstractProgram):
         return torch.nn.functional.pad(field.edges.int(), (0, self.strands)).contiguous()
 
     def text(self, lanes: int) -> str:
-        kept = emit.hoisted(self.velocity)
+        kept = [x for x in emit.hoisted(self.velocity) if x.operation != "input"]
         alone = lanes == 1
         width = self.strands if alone else lanes
         places = {x.index: self._at("c", self.values + k * self.row, "b", alone) for k, x in enumerate(kept)}
@@ -300,6 +301,26 @@ def pair_program(field: AbstractPairs, bodies: int, dimension: int, dtype: torch
     )
 
 
+def force_on(field: AbstractPairs, q: Float[Tensor, "*batch n d"], rows: Tensor) -> Float[Tensor, "*batch rows d"]:
+    """The force on some of the bodies, by torch: memory and time for their pairs only."""
+    parameters = field.pair_parameters()
+
+    def placed(dims: tuple[str, ...], place: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+        return {name: place(x) for name, (own, x) in parameters.items() if own == dims}
+
+    def of_rows(x: Tensor) -> Tensor:
+        return x if x.shape[-1] == 1 else x[..., rows]
+
+    own = placed((), lambda x: x[..., None, None]) | placed(PAIR_DIMS[0], lambda x: of_rows(x.mT).mT)
+    i, j = placed(("body",), lambda x: of_rows(x)[..., :, None]), placed(("body",), lambda x: x[..., None, :])
+    apart = [x[..., rows, None] - x[..., None, :] for x in field.existing(q).unbind(-1)]
+    square = sum((x.square() for x in apart[1:]), apart[0].square())
+    weight = field._finite(field.pair_force, square, PairValues(own, i, j))
+    if field.mask is not None:
+        weight = torch.where(field.mask[..., rows, None] & field.mask[..., None, :], weight, 0)
+    return torch.stack([(weight * x).sum(-1) for x in apart], -1)
+
+
 def _values(field: AbstractPairs) -> dict[str, tuple[tuple[str, ...], Tensor]]:
     """What velocity and law are computed from, with its own dims; and which bodies there are."""
     variables = {v.name: (v.dims, getattr(field, v.name)) for v in field.variables if v.dims == ("body",)}
@@ -328,14 +349,14 @@ def _weight(
     def weight(square: Tensor, *values: Tensor) -> tuple[Tensor]:
         queue = iter(values)
         mine, i, j = ({name: next(queue) for name in names} for names in (own, bodily, bodily))
-        return (field._finite(field.pair_force, square, Pair(mine, i, j)),)
+        return (field._finite(field.pair_force, square, PairValues(mine, i, j)),)
 
     arrays = {name: "own" if parameters[name][0] == () else "pair" for name in own}
     inputs = [arithmetic.inputs(arrays[x], (1,), places[f"law.{x}"]) for x in own]
     inputs += [arithmetic.inputs(side, (1,), places[f"law.{x}"]) for side in (first, second) for x in bodily]
-    one = torch.ones(1, dtype=torch.float64 if arithmetic.dtype is np.float64 else torch.float32)
-    start = np.full(1, square, object)
-    [found] = evaluated(weight, [one] * (1 + len(inputs)), [start, *inputs], arithmetic)
+    dtype = torch.float64 if arithmetic.dtype is np.float64 else torch.float32
+    examples = [torch.ones(1, dtype=dtype) for _ in range(1 + len(inputs))]
+    [found] = evaluated(weight, examples, [np.full(1, square, object), *inputs], arithmetic)
     return found.reshape(-1)[0]
 
 

@@ -57,7 +57,7 @@ def case(name, dtype, count=5):
 
 FIELDS = [*SYSTEMS, "rest", "own", "driven"]
 #: Only + - x / and the root of a reciprocal, in torch's own order.
-EXACT = {"springs", "gravity", "henon_heiles", "own"}
+EXACT = {"springs", "gravity", "charges", "henon_heiles", "own"}
 
 
 #: One for each file of C; the others are these with other coefficients.
