@@ -218,6 +218,9 @@ def _opened(source: Any, path: Path | str, size: int) -> xr.Dataset:
     zarr = str(path).rstrip("/").endswith(".zarr")
     digest = kept_structure(path) if isinstance(path, Path) else None
     options: dict[str, Any] = {"engine": "zarr", "consolidated": False, "chunks": None} if zarr else {}
+    if zarr and isinstance(path, Path):
+        _import_zarr()
+        source = importlib.import_module("systems.dataset.steady_store").SteadyStore(path, whole=digest is not None)
     raw = xr.open_dataset(source, decode_cf=False, create_default_indexes=False, **options)
     try:
         check_declared(path, raw.nbytes, size)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ import xarray as xr
 import systems
 from hlieconv import cli
 from hlieconv.cli import signature
+from hlieconv.training.interruption import SIGNALS
 
 FEW = ["--count", "2", "--points", "4"]
 
@@ -26,6 +28,15 @@ def test_options_of_a_system_are_those_of_its_sample(name):
     parameters = inspect.signature(kind.sample).parameters.values()
     expected = {p.name: p.default for p in parameters if p.default is not p.empty and p.name not in ("dtype", "device")}
     assert found == expected
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_ends_a_command_as_ctrl_c_does(number, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(systems, "simulate", lambda *_, **__: os.kill(os.getpid(), number))
+    before = [signal.getsignal(one) for one in SIGNALS]
+    assert cli.main(["simulate", "springs", "-o", str(tmp_path / "springs.nc"), *FEW]) == 130
+    assert capsys.readouterr() == ("", "hlieconv: interrupted: the same command resumes what it can\n")
+    assert [signal.getsignal(one) for one in SIGNALS] == before
 
 
 @pytest.mark.parametrize("name", systems.SYSTEMS)

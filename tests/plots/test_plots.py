@@ -1,12 +1,16 @@
 """Every plot function draws on the Axes it is given, returns them, and labels what it draws."""
 
+import re
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 from PIL import Image
 
 from hlieconv import plots
+from hlieconv.plots.saving import figure_path, save_figure
 from systems import Springs, from_arrays, simulate
 
 DRAW = {
@@ -104,3 +108,36 @@ def test_growth_names_the_law(datasets):
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
     measured, law = ax.lines
     np.testing.assert_allclose(law.get_ydata()[-1], measured.get_ydata()[-1], rtol=0.1)
+
+
+class Broken(Text):
+    """An artist that fails once the file is open."""
+
+    def draw(self, renderer):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
+@pytest.mark.parametrize("there", [False, True])
+def test_a_failed_figure_leaves_what_was_there(tmp_path, suffix, there):
+    figure, path = plt.figure(), tmp_path / f"figure{suffix}"
+    if there:
+        path.write_text("an earlier one")
+    figure.add_artist(Broken())
+    with pytest.raises(ZeroDivisionError):
+        save_figure(figure, path)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name] * there
+    assert not there or path.read_text() == "an earlier one"
+
+
+def test_a_figure_that_cannot_be_written_is_refused_before_any_work(tmp_path):
+    (tmp_path / "there.png").touch()
+    for name, words in {
+        "figure": "ends with .png, .pdf or .svg",
+        "figure.nc": "ends with .png, .pdf or .svg",
+        "nowhere/figure.png": "there is no folder",
+        "there.png": "exists",
+    }.items():
+        with pytest.raises(ValueError, match=f"figure: .*{re.escape(words)}"):
+            figure_path(tmp_path / name)
+    assert figure_path(tmp_path / "there.png", overwrite=True) == tmp_path / "there.png"

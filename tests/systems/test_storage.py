@@ -108,6 +108,29 @@ def test_what_exists_is_replaced_on_request_only(tmp_path, suffix):
     assert systems.open(path).sizes["trajectory"] == 3
 
 
+def test_a_store_that_is_replaced_while_it_is_read_is_no_mixture(tmp_path):
+    """A file is still the old one, to whoever has opened it; of a folder, chunks are read by their names."""
+    for suffix in SUFFIXES:
+        path = tmp_path / f"springs{suffix}"
+        systems.save(springs(), path)
+        opened = systems.open(path)
+        systems.save(springs().assign_attrs(seed=2), path, overwrite=True)
+        if suffix == ".nc":
+            xr.testing.assert_identical(opened.load(), springs())
+        else:
+            with pytest.raises(OSError, match="it was replaced while it was read, open it again"):
+                opened.load()
+        xr.testing.assert_identical(systems.open(path).load(), springs().assign_attrs(seed=2))
+
+
+def test_a_chunk_that_is_lost_while_it_is_read_is_no_zero(tmp_path):
+    systems.save(springs(), tmp_path / "springs.zarr")
+    opened = systems.open(tmp_path / "springs.zarr")
+    shutil.rmtree(tmp_path / "springs.zarr/q/c")
+    with pytest.raises(OSError, match=r"the chunk q/c/0/0/0/0 is missing"):
+        opened.load()
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_failure_leaves_what_was_there(tmp_path, suffix, monkeypatch):
     path = tmp_path / f"springs{suffix}"
