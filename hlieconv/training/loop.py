@@ -106,7 +106,7 @@ def train(
     if run is not None:
         if (kept := run.checkpoint()) is not None:
             state.restore(kept)
-            history = kept["history"]
+            history = kept.get("history", [])  # of version 0.1 they were in their file only
         run.begin(history)
     every = max(1, steps // records)
     started, saved = time.monotonic() - state.seconds, time.monotonic()
