@@ -207,20 +207,20 @@ def read_config(path: str | Path, *, verify: bool = True) -> dict[str, Any]:
 
 
 def read_metrics(path: str | Path) -> list[dict[str, float | int]]:
-    """The records of a run; a last line cut short by a kill is left out.
+    """The records of a run.
 
     Warns:
-        UserWarning: if other lines are no records: they are left out, too.
+        UserWarning: if lines are no records, as the last one that a kill cut short: they are left out.
     """
     file, records, odd = Path(path) / METRICS, [], []
     check_regular(file)
-    lines = file.read_text(errors="replace").splitlines(keepends=True) if file.exists() else []
+    lines = file.read_text(errors="replace").splitlines() if file.exists() else []
     for number, line in enumerate(lines, 1):
         record = _record(line)
-        if record is not None:
-            records.append(record)
-        elif line.endswith("\n"):
+        if record is None:
             odd.append(number)
+        else:
+            records.append(record)
     if odd:
         warnings.warn(f"{file}: lines that are no records are left out: {odd}", UserWarning, stacklevel=3)
     return records
