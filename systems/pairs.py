@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from systems.edges import checked_edges
-from systems.vector_field import AbstractNewtonian
+from systems.vector_field import AbstractNewtonian, nearest_images
 
 #: Tensors by name, with their own dimensions after those of the batch: ``("body",)``, ``()``, ...
 Parameters = Mapping[str, tuple[tuple[str, ...], Tensor]]
@@ -227,6 +227,7 @@ class AbstractPairs(AbstractNewtonian):
         else:
             i, j = self.edges
             apart = [x[..., i] - x[..., j] for x in self.existing(q).unbind(-1)]
+            apart = apart if self.box is None else nearest_images(apart, self.box[..., None, :])
             pair = PairValues(
                 _Placed(parameters, ((), PAIR_DIMS[1]), lambda dims, x: x if dims else x[..., None]),
                 _Placed(parameters, (("body",),), lambda _, x: x if x.shape[-1] == 1 else x[..., i]),

@@ -35,7 +35,8 @@ def check_range(field: AbstractVectorField, state: PhaseSpace, duration: float) 
         ValueError: mass: expected values whose energy float32 holds, got up to 2e+30: give the system and the state in
         float64, or in units in which they are nearer to 1 (such as units='AU, yr, Msun')
     """
-    if state.q.dtype != torch.float32 or not field.variables or any(True for _ in field.children()):
+    learned = any(True for child in field.children() for _ in child.parameters())
+    if state.q.dtype != torch.float32 or not field.variables or learned:
         return
     rows = slice(0, JUDGED)
     narrow, first = field.select(rows), PhaseSpace(state.q[rows], state.p[rows])

@@ -7,14 +7,33 @@ from typing import Any
 SYSTEMS: dict[str, str] = {
     "charges": "systems.charges:Charges",
     "gravity": "systems.gravity:Gravity",
+    "harmonic_trap": "systems.harmonic_trap:HarmonicTrap",
     "henon_heiles": "systems.henon_heiles:HenonHeiles",
+    "magnetic_field": "systems.magnetic_field:MagneticField",
     "pendulum": "systems.pendulum:Pendulum",
     "springs": "systems.springs:Springs",
+    "uniform_field": "systems.uniform_field:UniformField",
+}
+
+#: Sums that have a ``sample`` of their own, by their names on the command line.
+COMPOSED: dict[str, str] = {
+    "oscillator": "systems.oscillator:Oscillator",
+    "rods": "systems.rods:Rods",
+}
+
+#: What is added to a system and moves nothing by itself, by its name in a Dataset.
+PARTS: dict[str, str] = {
+    "dashpots": "systems.damping:Dashpots",
+    "linear_damping": "systems.damping:LinearDamping",
+    "periodic_box": "systems.periodic_box:PeriodicBox",
+    "quadratic_damping": "systems.damping:QuadraticDamping",
+    "rods": "systems.rods:Rods",
+    "sinusoidal_drive": "systems.drive:SinusoidalDrive",
 }
 
 
 def system_class(name: str) -> Any:
-    """The class of a system.
+    """The class of a system, or of a force.
 
     Raises:
         ValueError: if there is no system of this name.
@@ -23,6 +42,6 @@ def system_class(name: str) -> Any:
         >>> system_class("pendulum").coordinates
         'generalised'
     """
-    if name not in SYSTEMS:
+    if name not in SYSTEMS | PARTS:
         raise ValueError(f"system: expected one of {', '.join(SYSTEMS)}, got {name or 'none'}")
-    return pkgutil.resolve_name(SYSTEMS[name])
+    return pkgutil.resolve_name((SYSTEMS | PARTS)[name])

@@ -133,6 +133,7 @@ def simulate(
     check("times", f"some that are equal in {state.q.dtype}", apart, "times that the state's dtype can tell apart")
     if integrator is not None:
         integrator.check(field, state, elapsed.to(state.q))
+        _check_rates(field, state, times)
     for name, value in {"part_size": part_size, "workers": workers}.items():
         check(name, value, value is None or value >= 1, "at least 1")
     work = _Work(
@@ -193,8 +194,8 @@ class _Work:
         true: AbstractHamiltonian | None,
         strict: bool,
     ) -> None:
-        fields = {"energy": field, "true_energy": true}
-        self.hamiltonians = {name: h for name, h in fields.items() if isinstance(h, AbstractHamiltonian)}
+        energies = {"energy": field.hamiltonian, "true_energy": true}
+        self.hamiltonians = {name: h for name, h in energies.items() if h is not None}
         self.field, self.state, self.times, self.integrator = field, state, times, integrator
         if integrator is not None:
             with torch.no_grad():
@@ -205,7 +206,7 @@ class _Work:
         self.block = max(
             1, min(BLOCK_TRAJECTORIES, BLOCK_PAIRS // max(n, field.pair_count(n)), BLOCK_VALUES // (points * n * d))
         )
-        self.variables = stored_variables(field, self.count, n) | variables
+        self.variables = stored_variables(field, state.q.shape) | variables
         self.attributes = _attributes(field, state, times, integrator, backend_of(self.integrator), seed, settings)
         self.nbytes = self.count * points * (2 * n * d + len(self.hamiltonians)) * state.q.element_size()
         self.strict = strict
@@ -343,7 +344,9 @@ def _attributes(
         "sizes": list(state.q.shape),
         "times": {"first": times[0].tolist(), "last": times[-1].tolist(), "count": len(times)},
         "settings": settings,
-        "inputs": fingerprint(field.state_dict() | {"q": state.q, "p": state.p, "times": times}),
+        "inputs": fingerprint(
+            field.state_dict() | {"q": state.q, "p": state.p, "times": times} | field.probed(times, state)
+        ),
         "versions": installed,
     }
     return attributes | {
@@ -402,17 +405,19 @@ def _checked_state(field: AbstractVectorField, state: Any) -> PhaseSpace:
     if q.dtype not in FLOATS or q.dtype != p.dtype or q.device != p.device:
         raise ValueError(f"state: expected q and p in float32 or float64, got {q.dtype} and {p.dtype}")
     state = PhaseSpace(q.reshape(-1, *q.shape[-2:]), p.reshape(-1, *q.shape[-2:]))
-    count, n, _ = state.q.shape
+    count, n, d = state.q.shape
     edges = getattr(field, "edges", None)
     if edges is not None and edges.numel() and int(edges.max()) >= n:
         raise ValueError(f"state: expected more than {int(edges.max())} bodies, as the edges join, got {n}")
-    values = {v.name: (getattr(field, v.name), len(v.dims)) for v in field.variables if v.dims != ("edge",)}
-    values |= {name: (mark, 1) for name in field.marks if (mark := getattr(field, name)) is not None}
-    for name, (value, own) in values.items():
-        batch, bodies = value.shape[: value.ndim - own], value.shape[value.ndim - own :]
-        if any(size not in (1, n) for size in bodies) or batch not in [(), (1,), (count,)]:
+    values = {v.name: (getattr(field, v.name), v.dims) for v in field.variables if v.dims != ("edge",)}
+    values |= {name: (mark, ("body",)) for name in field.marks if (mark := getattr(field, name)) is not None}
+    for name, (value, dims) in values.items():
+        batch, own = value.shape[: value.ndim - len(dims)], value.shape[value.ndim - len(dims) :]
+        fits = all(size in (1, d if dim == "space" else n) for dim, size in zip(dims, own, strict=True))
+        if not fits or batch not in [(), (1,), (count,)]:
+            what = "dimensions of space" if dims == ("space",) else "bodies"
             raise ValueError(
-                f"state: expected as many trajectories and bodies as {name} {tuple(value.shape)} has, "
+                f"state: expected as many trajectories and {what} as {name} {tuple(value.shape)} has, "
                 f"got {tuple(state.q.shape)}"
             )
         if value.dtype not in (q.dtype, torch.bool):
@@ -428,6 +433,19 @@ def _checked_state(field: AbstractVectorField, state: Any) -> PhaseSpace:
                 "of the system)"
             )
     return state
+
+
+def _check_rates(field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> None:
+    """A ValueError if a field's rates do not have the shape of the state."""
+    one = PhaseSpace(state.q[:1], state.p[:1])
+    with torch.no_grad():
+        rates = field.select(slice(0, 1))(times.reshape(len(times), -1)[0, :1, None, None].to(one.q), one)
+    shapes = [tuple(x.shape) for x in rates]
+    if any(shape != tuple(one.q.shape) for shape in shapes):
+        raise ValueError(
+            f"field: expected rates of the state's shape {tuple(one.q.shape)} for one trajectory, got {shapes[0]} for "
+            f"dq/dt and {shapes[1]} for dp/dt"
+        )
 
 
 def _checked_times(moments: NDArray[np.float64], state: PhaseSpace) -> Tensor:

@@ -175,7 +175,7 @@ class Springs(AbstractPairs):
 
     def pair_force(self, square: Float[Tensor, "*pairs"], pair: Any) -> Float[Tensor, "*pairs"]:
         if self.rest_length is None:
-            return -self._constant_of(pair)
+            return torch.broadcast_tensors(-self._constant_of(pair), square)[0]
         distance = _distance(square)
         distinct = distance > 0
         slack = pair.rest_length * torch.where(distinct, 1 / torch.where(distinct, distance, 1), 0)
@@ -189,7 +189,7 @@ class Springs(AbstractPairs):
         return weight  # the same for (i, j) and (j, i) to the last bit
 
     def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
-        if self.rest_length is None and self.edges is None:
+        if self.rest_length is None and self.edges is None and self.box is None:
             return -0.5 * torch.stack([(x * self._linear_force(x)).sum(-1) for x in self._centred(q)]).sum(0)
         return super().potential(q)
 
@@ -202,7 +202,7 @@ class Springs(AbstractPairs):
         self, state: PhaseSpace
     ) -> tuple[Float[Tensor, "*batch c"], Float[Tensor, "*batch c"], Float[Tensor, "*batch c"]] | None:
         """On a line, x_i - x_j of all pairs with a rest length: the spring pulls the other way beyond 0."""
-        if self._is_linear or state.q.shape[-1] != 1:
+        if self._is_linear or state.q.shape[-1] != 1 or self.box is not None:
             return None
         i, j = self._ends(state.q)
         joined = self._joined(self._of_pairs(state.q)[2])
@@ -236,7 +236,7 @@ class Springs(AbstractPairs):
 
     def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
         """-dV/dq. With rest lengths from pair forces, antisymmetric to the last bit; without, as a matrix product."""
-        if self.rest_length is None and self.edges is None:
+        if self.rest_length is None and self.edges is None and self.box is None:
             return torch.stack([self._linear_force(x) for x in self._centred(q)], -1)
         return super().force(q) if self.sides is None else self._continued_force(q, self.sides)
 

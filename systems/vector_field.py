@@ -4,14 +4,18 @@ Each class adds one piece of structure to the one above it; an integrator asks f
 
     AbstractVectorField    (dq/dt, dp/dt) = f(t, q, p)
     AbstractHamiltonian    dq/dt = dH/dp,  dp/dt = -dH/dq
+    AbstractSplit          H = K + V(q), where the flow of K is known
     AbstractSeparable      H = T(p) + V(q)
     AbstractNewtonian      H = sum_i |p_i|^2 / 2 m_i + V(q)
+
+Fields of bodies add up: ``springs + trap + damping`` (see `systems.sums`).
 """
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -32,10 +36,11 @@ class Variable:
     """A physical parameter of a system, as a Dataset stores it.
 
     ``dims`` are its own dimensions, after those of the batch: ``("body",)`` for one value a body,
+    ``dims`` are its own dimensions, after those of the batch: ``("body",)`` for one value a body,
     ``("body", "other_body")`` for one a pair (symmetric), ``("edge",)`` for one an edge (see `systems.AbstractPairs`),
-    ``()`` for one a trajectory. An optional one may be left out.
-    A positive one ``may_be_zero`` where that is said. ``units`` are "1" for the system's own, which convert to nothing;
-    ``si`` is the SI unit of its dimension, as a product of powers of m, kg, s: what other units are checked against.
+    ``("space",)`` for a vector, ``()`` for one a trajectory. An optional one may be left out. A positive one
+    ``may_be_zero`` where that is said. ``units`` are "1" for the system's own, which convert to nothing; ``si`` is the
+    SI unit of its dimension, as a product of powers of m, kg, s: what other units are checked against.
     """
 
     name: str
@@ -68,16 +73,22 @@ class AbstractVectorField(nn.Module, ABC):
             positive where the declaration asks for it.
     """
 
-    name: ClassVar[str] = ""
+    name: str = ""
     """The name in a Dataset and on the command line."""
-    coordinates: ClassVar[str] = "cartesian"
+    coordinates: str = "cartesian"
     """"cartesian", or "generalised" where q are not positions in space: then there is no P and no L."""
     checked_on_gpu: ClassVar[bool] = True
     """Whether values are looked at on a GPU too, for which the host waits; not if one is made at each training step."""
     variables: tuple[Variable, ...] = ()
+    borrowed: ClassVar[tuple[str, ...]] = ()
+    """Variables that another part of a sum may have for it (see `systems.sums`)."""
     marks: ClassVar[tuple[str, ...]] = ("mask",)
     """Names of what is true or false of each body, ``(*batch, n)``."""
+    forces: tuple[str, ...] = ()
+    """The names of the parts that no Hamiltonian has, such as damping: then energy and volume are not kept."""
     mask: Tensor | None
+    box: Tensor | None = None
+    """The sides of a periodic box ``(*batch, d)``, as the part of a sum that lies in one."""
     units: str = ""
     """The system of units that all numbers are in (see `systems.units`); "" for its own."""
 
@@ -125,9 +136,32 @@ class AbstractVectorField(nn.Module, ABC):
         return ()
 
     @property
+    def hamiltonian(self) -> "AbstractHamiltonian | None":
+        """What the energy of its states is: itself, its conservative part, or None where nothing is an energy."""
+        return None
+
+    def check_state(self, state: PhaseSpace) -> None:
+        """A ValueError if this state is none of the system; by default all are."""
+
+    def probed(self, times: Float[Tensor, " time *batch"], state: PhaseSpace) -> dict[str, Tensor]:
+        """Values that tell functions apart which are no tensors, for fingerprints; by default there are none."""
+        return {}
+
+    def __add__(self: Field, other: "AbstractVectorField") -> Any:
+        """The field that both make together (see `systems.sums`)."""
+        if not isinstance(other, AbstractVectorField):
+            return NotImplemented
+        return resolve_name("systems.sums:sum_of")(self, other)
+
+    @property
     def has_closed_form(self) -> bool:
         """True where `closed_form` solves the equations of motion exactly."""
         return False
+
+    @classmethod
+    def declared(cls) -> tuple[str, ...]:
+        """The names of all variables of the class, of those too that an instance leaves out."""
+        return tuple(variable.name for variable in cls.variables)
 
     @property
     def values(self) -> dict[str, Tensor]:
@@ -169,9 +203,11 @@ class AbstractVectorField(nn.Module, ABC):
     def differences(self, q: Float[Tensor, "*batch n d"]) -> list[Tensor]:
         """q_i - q_j for all pairs ``(*batch, n, n)`` of bodies, one dimension at a time.
 
-        A last axis of two or three would cost four times as much in the sums over it.
+        Of the nearest images, in a periodic box. A last axis of two or three would cost four times as much in the sums
+        over it.
         """
-        return [x[..., :, None] - x[..., None, :] for x in self.existing(q).unbind(-1)]
+        apart = [x[..., :, None] - x[..., None, :] for x in self.existing(q).unbind(-1)]
+        return apart if self.box is None else nearest_images(apart, self.box[..., None, None, :])
 
     @abstractmethod
     def forward(self, t: Float[Tensor, "*times"], state: PhaseSpace) -> PhaseSpace:
@@ -216,13 +252,34 @@ class AbstractHamiltonian(AbstractVectorField):
     def conserved(self) -> tuple[str, ...]:
         return ("energy",)
 
+    @property
+    def hamiltonian(self) -> "AbstractHamiltonian | None":
+        return self
+
     def forward(self, t: Float[Tensor, "*times"], state: PhaseSpace) -> PhaseSpace:
         gradient = torch.func.grad(lambda s: self.energy(s).sum())(state)
         return PhaseSpace(gradient.p, -gradient.q)
 
 
-class AbstractSeparable(AbstractHamiltonian):
-    """H(q, p) = T(p) + V(q), which explicit symplectic methods need."""
+class AbstractSplit(AbstractHamiltonian):
+    """H(q, p) = K(q, p) + V(q), where the flow of K is known: all that explicit symplectic methods need."""
+
+    @abstractmethod
+    def drift(self, h: Float[Tensor, "*some"], state: PhaseSpace) -> PhaseSpace:
+        """By how much K alone changes the state within the time h, exactly.
+
+        Args:
+            h: a number, or ``(*batch, 1, 1)``.
+            state: ``(*batch, n, d)``.
+        """
+
+    @abstractmethod
+    def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
+        """-dV/dq."""
+
+
+class AbstractSeparable(AbstractSplit):
+    """H(q, p) = T(p) + V(q)."""
 
     @abstractmethod
     def kinetic(self, p: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
@@ -235,6 +292,9 @@ class AbstractSeparable(AbstractHamiltonian):
     def velocity(self, p: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
         """dT/dp."""
         return torch.func.grad(lambda x: self.kinetic(x).sum())(p)
+
+    def drift(self, h: Float[Tensor, "*some"], state: PhaseSpace) -> PhaseSpace:
+        return PhaseSpace(h * self.velocity(state.p), torch.zeros_like(state.p))
 
     def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
         """-dV/dq."""
@@ -298,6 +358,11 @@ class AbstractNewtonian(AbstractSeparable):
     @property
     def inertia(self) -> Float[Tensor, "*batch n"]:
         """What divides a momentum: the mass, or 1 where a body has none."""
+        if self.mass is None:
+            raise ValueError(
+                f"mass: {type(self).__name__} without masses is a potential that moves nothing: expected mass=, or a "
+                "system to which it is added"
+            )
         return torch.where(self.mass == 0, 1, self.mass) if self.has_massless else self.mass
 
     def kinetic(self, p: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
@@ -305,13 +370,51 @@ class AbstractNewtonian(AbstractSeparable):
         # Two or three dimensions one at a time: four times as fast as a sum over an axis.
         if p.dtype == torch.float64 and self.fixed is None and not self.has_massless:
             squares = [x.square() for x in self.existing(p).unbind(-1)]
-            return 0.5 * (sum(squares[1:], squares[0]) / self.mass).sum(-1)
+            return 0.5 * (sum(squares[1:], squares[0]) / self.inertia).sum(-1)
         squares = [x.square() for x in self.velocity(p).unbind(-1)]
         return 0.5 * (sum(squares[1:], squares[0]) * self.mass).sum(-1)
 
     def velocity(self, p: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
         velocity = self.existing(p) / self.inertia[..., None]
         return velocity if self.fixed is None else torch.where(self.fixed[..., None], 0, velocity)
+
+
+def named_in_sum(
+    parts: Sequence["AbstractVectorField | type[AbstractVectorField]"],
+) -> list[dict[str, str]]:
+    """The names that the declared variables of each part have in a sum, in the order of the parts.
+
+    The mass, and what a part may borrow from another one, has one name for all; what else two parts call the same gets
+    a number: ``trap_constant``, ``trap_constant_2``.
+    """
+    shared = {"mass"}.union(*(part.borrowed for part in parts))
+    taken: set[str] = set()
+    found = []
+    for part in parts:
+        names = {}
+        for name in part.declared():
+            names[name] = name if name in shared else _numbered(name, taken)
+        taken |= set(names.values())
+        found.append(names)
+    return found
+
+
+def _numbered(name: str, taken: set[str]) -> str:
+    count = 1
+    while (found := name if count == 1 else f"{name}_{count}") in taken:
+        count += 1
+    return found
+
+
+def nearest_images(apart: Sequence[Tensor], box: Float[Tensor, "*some d"]) -> list[Tensor]:
+    """Differences of positions, one dimension at a time, to the nearest image in a periodic box.
+
+    Args:
+        apart: one tensor for each dimension.
+        box: its sides, ``(..., d)`` or ``(..., 1)`` for all, such that those of a dimension broadcast with its tensor.
+    """
+    sides = box.expand(*box.shape[:-1], len(apart)).unbind(-1)
+    return [x - side * (x / side + 0.5).floor() for x, side in zip(apart, sides, strict=True)]
 
 
 def _check_names(owner: str, declared: dict[str, Variable], values: Iterable[str], trainable: Iterable[str]) -> None:
@@ -349,7 +452,7 @@ def _with_own_dims(variable: Variable, value: Tensor) -> Tensor:
     if value.ndim < own:
         expected = f"(*batch, {', '.join(variable.dims)})"
         raise ValueError(f"{variable.name}: expected shape {expected}, got {tuple(value.shape)}")
-    if own == 2 and value.shape[-1] != value.shape[-2]:
+    if "other_body" in variable.dims and value.shape[-1] != value.shape[-2]:
         raise ValueError(f"{variable.name}: expected a square matrix a pair of bodies, got {tuple(value.shape)}")
     return value
 
@@ -360,12 +463,13 @@ def _check_shapes(declared: dict[str, Variable], values: dict[str, Tensor], mark
     shapes |= {name: (value.shape, len(declared[name].dims)) for name, value in values.items()}
     batch, bodies = torch.Size(), 1
     for name, (shape, own) in shapes.items():
-        if own and not (name in declared and declared[name].dims == ("edge",)):
-            if shape[-1] == 0:
+        if own and (name not in declared or declared[name].dims[0] == "body"):
+            count = shape[len(shape) - own]
+            if count == 0:
                 raise ValueError(f"{name}: expected at least one body, got {tuple(shape)}")
-            if 1 not in (bodies, shape[-1]) and bodies != shape[-1]:
+            if 1 not in (bodies, count) and bodies != count:
                 raise ValueError(f"{name}: expected {bodies} bodies like its neighbours, got {tuple(shape)}")
-            bodies = max(bodies, shape[-1])
+            bodies = max(bodies, count)
         try:
             batch = torch.broadcast_shapes(batch, shape[: len(shape) - own])
         except RuntimeError:
@@ -374,10 +478,9 @@ def _check_shapes(declared: dict[str, Variable], values: dict[str, Tensor], mark
 
 def _without_masked(variable: Variable, value: Tensor, mask: Tensor | None) -> Tensor:
     """The value, harmless where masked."""
-    own = len(variable.dims)
-    if mask is None or "body" not in variable.dims:
+    if mask is None or variable.dims[:1] != ("body",):
         return value
-    real = mask if own == 1 else _pairs(mask)
+    real = {("body",): mask, ("body", "other_body"): _pairs(mask)}.get(variable.dims, mask[..., None])
     return torch.where(real, value, torch.ones_like(value) if variable.positive else torch.zeros_like(value))
 
 
@@ -388,7 +491,7 @@ def _check_values(variable: Variable, value: Tensor) -> None:
     if variable.positive and not (value >= 0 if variable.may_be_zero else value > 0).all():
         least = "values of at least 0" if variable.may_be_zero else "positive values"
         raise ValueError(f"{variable.name}: expected {least}, got {value.min().item():g}")
-    if len(variable.dims) == 2 and not torch.equal(value, value.mT):
+    if "other_body" in variable.dims and not torch.equal(value, value.mT):
         raise ValueError(f"{variable.name}: expected a symmetric matrix (k_ij = k_ji)")
 
 

@@ -119,9 +119,15 @@ def good_values():
         "step": 0.1,
         "bodies": 3,
         "samples": (1,),
+        **dict.fromkeys(("acceleration", "amplitude"), (0.0, 1.0)),
+        **dict.fromkeys(("trap_constant", "magnetic_field", "frequency", "box_length"), 1.0),
+        **dict.fromkeys(("damping", "quadratic_damping", "dashpot"), 0.1),
+        "rod_length": [[0.0, 1.0], [1.0, 0.0]],
+        "fields": (system, system),
     }
     own = {
         "ImageClassifier.size": (8, 8),
+        "Drive.function": lambda t, q: q,
         "reference_energy.name": "u0",
         "MoleculeRegressor.group": "T3",
         **dict.fromkeys(("HLieConv.group", "ImageClassifier.group", "LieConvField.group"), "SE2"),

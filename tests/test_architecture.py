@@ -30,7 +30,7 @@ FLOORS = [
     ["systems.native"],
     ["systems.integrators"],
     ["systems.dataset"],
-    ["systems.clock"],
+    ["systems.clock", "systems.constrained"],
     ["systems.pairs"],
     ["systems.edges"],
     ["systems.vector_field", "systems.provenance"],

@@ -9,7 +9,7 @@ from hlieconv.cli.command import AbstractCommand
 from hlieconv.cli.options import add_option, add_output, add_solver, described, integrator_of
 from hlieconv.cli.output import one_line_warnings, summary_of
 from hlieconv.cli.signature import options_of
-from systems import SYSTEMS
+from systems.registry import COMPOSED, SYSTEMS
 
 
 class Simulate(AbstractCommand):
@@ -17,7 +17,7 @@ class Simulate(AbstractCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         named = parser.add_subparsers(title="systems", required=True, metavar="SYSTEM", dest="system")
-        for name, target in SYSTEMS.items():
+        for name, target in (SYSTEMS | COMPOSED).items():
             one = named.add_parser(name, **described(f"simulate trajectories of {name}"))
             add_output(one, f"{name}.nc", "file to write, .nc or .zarr; without a suffix, the size decides")
             one.add_argument("--count", type=int, default=100, help="number of trajectories")
@@ -54,13 +54,14 @@ class Simulate(AbstractCommand):
         times = torch.linspace(0, arguments.time, arguments.points, dtype=torch.float64)
         settings: dict[str, Any] = {}
         if arguments.state is None:
-            target = SYSTEMS[arguments.system]
+            target = (SYSTEMS | COMPOSED)[arguments.system]
             settings = {option.name: getattr(arguments, option.name) for option in options_of(target, "sample")}
             system = getattr(systems, target.partition(":")[2])
             field, state = system.sample(arguments.count, seed=arguments.seed, **settings, **where)
         else:
             given = systems.open(arguments.state)
-            field, state = system_of(given, name=arguments.system, **where), state_of(given, **where)
+            name = None if arguments.system in COMPOSED else arguments.system
+            field, state = system_of(given, name=name, **where), state_of(given, **where)
         with one_line_warnings():
             result = systems.simulate(
                 field,

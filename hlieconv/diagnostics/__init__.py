@@ -2,6 +2,7 @@
 
 momentum_map.py   the momentum map of a symmetry: P, L and the charge of any affine generator
 conserved.py      energy, momentum, angular momentum
+balance.py        where the energy of an open system comes from and goes to
 drifts.py         how far these drift, and the size by which that is divided
 presence.py       which states are there: what ended early, what was not seen
 errors.py         how far a prediction is from its reference
@@ -10,6 +11,7 @@ accessor.py       all of these as ``dataset.dynamics``; registered when this pac
 """
 
 from hlieconv.diagnostics.accessor import Dynamics
+from hlieconv.diagnostics.balance import energy_balance
 from hlieconv.diagnostics.conserved import angular_momentum, energy, momentum
 from hlieconv.diagnostics.drifts import drift
 from hlieconv.diagnostics.errors import geometric_mean, state_error, valid_time
@@ -27,6 +29,7 @@ __all__ = [
     "charges_of",
     "drift",
     "energy",
+    "energy_balance",
     "geometric_mean",
     "momentum",
     "state_error",

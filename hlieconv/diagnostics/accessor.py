@@ -2,7 +2,7 @@
 
 import xarray as xr
 
-from hlieconv.diagnostics import conserved, drifts, errors, momentum_map, summaries
+from hlieconv.diagnostics import balance, conserved, drifts, errors, momentum_map, summaries
 
 
 class Dynamics:
@@ -22,6 +22,10 @@ class Dynamics:
     def energy(self, hamiltonian=None) -> xr.DataArray:
         """See `hlieconv.diagnostics.energy`."""
         return conserved.energy(self._dataset, hamiltonian)
+
+    def energy_balance(self, system=None) -> xr.Dataset:
+        """See `hlieconv.diagnostics.energy_balance`."""
+        return balance.energy_balance(self._dataset, system)
 
     def momentum(self) -> xr.DataArray:
         """See `hlieconv.diagnostics.momentum`."""

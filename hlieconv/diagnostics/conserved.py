@@ -23,11 +23,12 @@ def energy(dataset: xr.Dataset, hamiltonian: AbstractHamiltonian | None = None) 
     if hamiltonian is None and "energy" in dataset:
         return dataset["energy"]
     field: AbstractVectorField = system_of(dataset) if hamiltonian is None else hamiltonian
-    if not isinstance(field, AbstractHamiltonian):
+    found = field.hamiltonian
+    if found is None:
         raise ValueError(f"hamiltonian: expected an AbstractHamiltonian, got {type(field).__name__}: it has no energy")
     _, state = trajectory_of(dataset)
     with torch.no_grad():
-        return along(dataset, field.energy(state), "energy", "energy", "1")
+        return along(dataset, found.energy(state), "energy", "energy", "1")
 
 
 def momentum(dataset: xr.Dataset) -> xr.DataArray:

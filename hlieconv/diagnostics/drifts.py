@@ -1,5 +1,7 @@
 """drift(dataset, quantity): how far a conserved quantity drifts, and the size by which that is divided."""
 
+import warnings
+
 import numpy as np
 import torch
 import xarray as xr
@@ -32,6 +34,9 @@ def drift(
         quantity: "energy", "momentum" or "angular_momentum".
         hamiltonian: whose energy, in place of the stored one.
 
+    Warns:
+        UserWarning: where forces that no Hamiltonian has, such as damping, change the quantity.
+
     Raises:
         ValueError: for an unknown quantity, or one that the Dataset does not have.
 
@@ -42,6 +47,13 @@ def drift(
         >>> bool(drift(dataset, "momentum").max() < 1e-12)
         True
     """
+    if dataset.attrs.get("forces") and quantity not in dataset.attrs["conserved"]:
+        warnings.warn(
+            f"quantity: {dataset.attrs['forces']} change the {quantity}, so that its drift is no error "
+            "(energy_balance has the account of the energy)",
+            UserWarning,
+            stacklevel=2,
+        )
     if quantity == "energy":
         values, scale = energy(dataset, hamiltonian), _energy_scale(dataset, hamiltonian)
     elif quantity == "momentum":

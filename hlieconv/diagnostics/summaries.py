@@ -15,16 +15,20 @@ def summary(dataset: xr.Dataset, reference: xr.Dataset | None = None) -> dict[st
     Keys: ``energy`` (of a rollout the learned one, and ``true_energy`` beside it), ``P_x``, ``P_y``, ..., ``L_z``
     (drift, where they are defined), ``largest_q``, and with a reference ``state_error`` (geometric mean over
     trajectories and times after the first) and ``valid_time``. ``ended`` counts the trajectories whose computation
-    ended early, whose drift is infinite, and ``gaps`` the states at which a body of measured data was not seen.
+    ended early, whose drift is infinite, and ``gaps`` the states at which a body of measured data was not seen. What
+    forces such as damping change is left out: the account of the energy is `energy_balance`.
     """
     rows: dict[str, float] = {}
-    if "energy" in dataset:
+    kept = dataset.attrs["conserved"] if dataset.attrs.get("forces") else "energy, momentum, angular_momentum"
+    still = [name.strip() for name in kept.split(",")]
+    if "energy" in dataset and "energy" in still:
         rows["energy"] = _typical(drift(dataset, "energy"))
     if "true_energy" in dataset:
         rows["true_energy"] = _typical(drift(dataset.assign(energy=dataset["true_energy"]), "energy"))
     if dataset.attrs.get("coordinate_system", "cartesian") == "cartesian":
-        rows |= _components(translations(dataset), drift(dataset, "momentum"))
-        if dataset.sizes["space"] > 1:
+        if "momentum" in still:
+            rows |= _components(translations(dataset), drift(dataset, "momentum"))
+        if dataset.sizes["space"] > 1 and "angular_momentum" in still:
             rows |= _components(rotations(dataset), drift(dataset, "angular_momentum"))
     rows["largest_q"] = float(abs(dataset["q"]).max())
     found = presence(dataset)

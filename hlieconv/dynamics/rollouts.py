@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hlieconv.dynamics.trajectories import spacing_of
 from hlieconv.models import AbstractModel
-from systems import SYSTEMS, AbstractHamiltonian, AbstractVectorField, PhaseSpace, simulate
+from systems import AbstractHamiltonian, AbstractVectorField, PhaseSpace, simulate
 from systems.dataset.schema import (
     mask_of,
     parameters_of,
@@ -85,6 +85,7 @@ def rollout(
         True
     """
     validate(dataset)
+    model.check_coordinates(dataset)
     parameter = model.like
     where: dict[str, Any] = {
         "dtype": dtype or _dtype_for(parameter.dtype, dataset),
@@ -93,6 +94,7 @@ def rollout(
     model = copy.deepcopy(model).to(**where).eval().requires_grad_(False)
     features = model.checked(variables_of(dataset, model.features, **where), mask_of(dataset, device=where["device"]))
     field = model.condition(features, mask_of(dataset, device=where["device"]))
+    field.coordinates = dataset.attrs.get("coordinate_system", "cartesian")
     start = times_of(dataset, dtype=torch.float64)
     asked, origin = Times(start.numpy()) if times is None else to_times(times), origin_of(dataset)
     undated = asked.origin and not origin  # then the first of the dates is when the data begin
@@ -183,13 +185,10 @@ LOW_ORDER = 4
 
 def _true_hamiltonian(dataset: xr.Dataset, where: dict[str, Any]) -> AbstractHamiltonian | None:
     """Of the known system that the Dataset names, if it has all of its parameters."""
-    if dataset.attrs.get("system") not in SYSTEMS:
-        return None
     try:
-        system = system_of(dataset, **where)
+        return system_of(dataset, **where).hamiltonian
     except ValueError:
         return None
-    return system if isinstance(system, AbstractHamiltonian) else None
 
 
 def _warn_of_another(model: AbstractModel, integrator: AbstractIntegrator, spacing: float) -> None:

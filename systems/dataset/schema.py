@@ -17,13 +17,16 @@ What does not exist is NaN in a Dataset and 0 in tensors. A gap in measured data
 is NaN in both. Every one of these has ``units`` and ``long_name``; labels, dates and whatever else there is are kept
 as they are. The unit "1" is the system's own: it converts to nothing. Attributes: ``schema_version``, ``system``,
 ``coordinate_system`` ("cartesian" or "generalised"; xarray itself uses the attribute "coordinates"), ``integrator``,
-``step``, ``seed``, ``unit_system`` (what lengths, masses and times are counted in, where that was said), and as JSON
+``step``, ``seed``, ``forces`` (what is not Hamiltonian, such as damping, and then ``conserved``: what still holds),
+``unit_system`` (what lengths, masses and times are counted in, where that was said), and as JSON
 ``versions`` and ``configuration``; what does not apply is left out.
 
 Tensors have time first, Datasets trajectory first: one is a transposed view of the other.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+import functools
+import operator
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,7 +41,7 @@ from systems.phase_space import PhaseSpace
 from systems.registry import SYSTEMS, system_class
 from systems.status import Status
 from systems.units import time_unit
-from systems.vector_field import AbstractNewtonian, AbstractVectorField, Variable
+from systems.vector_field import AbstractNewtonian, AbstractVectorField, Variable, named_in_sum
 
 SCHEMA_VERSION = 1
 STATE_DIMS = ("trajectory", "time", "body", "space")
@@ -97,7 +100,7 @@ def to_dataset(
     _, count, n, _ = trajectory.q.shape
     if field is not None:
         mask = field.mask if mask is None else mask
-        variables = stored_variables(field, count, n) | dict(variables or {})
+        variables = stored_variables(field, trajectory.q.shape[1:]) | dict(variables or {})
         attrs = described(field) | dict(attrs or {})
     exists = np.ones((count, n), bool) if mask is None else mask.cpu().broadcast_to(count, n).numpy().copy()
     data = {name: data_array(CORE[name], x.transpose(0, 1)) for name, x in trajectory._asdict().items()}
@@ -133,14 +136,15 @@ def data_array(variable: Variable, values: Any) -> xr.DataArray:
     return xr.DataArray(array, dims=dims, attrs={"units": variable.units, "long_name": variable.long_name})
 
 
-def stored_variables(field: AbstractVectorField, count: int, n: int) -> dict[str, xr.DataArray]:
-    """The variables of a field as a Dataset of so many trajectories and bodies stores them: one value for each body."""
-    arrays = {}
+def stored_variables(field: AbstractVectorField, shape: Sequence[int]) -> dict[str, xr.DataArray]:
+    """The variables of a field as a Dataset of states ``(trajectory, n, d)`` stores them: one value for each body."""
+    arrays, (count, n, d) = {}, shape
+    sizes = {"body": n, "other_body": n, "space": d}
     for variable in field.variables:
         value = getattr(field, variable.name)
         own = len(variable.dims)
-        sizes = [field.pair_count(n) if dim == "edge" else n for dim in variable.dims]
-        value = value.expand((*value.shape[: value.ndim - own], *sizes))
+        shape = [field.pair_count(n) if dim == "edge" else sizes[dim] for dim in variable.dims]
+        value = value.expand((*value.shape[: value.ndim - own], *shape))
         shared = value.ndim > own and len(value) == 1 < count
         arrays[variable.name] = data_array(variable, value[0] if shared else value)
     for name in field.marks:
@@ -151,7 +155,10 @@ def stored_variables(field: AbstractVectorField, count: int, n: int) -> dict[str
 
 def described(field: AbstractVectorField) -> dict[str, str]:
     """The attributes of a Dataset that a field moved."""
-    return {"system": field.name or type(field).__name__, "coordinate_system": field.coordinates}
+    about = {"system": field.name or type(field).__name__, "coordinate_system": field.coordinates}
+    if field.forces:
+        about |= {"forces": ", ".join(field.forces), "conserved": ", ".join(field.conserved) or "nothing"}
+    return about
 
 
 def _named_times(times: Tensor) -> tuple[str, Tensor]:
@@ -243,7 +250,7 @@ def variables_of(
         value = _parameter(dataset[name], dtype, device)
         shared = "trajectory" not in dataset[name].dims
         value = value.expand((dataset.sizes["trajectory"], *value.shape)) if shared else value
-        if mask is not None and value.ndim > 1:
+        if mask is not None and "body" in dataset[name].dims:
             exists = mask if value.ndim == 2 else mask[:, :, None] & mask[:, None, :]
             value = torch.where(exists, value, 0)
         found[name] = value
@@ -272,7 +279,10 @@ def system_of(
     Raises:
         ValueError: if there is no such system, or the Dataset lacks one of its parameters.
     """
-    kind: type[AbstractVectorField] = system_class(dataset.attrs.get("system", "") if name is None else name)
+    name = dataset.attrs.get("system", "") if name is None else name
+    if " + " in name:
+        return _sum_of(dataset, name.split(" + "), dtype, device)
+    kind: type[AbstractVectorField] = system_class(name)
     if missing := [v.name for v in kind.variables if not (v.name in dataset or v.optional)]:
         raise ValueError(f"dataset: {kind.name} needs the variables {', '.join(missing)}, which it lacks")
     stored = [variable.name for variable in kind.variables if variable.name in dataset]
@@ -284,8 +294,21 @@ def system_of(
     return system
 
 
+def _sum_of(
+    dataset: xr.Dataset, names: Sequence[str], dtype: torch.dtype | None, device: torch.device | str
+) -> AbstractVectorField:
+    """The sum of the parts of these names; what one of them borrows from another has that one's name."""
+    kinds: list[type[AbstractVectorField]] = [system_class(name) for name in names]
+    parts = []
+    for kind, own in zip(kinds, named_in_sum(kinds), strict=True):
+        others = dataset.drop_vars(list(parameters_of(dataset)))
+        part = others.assign({name: dataset[stored] for name, stored in own.items() if stored in dataset})
+        parts.append(system_of(part, name=kind.name, dtype=dtype, device=device))
+    return functools.reduce(operator.add, parts)
+
+
 def _parameter(array: xr.DataArray, dtype: torch.dtype | None, device: torch.device | str) -> Tensor:
-    own = [dim for dim in ("trajectory", "body", "other_body") if dim in array.dims]
+    own = [dim for dim in ("trajectory", "body", "other_body", "edge", "space") if dim in array.dims]
     return _tensor(array.transpose(*own).fillna(0), dtype, device)
 
 

@@ -11,6 +11,8 @@ from .leapfrog import Leapfrog as Leapfrog
 from .nystroem import BlanesMoanSRKN6 as BlanesMoanSRKN6
 from .nystroem import BlanesMoanSRKN11 as BlanesMoanSRKN11
 from .nystroem import McLachlanAtela4 as McLachlanAtela4
+from .rattle import Rattle as Rattle
+from .rattle import Rattle4 as Rattle4
 from .recomputation import Recomputed as Recomputed
 from .registry import INTEGRATORS as INTEGRATORS
 from .runge_kutta import RK4 as RK4

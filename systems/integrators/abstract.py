@@ -83,8 +83,13 @@ class AbstractIntegrator(ABC):
     def check(self, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> None:
         """A ValueError that names what does not fit, before any work starts."""
         if not isinstance(field, self.requires):
+            lost = (
+                f" with {', '.join(field.forces)}, which keeps neither energy nor volume: take gauss4, rk4 or none"
+                if field.forces
+                else ""
+            )
             raise ValueError(
-                f"field: {type(self).__name__} needs an {self.requires.__name__}, got {type(field).__name__}"
+                f"field: {type(self).__name__} needs an {self.requires.__name__}, got {type(field).__name__}{lost}"
             )
         q, p = state
         if q.ndim < 2 or q.shape != p.shape:
@@ -104,6 +109,7 @@ class AbstractIntegrator(ABC):
             )
         if readable(times):
             _check_values(state, times)
+            field.check_state(state)
         _check_step(getattr(self, "step", None), state)
 
 

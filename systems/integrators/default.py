@@ -6,7 +6,7 @@ from systems.integrators.compositions import BlanesMoanS6
 from systems.integrators.gauss import Gauss4
 from systems.integrators.nystroem import BlanesMoanSRKN6
 from systems.integrators.runge_kutta import RK4
-from systems.vector_field import AbstractHamiltonian, AbstractNewtonian, AbstractSeparable, AbstractVectorField
+from systems.vector_field import AbstractHamiltonian, AbstractNewtonian, AbstractSplit, AbstractVectorField
 
 
 def most_accurate() -> AbstractIntegrator:
@@ -18,7 +18,8 @@ def symplectic_for(field: AbstractVectorField, step: float) -> AbstractIntegrato
     """The default of rollouts and certificates: charges are preserved to round-off, at a step of the data's spacing.
 
     It is the method of order 4 with the smallest error that the structure of a Hamiltonian allows. There is none for a
-    field that is no Hamiltonian: then it is RK4, with half the step.
+    field that is no Hamiltonian: then it is RK4, with half the step; or Gauss4, where forces such as damping act on a
+    Hamiltonian system.
 
     Example:
         >>> from systems.pendulum import Pendulum
@@ -27,6 +28,6 @@ def symplectic_for(field: AbstractVectorField, step: float) -> AbstractIntegrato
     """
     if isinstance(field, AbstractNewtonian):
         return BlanesMoanSRKN6(step=step)
-    if isinstance(field, AbstractSeparable):
+    if isinstance(field, AbstractSplit):
         return BlanesMoanS6(step=step)
-    return Gauss4(step=step) if isinstance(field, AbstractHamiltonian) else RK4(step=step / 2)
+    return Gauss4(step=step) if isinstance(field, AbstractHamiltonian) or field.forces else RK4(step=step / 2)

@@ -9,26 +9,28 @@ from torch import Tensor
 from systems.integrators.stepping import AbstractFixedStep
 from systems.integrators.steps import Carried, Interval, Step, wide
 from systems.phase_space import PhaseSpace
-from systems.vector_field import AbstractSeparable, AbstractVectorField
+from systems.vector_field import AbstractSeparable, AbstractSplit, AbstractVectorField
 
 
 @dataclass(frozen=True, eq=False)
 class AbstractKickDrift(AbstractFixedStep):
     """Kicks p += b_i h F(q) and drifts q += a_i h v(p) by turns, a kick first and last, for H = T(p) + V(q).
 
+    Where the kinetic part depends on q too and its flow is known (`AbstractSplit`), the drifts are that flow.
+
     The force of the last kick is that of the next step's first: with s drifts, a step costs s forces.
     """
 
     symplectic = True
     preserves = "bilinear"
-    requires = AbstractSeparable
+    requires = AbstractSplit
     drifts: ClassVar[tuple[float, ...]]
     """a_1 ... a_s, their sum is 1."""
     kicks: ClassVar[tuple[float, ...]]
     """b_0 ... b_s, their sum is 1."""
 
     def _begin(self, field: AbstractVectorField, t: Tensor, state: PhaseSpace) -> Carried:
-        assert isinstance(field, AbstractSeparable)
+        assert isinstance(field, AbstractSplit)
         return Carried(*self._totals(state), (field.force(state.q),))
 
     def _step(self, field: AbstractVectorField, t: Tensor, h: Tensor, carried: Carried) -> Carried:
@@ -51,12 +53,16 @@ class AbstractKickDrift(AbstractFixedStep):
         drifts: tuple[float, ...],
         carried: Carried,
     ) -> Carried:
-        assert isinstance(field, AbstractSeparable)
+        assert isinstance(field, AbstractSplit)
         q, p, (force,) = carried
         h = wide(h)
         p = p.plus(kicks[0] * h * force)
         for drift, kick in zip(drifts, kicks[1:], strict=True):
-            q = q.plus(drift * h * field.velocity(p.value))
+            if isinstance(field, AbstractSeparable):
+                q = q.plus(drift * h * field.velocity(p.value))
+            else:
+                change = field.drift(drift * h, PhaseSpace(q.value, p.value))
+                q, p = q.plus(change.q), p.plus(change.p)
             force = field.force(q.value)
             p = p.plus(kick * h * force)
         return Carried(q, p, (force,))

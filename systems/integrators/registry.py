@@ -11,6 +11,8 @@ INTEGRATORS: dict[str, str] = {
     "blanes_moan_srkn6": "systems.integrators.nystroem:BlanesMoanSRKN6",
     "blanes_moan_srkn11": "systems.integrators.nystroem:BlanesMoanSRKN11",
     "rk4": "systems.integrators.runge_kutta:RK4",
+    "rattle": "systems.integrators.rattle:Rattle",
+    "rattle4": "systems.integrators.rattle:Rattle4",
     "implicit_midpoint": "systems.integrators.gauss:ImplicitMidpoint",
     "gauss4": "systems.integrators.gauss:Gauss4",
     "gauss6": "systems.integrators.gauss:Gauss6",

@@ -38,7 +38,9 @@ def recipe_of(method: AbstractIntegrator, field: AbstractVectorField, dtype: tor
     return None if make is None else make(method, isinstance(field, AbstractSeparable), dtype)
 
 
-def _kick_drift(method: AbstractKickDrift, separable: bool, dtype: torch.dtype) -> Recipe:
+def _kick_drift(method: AbstractKickDrift, separable: bool, dtype: torch.dtype) -> Recipe | None:
+    if not separable:  # its drifts are flows of their own
+        return None
     stages = len(method.drifts)
     macros = {"STAGES": stages, "COMPENSATED": int(method.compensated)}
     return Recipe(("lanes", "kick_drift"), macros, (*method.kicks, *method.drifts), True, calls=stages)
@@ -84,7 +86,7 @@ def _folded(terms: list[str]) -> str:
     return _folded([*pairs, *terms[2 * half :]])
 
 
-_RECIPES: dict[Any, Callable[..., Recipe]] = {
+_RECIPES: dict[Any, Callable[..., Recipe | None]] = {
     AbstractKickDrift._step: _kick_drift,
     RK4._step: _runge_kutta,
     AbstractGauss._step: _gauss,

@@ -100,7 +100,7 @@ def refused(folder, capsys, arguments, argument, run=cli.main):
         ("simulate springs --integrator leapfrog --step -0.1", "step"),
         ("simulate springs --integrator leapfrog --step nan", "step"),
         ("simulate springs --step 0.1", "step"),
-        ("simulate pendulum --integrator leapfrog", "Leapfrog needs an AbstractSeparable"),
+        ("simulate pendulum --integrator leapfrog", "Leapfrog needs an AbstractSplit"),
         ("simulate springs --part-size 0", "part_size"),
         ("simulate springs --workers 0", "workers"),
         ("simulate gravity --bodies 1", "bodies"),

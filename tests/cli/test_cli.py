@@ -15,6 +15,7 @@ import systems
 from hlieconv import cli
 from hlieconv.cli import signature
 from hlieconv.training.interruption import SIGNALS
+from systems.registry import COMPOSED
 
 FEW = ["--count", "2", "--points", "4"]
 
@@ -58,6 +59,17 @@ def test_every_system_is_simulated_by_default_options(name, tmp_path, capsys):
     assert cli.main(arguments) == 0
     assert "done already" in capsys.readouterr().out
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_sums_are_simulated_and_taken_up_again(name, tmp_path, capsys):
+    first, again = tmp_path / "first.nc", tmp_path / "again.nc"
+    assert cli.main(["simulate", name, "-o", str(first), *FEW, "--time", "0.1"]) == 0
+    assert cli.main(["simulate", name, "-o", str(again), *FEW, "--time", "0.1", "--state", str(first)]) == 0
+    assert capsys.readouterr().err == ""
+    a, b = systems.open(first), systems.open(again)
+    assert " + " in a.attrs["system"]
+    xr.testing.assert_equal(a["q"].load(), b["q"].load())
 
 
 def test_options_reach_the_sample_the_integrator_and_the_file(tmp_path, capsys):

@@ -80,7 +80,8 @@ def test_declares_what_a_dataset_needs(case):
         assert variable.long_name
         own = len(variable.dims)
         value = system.values[variable.name]
-        assert value.shape[value.ndim - own :] in {(1,) * own, (state.q.shape[-2],) * own}
+        whole = tuple(state.q.shape[-1 if dim == "space" else -2] for dim in variable.dims)
+        assert value.shape[value.ndim - own :] in {(1,) * own, whole}
         assert value.shape[: value.ndim - own] in {(), (COUNT,)}
     for text in ("Example:", "ValueError"):
         assert text in (type(system).__doc__ or "")
@@ -202,6 +203,8 @@ def test_order_of_bodies_does_not_matter(case, dtype):
     order = torch.randperm(state.q.shape[-2], generator=torch.Generator().manual_seed(0))
 
     def permute(variable, value):
+        if variable.dims == ("space",):
+            return value
         for axis in range(value.ndim - len(variable.dims), value.ndim):
             value = value.index_select(axis, order) if value.shape[axis] > 1 else value
         return value
@@ -225,7 +228,7 @@ def test_masked_bodies_change_nothing_even_if_they_are_nan(case, dtype, place):
         return torch.nn.functional.pad(x, (0, 0) * trailing + side, value=value)
 
     def pad(variable, value):
-        if len(variable.dims) == 0:
+        if variable.dims in ((), ("space",)):
             return value
         value = value.broadcast_to(
             *value.shape[: value.ndim - len(variable.dims)], *(state.q.shape[-2],) * len(variable.dims)
@@ -273,6 +276,8 @@ def test_declared_symmetries_move_the_field_along(case, dtype):
 
 def closest(q):
     n = q.shape[-2]
+    if n == 1:
+        return 1.0
     return torch.cdist(q, q)[..., ~torch.eye(n, dtype=torch.bool)].clamp(min=1e-3).min().item()
 
 
@@ -383,8 +388,10 @@ def test_wrong_values_are_named(case):
             assert what == "another dtype" or str(error.value).startswith(variable.name), str(error.value)
     with pytest.raises(ValueError, match="colour"):
         kind(**values, trainable=["colour"])
-    with pytest.raises((ValueError, TypeError), match="mass"):
-        kind(**{name: value for name, value in values.items() if name != "mass"})
+    for variable in kind.variables:
+        if not variable.optional:
+            with pytest.raises((ValueError, TypeError), match=variable.name):
+                kind(**{name: value for name, value in values.items() if name != variable.name})
     with pytest.raises((ValueError, TypeError), match="colour"):
         kind(**values, colour=1.0)
 
