@@ -192,9 +192,10 @@ def fields_of(name, dtype=torch.float32):
     kind = pkgutil.resolve_name(MODELS[name])
     torch.manual_seed(0)
     options = {"bodies": 3} if "bodies" in inspect.signature(kind).parameters else {}
+    options |= {"dimension": 2} if name == "generalised" else {}
     options |= {"width": 8} if "width" in inspect.signature(kind).parameters else {}
     model = kind(**options).to(dtype).eval()
-    features = {name: torch.ones(3, dtype=dtype) for name in model.features}
+    features = {x: torch.ones(() if x in model.trajectory_features else 3, dtype=dtype) for x in model.features}
 
     def derivative(z, scale=1.0):
         field = model.condition({name: scale * value for name, value in features.items()})

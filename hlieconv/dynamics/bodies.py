@@ -34,6 +34,8 @@ class AbstractBodies(nn.Module, ABC):
     """The origin and the units in which it is trained."""
     normalised: bool = True
     """Whether errors of q and of p are measured in units of their own, and do not weigh as the data's units say."""
+    canonical: bool = False
+    """Whether p may be another thing than mass dq/dt: both are then differentiated by themselves."""
     solved: ClassVar[bool] = False
     """Whether `solve` finds what is trained, instead of descent."""
 
@@ -59,8 +61,8 @@ class AbstractBodies(nn.Module, ABC):
     def framed(self, chunks: Chunks) -> Chunks:
         """Chunks in the frame, still in float64."""
         frame = self.frame
-        times = (chunks.times - chunks.times[0]) / frame.time
-        return Chunks(chunks.trajectory, times, frame.positions(chunks.q), frame.momenta(chunks.p))
+        times, origin = (chunks.times - chunks.times[0]) / frame.time, chunks.times[0] / frame.time
+        return Chunks(chunks.trajectory, times, frame.positions(chunks.q), frame.momenta(chunks.p), origin)
 
     def measure(self, chunks: Chunks, *, recalibrate: bool) -> None:
         """Find the frame of the data, of which nothing is kept before `calibrate`."""
@@ -88,6 +90,7 @@ class LearnedBodies(AbstractBodies):
         model.checked(data.features, data.mask)
         self.mask = None if data.mask is None else data.mask.to(model.like.device)
         self.mass, self.known = data.mass, {}
+        self.canonical = model.takes_generalised and data.generalised
         self.frame, self.fitted = copy.deepcopy(model.frame), False
         self.features = self._in_frame()
 
@@ -102,7 +105,7 @@ class LearnedBodies(AbstractBodies):
         if not self.fitted:
             mask = None if self.mask is None else self.mask.cpu()[chunks.trajectory]
             self.frame = copy.deepcopy(self.model.frame).cpu()
-            self.frame.measure(*chunks[1:], self.given, mask)
+            self.frame.measure(chunks.times, chunks.q, chunks.p, self.given, mask)
             self.frame.to(self.model.like.device)
         self.features = self._in_frame()
         self.known |= {f"frame.{name}": value for name, value in self.frame.named_buffers()}

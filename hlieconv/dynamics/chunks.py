@@ -17,15 +17,19 @@ class Chunks(NamedTuple):
     times: Float[Tensor, "point chunk"]
     q: Float[Tensor, "point chunk n d"]
     p: Float[Tensor, "point chunk n d"]
+    origin: Float[Tensor, " chunk"] | None = None
+    """The time from which ``times`` are counted; None for 0."""
 
     def take(self, index: Int[Tensor, " batch"]) -> "Chunks":
         """Some of the chunks."""
-        return Chunks(self.trajectory[index], *(tensor[:, index] for tensor in self[1:]))
+        origin = None if self.origin is None else self.origin[index]
+        return Chunks(self.trajectory[index], *(tensor[:, index] for tensor in (self.times, self.q, self.p)), origin)
 
     def to(self, dtype: torch.dtype, device: torch.device) -> "Chunks":
         """The same on a device; the times stay in float64."""
         q, p = (tensor.to(device, dtype) for tensor in (self.q, self.p))
-        return Chunks(self.trajectory.to(device), self.times.to(device), q, p)
+        origin = None if self.origin is None else self.origin.to(device)
+        return Chunks(self.trajectory.to(device), self.times.to(device), q, p, origin)
 
 
 def chunks_of(data: Trajectories, length: int, per_trajectory: int = 0, *, seed: int = 0) -> Chunks:

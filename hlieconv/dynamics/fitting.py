@@ -85,8 +85,8 @@ def fit(
             points too far apart for the loss, numbers out of range, or a first loss that is not finite.
 
     Warns:
-        UserWarning: for gaps in the data, positions so far from a model's origin that they are rounded, and points so
-            far apart that forces are poor.
+        UserWarning: for forces such as damping that a closed model cannot learn, gaps in the data, positions so far
+            from a model's origin that they are rounded, and points so far apart that forces are poor.
     """
     if isinstance(model, str | Sequence):
         if isinstance(model, str):
@@ -97,6 +97,9 @@ def fit(
         own = {"path": path, "overwrite": overwrite, "preset": preset, "changes": changes}
         return best_of(model, dataset, functools.partial(fit, **options), **own)
     check_mode(compile, model)
+    if isinstance(model, AbstractModel):
+        model.check_coordinates(dataset)
+        _warn_of_forces(model, dataset)
     where, data = device_named(device), trajectories_of(dataset)
     bodies = bodies_of(model.to(where), data)
     description = bodies.describe()
@@ -136,6 +139,17 @@ def bodies_of(model: AbstractModel | AbstractVectorField, data: Trajectories) ->
     return LearnedBodies(model, data) if isinstance(model, AbstractModel) else FreeParameters(model, data)
 
 
+def _warn_of_forces(model: AbstractModel, dataset: xr.Dataset) -> None:
+    """A warning where forces act that a closed model cannot learn."""
+    if model.is_closed and (forces := dataset.attrs.get("forces")):
+        warnings.warn(
+            f"dataset: {forces} change the energy of the data, which {model.name or type(model).__name__} keeps: what "
+            "they do is learned as if a potential did it; the model port_hamiltonian has such forces",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
 def _compare_with_preset(model: AbstractModel | AbstractVectorField, preset: str) -> None:
     """A warning where a model is not the one that belongs to a preset."""
     if not isinstance(model, AbstractModel):
@@ -172,7 +186,7 @@ def _descent(
     **records: Any,
 ) -> Training:
     dtype = next(bodies.parameters()).dtype
-    plain = make_loss(chosen, 1 / float(bodies.frame.time))
+    plain = make_loss(chosen, 1 / float(bodies.frame.time), canonical=bodies.canonical)
     plain.check(chunks[0], bodies.mass)
     seen_chunks, unseen_chunks = (bodies.framed(part) for part in chunks)
     mask = bodies.mask_of(seen_chunks.trajectory.to(where))

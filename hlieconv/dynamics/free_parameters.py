@@ -11,7 +11,7 @@ from hlieconv.dynamics.bodies import AbstractBodies
 from hlieconv.dynamics.trajectories import Trajectories
 from hlieconv.models.frame import Frame
 from hlieconv.training.loading import describe
-from systems import SYSTEMS, AbstractVectorField, Variable
+from systems import SYSTEMS, AbstractNewtonian, AbstractVectorField, Variable
 
 
 class FreeParameters(AbstractBodies):
@@ -52,6 +52,7 @@ class FreeParameters(AbstractBodies):
         self.column = nn.Parameter(torch.cat(pieces)[:, None])
         self.mass = None if any(variable.name == "mass" for variable in self.free) else data.mass
         self.mask = None if data.mask is None else data.mask.to(self.column.device)
+        self.canonical = not isinstance(system.hamiltonian, AbstractNewtonian | None)
         self.frame = Frame()
         self.known = {f"system.{name}": value for name, value in system.state_dict().items()}
 
@@ -61,7 +62,7 @@ class FreeParameters(AbstractBodies):
         pieces = self.column[:, 0].split([int(own.sum()) for own in self.independent])
         for variable, start, own, piece in zip(self.free, self.start, self.independent, pieces, strict=True):
             value = start.masked_scatter(own, start[own] * piece.exp() if variable.positive else piece)
-            found[variable.name] = torch.where(own, value, value.mT) if len(variable.dims) == 2 else value
+            found[variable.name] = torch.where(own, value, value.mT) if "other_body" in variable.dims else value
         return found
 
     def forward(self, trajectory: Int[Tensor, " batch"]) -> AbstractVectorField:
@@ -82,4 +83,4 @@ class FreeParameters(AbstractBodies):
 def _independent(variable: Variable, value: Tensor) -> Tensor:
     """True for the numbers that are free: of pairs, one triangle (or the one number that all pairs share)."""
     whole = torch.ones_like(value, dtype=torch.bool)
-    return whole.triu(1) if len(variable.dims) == 2 and value.shape[-1] > 1 else whole
+    return whole.triu(1) if "other_body" in variable.dims and value.shape[-1] > 1 else whole

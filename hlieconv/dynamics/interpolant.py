@@ -25,6 +25,39 @@ def nodes(points: int) -> Float[Tensor, " node"]:
     return torch.tensor(np.sort(zeros.real), dtype=torch.float64)
 
 
+def extrema(points: int) -> Float[Tensor, " node"]:
+    """Where to read the first derivative of a polynomial through values alone: where its leading error vanishes.
+
+    That error at time s is w'(s) x^(L) / L! with w = prod_k (s - s_k).
+
+    Example:
+        >>> extrema(3)
+        tensor([0.2113, 0.7887], dtype=torch.float64)
+    """
+    zeros = np.roots(np.polyder(np.poly(np.linspace(0.0, 1.0, points))))
+    return torch.tensor(np.sort(zeros.real), dtype=torch.float64)
+
+
+def lagrange(
+    times: Float[Tensor, "point chunk"], x: Float[Tensor, "point chunk *shape"], at: Float[Tensor, " node"]
+) -> tuple[Float[Tensor, "node chunk *shape"], Float[Tensor, "node chunk *shape"]]:
+    """The polynomial through x, and its derivative, at fractions of the chunk's duration.
+
+    Example:
+        >>> t = torch.linspace(0, 1, 4, dtype=torch.float64)[:, None]
+        >>> lagrange(t, t**3, at=torch.tensor([0.5], dtype=torch.float64))[1].round(decimals=12)
+        tensor([[0.7500]], dtype=torch.float64)
+    """
+    half = (times[-1] - times[0]) / 2
+    s = (times - times[0]) / half - 1
+    power = torch.arange(len(times), dtype=times.dtype, device=times.device)
+    matrix = _monomials(s, power, 0).movedim(0, 1)
+    wanted = torch.cat([_monomials(2 * at - 1, power, order) for order in range(2)])
+    rows = torch.linalg.solve(matrix, wanted.expand(len(matrix), -1, -1), left=False)
+    found = torch.einsum("cnp,pc...->nc...", rows, x)
+    return found[: len(at)], found[len(at) :] / half.reshape(-1, *[1] * (x.ndim - 2))
+
+
 def hermite(
     times: Float[Tensor, "point chunk"],
     x: Float[Tensor, "point chunk *shape"],

@@ -12,10 +12,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hlieconv.dynamics.chunks import Chunks
-from hlieconv.dynamics.interpolant import hermite, nodes
-from hlieconv.dynamics.quality import check_derivatives
+from hlieconv.dynamics.interpolant import extrema, hermite, lagrange, nodes
+from hlieconv.dynamics.quality import check_derivatives, check_rates
 from hlieconv.dynamics.settings import Settings
 from systems import AbstractNewtonian, AbstractVectorField, PhaseSpace, integrators
+from systems.clock import started
 from systems.integrators import INTEGRATORS, AbstractIntegrator
 
 Samples = TypeVar("Samples", bound="Chunks | Derivatives")
@@ -29,6 +30,7 @@ class Derivatives(NamedTuple):
     p: Float[Tensor, "sample n d"]
     velocity: Float[Tensor, "sample n d"]
     force: Float[Tensor, "sample n d"]
+    times: Float[Tensor, " sample"]
 
     def take(self, index: Int[Tensor, " batch"]) -> "Derivatives":
         """Some of the samples."""
@@ -104,23 +106,38 @@ class Shooting(AbstractLoss[Chunks]):
         times, q, p = (
             x.unfold(0, self.segment + 1, self.segment).movedim(-1, 0) for x in (samples.times, samples.q, samples.p)
         )
+        if samples.origin is not None:
+            field = started(field, samples.origin + times[0])
         times = (times - times[0]).to(q.dtype)
         predicted = self.integrator.integrate(field, PhaseSpace(q[0], p[0]), times)
         return mean_square(predicted.q - q, field.mask), mean_square(predicted.p - p, field.mask)
 
 
+@dataclass(frozen=True)
 class ForceMatching(AbstractLoss[Derivatives]):
     """The mean square error of the force, against what the chunks imply.
 
     The Hermite interpolant of q and dq/dt = p / m through the points of a chunk gives the force m d^2q/dt^2 at its
     `nodes`. A field that is not Newtonian has to give dq/dt as well.
+
+    Args:
+        canonical: whether p may be another thing than mass dq/dt, as for generalised coordinates and in magnetic
+            fields: then polynomials through q and through p, each by itself, give dq/dt and dp/dt.
     """
 
+    canonical: bool = False
+
     def check(self, chunks: Chunks, mass: Float[Tensor, "trajectory n"] | None) -> None:
-        if mass is not None:
+        if self.canonical:
+            check_rates(chunks)
+        elif mass is not None:
             check_derivatives(chunks, torch.where(mass > 0, mass, 1)[chunks.trajectory][..., None])
 
     def samples(self, chunks: Chunks, mass: Float[Tensor, "trajectory n"] | None) -> Derivatives:
+        if self.canonical:
+            at = extrema(len(chunks.times))
+            (q, velocity), (p, force) = (lagrange(chunks.times, x, at) for x in (chunks.q, chunks.p))
+            return _derivatives(chunks, at, (q, p, velocity, force))
         if mass is None:
             raise ValueError(
                 "loss: force_matching needs known masses, the variable mass; use rollout, one_step or multiple_shooting"
@@ -128,8 +145,7 @@ class ForceMatching(AbstractLoss[Derivatives]):
         m = torch.where(mass > 0, mass, 1)[chunks.trajectory][..., None]  # 0 where there is no body
         at = nodes(len(chunks.times))
         q, velocity, acceleration = hermite(chunks.times, chunks.q, chunks.p / m, at)
-        columns = (q, m * velocity, velocity, m * acceleration)
-        return Derivatives(chunks.trajectory.repeat(len(at)), *(x.flatten(0, 1) for x in columns))
+        return _derivatives(chunks, at, (q, m * velocity, velocity, m * acceleration))
 
     def sizes(self, samples: Derivatives, mask: Bool[Tensor, "sample n"] | None) -> tuple[Tensor, ...]:
         return _size(samples.force, mask), _size(samples.velocity, mask)
@@ -137,9 +153,16 @@ class ForceMatching(AbstractLoss[Derivatives]):
     def errors(self, field: AbstractVectorField, samples: Derivatives) -> tuple[Tensor, ...]:
         if isinstance(field, AbstractNewtonian):
             return (mean_square(field.force(samples.q) - samples.force, field.mask),)
-        derivative = field(samples.q.new_zeros(()), PhaseSpace(samples.q, samples.p))
+        derivative = field(samples.times[:, None, None], PhaseSpace(samples.q, samples.p))
         force = mean_square(derivative.p - samples.force, field.mask)
         return force, mean_square(derivative.q - samples.velocity, field.mask)
+
+
+def _derivatives(chunks: Chunks, at: Tensor, columns: tuple[Tensor, ...]) -> Derivatives:
+    """What is known at the nodes, and when that was."""
+    start, end = chunks.times[0], chunks.times[-1]
+    times = start + at[:, None] * (end - start) + (0 if chunks.origin is None else chunks.origin)
+    return Derivatives(chunks.trajectory.repeat(len(at)), *(x.flatten(0, 1) for x in columns), times.flatten())
 
 
 @dataclass(frozen=True)
@@ -181,18 +204,19 @@ def mean_square(error: Float[Tensor, "*batch n d"], mask: Tensor | None) -> Floa
     return torch.where(real, error, 0).square().sum() / (real.sum() * error.shape[-1])
 
 
-def make_loss(settings: Settings, second: float = 1.0) -> AbstractLoss:
+def make_loss(settings: Settings, second: float = 1.0, *, canonical: bool = False) -> AbstractLoss:
     """The loss that the settings name.
 
     Args:
         settings: of the training.
         second: in the unit of time of the samples.
+        canonical: see `ForceMatching`.
 
     Raises:
         ValueError: if there is no such integrator, or the integrator has no step to choose.
     """
     if settings.loss == "force_matching":
-        return ForceMatching()
+        return ForceMatching(canonical)
     if settings.integrator not in INTEGRATORS:
         raise ValueError(f"integrator: expected one of {', '.join(INTEGRATORS)}, got {settings.integrator!r}")
     kind = getattr(integrators, INTEGRATORS[settings.integrator].partition(":")[2])

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hlieconv.dynamics.chunks import Chunks
-from hlieconv.dynamics.interpolant import hermite, nodes
+from hlieconv.dynamics.interpolant import extrema, hermite, lagrange, nodes
+from systems.checks import check
 
 #: How far q may be from the integral of p / mass, as a part of the path.
 MISMATCH = 0.3
@@ -57,6 +58,33 @@ def check_derivatives(chunks: Chunks, mass: Float[Tensor, "chunk n 1"]) -> None:
         if error > USELESS:
             raise ValueError(f"loss: force_matching: {text}")
         warnings.warn(f"loss: force_matching: {text}", UserWarning, stacklevel=5)
+
+
+def check_rates(chunks: Chunks) -> None:
+    """Whether the points of the chunks say how q and p change, each by itself.
+
+    Raises:
+        ValueError: if the points are so far apart that it is not known.
+
+    Warns:
+        UserWarning: if it is known to a few per cent only.
+    """
+    points = len(chunks.times)
+    check("chunk", points, points > 2, "at least 3 points, from which derivatives are taken")
+    at, worst = extrema(points), 0.0
+    for x in (chunks.q, chunks.p):
+        best = lagrange(chunks.times, x, at)[1]
+        index = _some(points, points - 1)
+        rough = lagrange(chunks.times[index], x[index], at)[1]
+        size = best.square().mean().sqrt()
+        # The nodes are those where the error of all points vanishes to leading order: it is that much smaller.
+        error = float((rough - best).square().mean().sqrt() / torch.where(size > 0, size, 1))
+        worst = max(worst, error**2)
+    if worst > POOR:
+        text = f"the points are too far apart to tell dq/dt and dp/dt, known to {100 * min(worst, 1):.2g} % only"
+        if worst > USELESS:
+            raise ValueError(f"loss: force_matching: {text}; {OTHERS}")
+        warnings.warn(f"loss: force_matching: {text}; {OTHERS}", UserWarning, stacklevel=5)
 
 
 def force_error(chunks: Chunks, velocity: Float[Tensor, "point chunk n d"]) -> float:

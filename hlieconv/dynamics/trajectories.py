@@ -25,6 +25,8 @@ class Trajectories:
     """The parameters of bodies ``(trajectory, n)`` and of pairs of them ``(trajectory, n, n)``, 0 where masked."""
     eps: float
     """The relative rounding of the numbers as they were stored."""
+    generalised: bool = False
+    """Whether q are generalised coordinates, such as angles."""
 
     @property
     def count(self) -> int:
@@ -61,7 +63,7 @@ def trajectories_of(dataset: xr.Dataset) -> Trajectories:
     """
     validate(dataset)
     times, state = trajectory_of(dataset, dtype=torch.float64)
-    mask, own = mask_of(dataset), {"trajectory", "body", "other_body"}
+    mask, own = mask_of(dataset), {"trajectory", "body", "other_body", "space"}
     numeric = [
         name for name, array in parameters_of(dataset).items() if {*array.dims} <= own and array.dtype.kind in "fiub"
     ]
@@ -77,7 +79,8 @@ def trajectories_of(dataset: xr.Dataset) -> Trajectories:
             UserWarning,
             stacklevel=3,
         )
-    return Trajectories(times, state.q, state.p, mask, features, eps)
+    generalised = dataset.attrs.get("coordinate_system") == "generalised"
+    return Trajectories(times, state.q, state.p, mask, features, eps, generalised)
 
 
 def spacing_of(times: Float[Tensor, " time *batch"]) -> float:

@@ -3,9 +3,11 @@ from .expansion.model import PairExpansion as PairExpansion
 from .fully_connected import FC as FC
 from .fully_connected import HFC as HFC
 from .fully_connected import HNN as HNN
+from .generalised import Generalised as Generalised
 from .graph_networks import HOGN as HOGN
 from .graph_networks import OGN as OGN
 from .graph_networks import VOGN as VOGN
 from .hlieconv import HLieConv as HLieConv
 from .lieconv_field import LieConvField as LieConvField
+from .port_hamiltonian import PortHamiltonian as PortHamiltonian
 from .registry import MODELS as MODELS

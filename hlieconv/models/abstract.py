@@ -42,6 +42,12 @@ class AbstractModel(nn.Module, ABC):
     """Features of every body, ``(*batch, n)`` each, by the names of Dataset variables: mass first."""
     pair_features: tuple[str, ...] = ()
     """Features of every pair of bodies, ``(*batch, n, n)`` each."""
+    trajectory_features: tuple[str, ...] = ()
+    """Features of a trajectory as a whole, such as gravity: ``(*batch)``, or a vector ``(*batch, d)``."""
+    takes_generalised: ClassVar[bool] = False
+    """Whether its q may be generalised coordinates, such as angles."""
+    is_closed: ClassVar[bool] = True
+    """Whether it keeps its energy, so that damping and drives are not among what it can learn."""
     presets: ClassVar[dict[str, dict[str, Any]]] = {"best": {}, "paper": {}}
     """Arguments of the constructor that belong to each preset of `fit`; a subclass names those that have some."""
     compiles: ClassVar[bool] = False
@@ -69,8 +75,10 @@ class AbstractModel(nn.Module, ABC):
             **options: arguments of the constructor, in place of the preset's.
 
         Raises:
-            ValueError: for an unknown preset, or an option that the model does not have.
+            ValueError: for an unknown preset, an option that the model does not have, or generalised coordinates where
+                the model needs positions in space.
         """
+        cls.check_coordinates(dataset)
         options = cls.preset_options(preset) | options
         known = arguments_of(cls)
         if unknown := [name for name in options if name not in known]:
@@ -83,8 +91,18 @@ class AbstractModel(nn.Module, ABC):
             "dimension": d,
             "body_features": tuple(sorted((name for name in own if own[name] == {"body"}), key="mass".__ne__)),
             "pair_features": tuple(name for name in own if own[name] == {"body", "other_body"}),
+            "trajectory_features": tuple(name for name in own if own[name] <= {"space"}),
         }
         return cls(**{name: value for name, value in found.items() if name in known} | options)
+
+    @classmethod
+    def check_coordinates(cls, dataset: xr.Dataset) -> None:
+        """A ValueError if q are generalised coordinates, and the model takes them for positions in space."""
+        if dataset.attrs.get("coordinate_system") == "generalised" and not cls.takes_generalised:
+            raise ValueError(
+                f"dataset: {cls.name or cls.__name__} needs positions in space, got generalised coordinates such as "
+                "angles, on which translations and rotations of space do not act: the model generalised takes them"
+            )
 
     @classmethod
     def preset_options(cls, preset: str) -> dict[str, Any]:
@@ -105,7 +123,7 @@ class AbstractModel(nn.Module, ABC):
     @property
     def features(self) -> tuple[str, ...]:
         """Everything that it is conditioned on, bodies first."""
-        return (*self.body_features, *self.pair_features)
+        return (*self.body_features, *self.pair_features, *self.trajectory_features)
 
     @property
     def like(self) -> Tensor:
@@ -145,7 +163,8 @@ class AbstractModel(nn.Module, ABC):
         self, features: Mapping[str, Tensor], mask: Tensor | None, index: slice | Tensor
     ) -> AbstractVectorField:
         """`framed` for some of the trajectories of a batch; what all trajectories share stays shared."""
-        own = {name: 2 if name in self.pair_features else 1 for name in features}
+        own = dict.fromkeys(features, 1)
+        own |= dict.fromkeys(self.pair_features, 2) | dict.fromkeys(self.trajectory_features, 0)
         some = {name: _of_trajectories(value, own[name], index) for name, value in features.items()}
         return self.framed(some, None if mask is None else _of_trajectories(mask, 1, index))
 
@@ -171,8 +190,8 @@ class AbstractModel(nn.Module, ABC):
                 f"got {', '.join(features) or 'none'}: missing {', '.join(missing)}"
             )
         n = features[self.features[0]].shape[-1]
-        found = {}
-        for feature in self.features:
+        found = {name: features[name] for name in self.trajectory_features}
+        for feature in (*self.body_features, *self.pair_features):
             value = features[feature]
             own, real = (n,), mask
             if feature in self.pair_features:

@@ -123,18 +123,16 @@ class Frame(nn.Module):
         real = torch.ones(q.shape[1:3], dtype=torch.bool) if mask is None else mask
         velocity = (q.diff(dim=0) / times.diff(dim=0)[..., None, None])[:, real]
         q, p = q[:, real], p[:, real]
-        length = _power_of_two(q)
+        length = power_of_two(q)
         if len(self.directions):
             along = self.directions @ q.mean((0, 1))
-            length = _power_of_two(q - along @ self.directions)
+            length = power_of_two(q - along @ self.directions)
             self.origin.copy_((along / length).round() @ self.directions * length)
         if self.units:
             self.length.fill_(length)
-            self.momentum.fill_(_power_of_two(p))
-            self.time.fill_(length / _power_of_two(velocity))
-            own = [
-                self.mass.item() if x == "mass" else _power_of_two(features[x][features[x] != 0]) for x in self.names
-            ]
+            self.momentum.fill_(power_of_two(p))
+            self.time.fill_(length / power_of_two(velocity))
+            own = [self.mass.item() if x == "mass" else power_of_two(features[x][features[x] != 0]) for x in self.names]
             self.feature_units.copy_(torch.tensor(own, dtype=torch.float64))
         self.measured.fill_(True)
 
@@ -149,7 +147,9 @@ class Frame(nn.Module):
             return field
         if isinstance(field, AbstractNewtonian):
             return FramedNewtonian(self, field, mass)
-        return FramedHamiltonian(self, field) if isinstance(field, AbstractHamiltonian) else FramedField(self, field)
+        if isinstance(field, AbstractHamiltonian):
+            return FramedHamiltonian(self, field)
+        return FramedField(self, field, mass)
 
 
 class AbstractFramed(AbstractVectorField):
@@ -172,6 +172,30 @@ class AbstractFramed(AbstractVectorField):
 
 class FramedField(AbstractFramed):
     """A vector field of a frame that is no Hamiltonian, seen from outside of it."""
+
+    def __init__(self, frame: Frame, inner: Any, mass: Tensor | None) -> None:
+        super().__init__(frame, inner)
+        self.forces, self.mass = inner.forces, mass
+
+    @property
+    def hamiltonian(self) -> AbstractHamiltonian | None:
+        inner: Any = self.inner.hamiltonian
+        return None if inner is None else self.frame.outside(inner, self.mass)  # pyright: ignore[reportReturnType]
+
+    @property
+    def conserved(self) -> tuple[str, ...]:
+        return self.inner.conserved
+
+    def select(self, index: slice | Tensor) -> Any:
+        chosen = super().select(index)
+        if self.mass is not None and self.mass.ndim > 1 and len(self.mass) > 1:
+            chosen.mass = self.mass[index]
+        return chosen
+
+    def powers(self, t: Float[Tensor, "*times"], state: PhaseSpace) -> list[Float[Tensor, "*batch"]]:
+        """What each of the forces adds to the energy in unit time, where there are some."""
+        unit = self.frame.energy / self.frame.time
+        return [unit * x for x in self.inner.powers(t / self.frame.time, self.inward(state))]
 
     def forward(self, t: Float[Tensor, "*times"], state: PhaseSpace) -> PhaseSpace:
         derivative = self.inner(t / self.frame.time, self.inward(state))
@@ -218,7 +242,7 @@ def translations_of(group: AbstractGroup) -> Float[Tensor, "count d"]:
     return directions[size > 1e-9]
 
 
-def _power_of_two(x: Tensor) -> float:
+def power_of_two(x: Tensor) -> float:
     """The power of two next to the root mean square, 1 if that is 0; no square overflows."""
     largest = float(x.abs().max()) if x.numel() else 0.0
     if not largest:

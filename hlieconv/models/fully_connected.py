@@ -84,6 +84,8 @@ class FC(AbstractFullyConnected):
     """
 
     name = "fc"
+    is_closed = False
+    takes_generalised = True
     field = LearnedField
     presets = PUBLISHED
     values = None
@@ -121,6 +123,7 @@ class HNN(AbstractFullyConnected):
     """
 
     name = "hnn"
+    takes_generalised = True
     field = LearnedHamiltonian
     presets = PUBLISHED
     values = 1

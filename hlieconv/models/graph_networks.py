@@ -133,6 +133,7 @@ class OGN(AbstractGraphNetwork):
     """
 
     name = "ogn"
+    is_closed = False
     field = LearnedField
     presets = PUBLISHED
     of_the_whole = False

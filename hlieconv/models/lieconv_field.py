@@ -42,6 +42,7 @@ class LieConvField(AbstractNetwork):
     """
 
     name = "lieconv"
+    is_closed = False
     field = LearnedField
     presets = {"paper": PUBLISHED["paper"] | {"width": 384, "blocks": 4}}
 

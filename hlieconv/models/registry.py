@@ -7,8 +7,10 @@ MODELS: dict[str, str] = {
     "fc": "hlieconv.models.fully_connected:FC",
     "hfc": "hlieconv.models.fully_connected:HFC",
     "hnn": "hlieconv.models.fully_connected:HNN",
+    "generalised": "hlieconv.models.generalised:Generalised",
     "hogn": "hlieconv.models.graph_networks:HOGN",
     "lieconv": "hlieconv.models.lieconv_field:LieConvField",
     "ogn": "hlieconv.models.graph_networks:OGN",
+    "port_hamiltonian": "hlieconv.models.port_hamiltonian:PortHamiltonian",
     "vogn": "hlieconv.models.graph_networks:VOGN",
 }

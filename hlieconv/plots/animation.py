@@ -30,8 +30,10 @@ def animate_trajectories(
 ) -> Axes:
     """The bodies of one trajectory moving in the plane or in space, each with a tail, written as GIF or MP4.
 
+    Angles of a chain of pendulums are drawn as its links (see `in_the_plane`).
+
     Args:
-        dataset: trajectories in two or three dimensions.
+        dataset: trajectories in two or three dimensions, or pendulums in angles.
         path: of the file to write, ``.gif`` or ``.mp4`` (for which matplotlib needs ffmpeg).
         trajectory: which of them.
         reference: drawn hollow beside it.
@@ -55,6 +57,9 @@ def animate_trajectories(
         raise ValueError(f"path: {path.suffix} needs {writer}, which matplotlib does not find; .gif always works")
     if path.exists() and not overwrite:
         raise ValueError(f"path: {path.name} is there already: pass overwrite=True to replace it")
+    hangs = dataset.attrs.get("coordinate_system") == "generalised"
+    if hangs:
+        dataset, reference = in_the_plane(dataset), None if reference is None else in_the_plane(reference)
     if dataset.sizes["space"] not in (2, 3):
         raise ValueError(f"dataset: expected 2 or 3 dimensions of space, got {dataset.sizes['space']}")
     runs = [_paths(data, trajectory) for data in (dataset, reference) if data is not None]
@@ -67,7 +72,8 @@ def animate_trajectories(
         assert isinstance(figure, Figure)
         if ax is None:
             ax = figure.add_subplot(projection="3d" if dataset.sizes["space"] == 3 else None)
-        _frame(ax, np.concatenate(runs), label(dataset["q"]))
+        _frame(ax, _points(runs, hangs), label(dataset["q"]))
+        links = [ax.plot([], [], "-", color="0.6", linewidth=1.0, zorder=1)[0] for _ in runs if hangs]
         lines = [[_line(ax, body, hollow=k > 0) for body in range(run.shape[1])] for k, run in enumerate(runs)]
 
         def draw(index: int) -> list:
@@ -75,6 +81,8 @@ def animate_trajectories(
                 for body, (line, dot) in enumerate(pairs):
                     _set(line, run[max(0, index - length) : index + 1, body])
                     _set(dot, run[index : index + 1, body])
+            for run, link in zip(runs, links, strict=False):
+                _set(link, np.concatenate([np.zeros_like(run[index, :1]), run[index]]))
             ax.set_title(f"t = {times[index]:.2f} s")
             return []
 
@@ -84,6 +92,28 @@ def animate_trajectories(
     if new:
         plt.close(figure)
     return ax
+
+
+def in_the_plane(dataset: xr.Dataset) -> xr.Dataset:
+    """Pendulums in angles as bodies in the plane: each hangs on the one before it, the first on the origin.
+
+    Raises:
+        ValueError: without the variable ``length``, or for more than one coordinate a body.
+    """
+    if "length" not in dataset or dataset.sizes["space"] != 1:
+        raise ValueError(
+            "dataset: expected pendulums, with one angle and a length a link: other coordinates are no places"
+        )
+    angle = dataset["q"].isel(space=0)
+    steps = xr.concat([dataset["length"] * np.sin(angle), -dataset["length"] * np.cos(angle)], "space")
+    places = steps.cumsum("body").transpose(*dataset["q"].dims).assign_attrs(dataset["q"].attrs)
+    return dataset.drop_vars(["q", "p"]).assign(q=places).assign_attrs(coordinate_system="cartesian")
+
+
+def _points(runs: list[np.ndarray], hangs: bool) -> np.ndarray:
+    """All that is to be seen: bodies, and the point that they hang on."""
+    points = np.concatenate([run.reshape(-1, 1, run.shape[-1]) for run in runs])
+    return np.concatenate([points, np.zeros_like(points[:1])]) if hangs else points
 
 
 def _paths(dataset: xr.Dataset, trajectory: int) -> np.ndarray:

@@ -32,9 +32,11 @@ def plot_phase_portrait(
         one, colour = chosen.isel(trajectory=number), COLOURS[number % len(COLOURS)]
         ax.plot(one["q"], one["p"], color=colour, linewidth=0.9)
         ax.plot(one["q"][0], one["p"][0], "o", color=colour, markersize=3)
-    axis = "xyz"[space] if dataset.sizes["space"] <= 3 else str(space)
     if dataset.attrs.get("coordinate_system", "cartesian") != "cartesian":
-        axis = ""
-    ax.set_xlabel(f"{axis} {label(dataset['q'])} of body {body + 1}".strip())
-    ax.set_ylabel(f"{axis} {label(dataset['p'])} of body {body + 1}".strip())
+        ax.set_xlabel(f"coordinate {body + 1}" + (" (angle)" if "length" in dataset else ""))
+        ax.set_ylabel(f"momentum of coordinate {body + 1}")
+        return ax
+    axis = "xyz"[space] if dataset.sizes["space"] <= 3 else str(space)
+    ax.set_xlabel(f"{axis} {label(dataset['q'])} of body {body + 1}")
+    ax.set_ylabel(f"{axis} {label(dataset['p'])} of body {body + 1}")
     return ax

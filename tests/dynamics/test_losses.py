@@ -84,7 +84,7 @@ def test_segments_in_parallel_are_segments_one_by_one(segment):
     field = field(chunks.trajectory)
     squares = []
     for start in range(0, 4, segment):
-        times, q, p = (x[start : start + segment + 1] for x in chunks[1:])
+        times, q, p = (x[start : start + segment + 1] for x in chunks[1:4])
         predicted = RK4().integrate(field, PhaseSpace(q[0], p[0]), times - times[0])
         squares += [*(predicted.q - q).square(), *(predicted.p - p).square()]
     squares = torch.stack(squares)

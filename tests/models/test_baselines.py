@@ -12,7 +12,7 @@ from hlieconv.dynamics import load
 from hlieconv.models import FC, HFC, HOGN, MODELS, OGN, VOGN, AbstractModel, LieConvField
 from systems import PhaseSpace, Springs, mask_of, simulate, trajectory_of, variables_of
 
-BASELINES = [name for name in MODELS if name not in ("hlieconv", "expansion")]
+BASELINES = [n for n in MODELS if n not in ("hlieconv", "expansion", "generalised", "port_hamiltonian")]
 RELATIONAL = ["hogn", "lieconv", "ogn", "vogn"]
 """These take any number of bodies, in any order."""
 PAIRS = [name for name in BASELINES if name != "lieconv"]

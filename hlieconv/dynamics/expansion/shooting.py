@@ -58,9 +58,9 @@ def shoot(
     """
     length = min(LENGTH, len(pieces.times))
     starts = range(0, len(pieces.times) - length + 1, length)
-    cut = [Chunks(pieces.trajectory, *(x[a : a + length] for x in pieces[1:])) for a in starts]
+    cut = [Chunks(pieces.trajectory, *(x[a : a + length] for x in pieces[1:4])) for a in starts]
     number = torch.arange(len(pieces.trajectory)).repeat(len(starts))
-    times, q, p = (torch.cat(x, 1) for x in zip(*(piece[1:] for piece in cut), strict=True))
+    times, q, p = (torch.cat(x, 1) for x in zip(*(piece[1:4] for piece in cut), strict=True))
     whole = Chunks(torch.cat([piece.trajectory for piece in cut]), times, q, p)
     if len(number) > SEGMENTS:
         keep = torch.randperm(len(number), generator=torch.Generator().manual_seed(seed))[:SEGMENTS]
