@@ -1,6 +1,7 @@
 """Motion on a manifold: bodies that constraints hold."""
 
 from abc import abstractmethod
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -24,7 +25,8 @@ class AbstractConstraint(AbstractVectorField):
 
     def jacobian(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch c n d"]:
         """dg/dq."""
-        values, pullback = torch.func.vjp(self.constraints, q)
+        found: Any = torch.func.vjp(self.constraints, q)
+        values, pullback = found
         one = torch.eye(values.shape[-1], dtype=q.dtype, device=q.device)
         units = one.reshape(-1, *(1,) * (values.ndim - 1), values.shape[-1]).expand(-1, *values.shape)
         return torch.func.vmap(lambda unit: pullback(unit)[0])(units).movedim(0, -3)

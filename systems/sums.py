@@ -30,6 +30,7 @@ from systems.vector_field import (
     AbstractSeparable,
     AbstractSplit,
     AbstractVectorField,
+    declared_names,
     named_in_sum,
 )
 
@@ -127,7 +128,8 @@ class AbstractSum(AbstractVectorField):
         units = _only("units", {x.units for x in parts} - {""} or {""}, self.name)
         self.marks = tuple(dict.fromkeys(name for part in parts for name in part.marks))
         self.names = named_in_sum(parts)
-        self.borrowed = tuple(dict.fromkeys(name for part in parts for name in part.borrowed))  # type: ignore[misc]
+        self.in_sum = tuple(dict.fromkeys(name for names in self.names for name in names.values()))
+        self.borrowed = tuple(dict.fromkeys(name for part in parts for name in part.borrowed))
         values, trainable, variables = _values(parts, self.names)
         self.variables = tuple(variables.values())
         marks = {name: _mark(name, parts) for name in self.marks}
@@ -139,9 +141,6 @@ class AbstractSum(AbstractVectorField):
             for part, names in zip(parts, self.names, strict=True)
         ]
         self.templates = nn.ModuleList([_emptied(part) for part in parts])
-
-    def declared(self) -> tuple[str, ...]:  # type: ignore[override]
-        return tuple(dict.fromkeys(name for names in self.names for name in names.values()))
 
     @property
     def parts(self) -> list[Any]:
@@ -188,7 +187,8 @@ class AbstractSum(AbstractVectorField):
 
     def continued(self, sides: Float[Tensor, "*batch c"]) -> Any:
         chosen = copy.copy(self)
-        chosen._modules = chosen._modules | {"templates": nn.ModuleList([x.continued(sides) for x in self.templates])}
+        templates: Any = self.templates
+        chosen._modules = chosen._modules | {"templates": nn.ModuleList([x.continued(sides) for x in templates])}
         return chosen
 
     def probed(self, times: Float[Tensor, " time *batch"], state: PhaseSpace) -> dict[str, Tensor]:
@@ -380,7 +380,7 @@ def _equal(a: Tensor, b: Tensor) -> bool:
 
 def _emptied(part: Any) -> Any:
     """The part without the values that the sum has for it."""
-    names = {*part.declared(), *(variable.name for variable in part.variables), *part.marks}
+    names = {*declared_names(part), *(variable.name for variable in part.variables), *part.marks}
     empty = copy.copy(part)
     empty._parameters = {name: x for name, x in part._parameters.items() if name not in names}
     empty._buffers = {name: None if name in names else x for name, x in part._buffers.items()} | dict.fromkeys(names)

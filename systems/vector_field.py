@@ -80,9 +80,11 @@ class AbstractVectorField(nn.Module, ABC):
     checked_on_gpu: ClassVar[bool] = True
     """Whether values are looked at on a GPU too, for which the host waits; not if one is made at each training step."""
     variables: tuple[Variable, ...] = ()
-    borrowed: ClassVar[tuple[str, ...]] = ()
+    borrowed: tuple[str, ...] = ()
     """Variables that another part of a sum may have for it (see `systems.sums`)."""
-    marks: ClassVar[tuple[str, ...]] = ("mask",)
+    in_sum: tuple[str, ...] = ()
+    """Of a sum: the names of the variables that its parts declare."""
+    marks: tuple[str, ...] = ("mask",)
     """Names of what is true or false of each body, ``(*batch, n)``."""
     forces: tuple[str, ...] = ()
     """The names of the parts that no Hamiltonian has, such as damping: then energy and volume are not kept."""
@@ -147,7 +149,7 @@ class AbstractVectorField(nn.Module, ABC):
         """Values that tell functions apart which are no tensors, for fingerprints; by default there are none."""
         return {}
 
-    def __add__(self: Field, other: "AbstractVectorField") -> Any:
+    def __add__(self, other: "AbstractVectorField") -> Any:
         """The field that both make together (see `systems.sums`)."""
         if not isinstance(other, AbstractVectorField):
             return NotImplemented
@@ -157,11 +159,6 @@ class AbstractVectorField(nn.Module, ABC):
     def has_closed_form(self) -> bool:
         """True where `closed_form` solves the equations of motion exactly."""
         return False
-
-    @classmethod
-    def declared(cls) -> tuple[str, ...]:
-        """The names of all variables of the class, of those too that an instance leaves out."""
-        return tuple(variable.name for variable in cls.variables)
 
     @property
     def values(self) -> dict[str, Tensor]:
@@ -379,6 +376,12 @@ class AbstractNewtonian(AbstractSeparable):
         return velocity if self.fixed is None else torch.where(self.fixed[..., None], 0, velocity)
 
 
+def declared_names(part: "AbstractVectorField | type[AbstractVectorField]") -> tuple[str, ...]:
+    """The names of all variables that a field declares, or all parts of a sum, of those too that are left out."""
+    kind = part if isinstance(part, type) else type(part)
+    return part.in_sum or tuple(variable.name for variable in kind.variables)
+
+
 def named_in_sum(
     parts: Sequence["AbstractVectorField | type[AbstractVectorField]"],
 ) -> list[dict[str, str]]:
@@ -392,7 +395,7 @@ def named_in_sum(
     found = []
     for part in parts:
         names = {}
-        for name in part.declared():
+        for name in declared_names(part):
             names[name] = name if name in shared else _numbered(name, taken)
         taken |= set(names.values())
         found.append(names)

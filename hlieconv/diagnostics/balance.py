@@ -55,9 +55,11 @@ def energy_balance(dataset: xr.Dataset, system: AbstractVectorField | None = Non
 
     with torch.no_grad():
         rates = field(own, state)
-        energy, rate = torch.func.jvp(hamiltonian.energy, (state,), (rates,))
+        along_field: Any = torch.func.jvp(hamiltonian.energy, (state,), (rates,))
+        energy, rate = along_field
         later = own.expand(*state.q.shape[:2], 1, 1).clone()
-        power, slope = torch.func.jvp(powers, (later, state), (torch.ones_like(later), rates))
+        in_time: Any = torch.func.jvp(powers, (later, state), (torch.ones_like(later), rates))
+        power, slope = in_time
     step = elapsed.diff(dim=0)
     pieces = step / 2 * (power[:, 1:] + power[:, :-1]) + step.square() / 12 * (slope[:, :-1] - slope[:, 1:])
     work = torch.cat([torch.zeros_like(power[:, :1]), pieces.cumsum(1)], 1)

@@ -23,7 +23,8 @@ class Chunks(NamedTuple):
     def take(self, index: Int[Tensor, " batch"]) -> "Chunks":
         """Some of the chunks."""
         origin = None if self.origin is None else self.origin[index]
-        return Chunks(self.trajectory[index], *(tensor[:, index] for tensor in (self.times, self.q, self.p)), origin)
+        times, q, p = (tensor[:, index] for tensor in (self.times, self.q, self.p))
+        return Chunks(self.trajectory[index], times, q, p, origin)
 
     def to(self, dtype: torch.dtype, device: torch.device) -> "Chunks":
         """The same on a device; the times stay in float64."""

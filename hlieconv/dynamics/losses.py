@@ -162,7 +162,8 @@ def _derivatives(chunks: Chunks, at: Tensor, columns: tuple[Tensor, ...]) -> Der
     """What is known at the nodes, and when that was."""
     start, end = chunks.times[0], chunks.times[-1]
     times = start + at[:, None] * (end - start) + (0 if chunks.origin is None else chunks.origin)
-    return Derivatives(chunks.trajectory.repeat(len(at)), *(x.flatten(0, 1) for x in columns), times.flatten())
+    q, p, velocity, force = (x.flatten(0, 1) for x in columns)
+    return Derivatives(chunks.trajectory.repeat(len(at)), q, p, velocity, force, times.flatten())
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from hlieconv.nn.convolution import perceptron
 from systems import AbstractHamiltonian, PhaseSpace
 from systems.checks import check
 from systems.registry import system_class
+from systems.vector_field import declared_names
 
 
 class RateFrame(Frame):
@@ -145,10 +146,10 @@ class GeneralisedHamiltonian(AbstractHamiltonian):
         self.name = model.name
         self.model, self.features = model, features
         self.context = model.columns.bodies(model.of_bodies(features), None).flatten(-2)
-        self.known = None
+        self.known: Any = None
         if model.root is None:
             kind = system_class(model.mass_matrix)
-            self.known = kind(**{name: features[name] for name in kind.declared() if name in features})
+            self.known = kind(**{name: features[name] for name in declared_names(kind) if name in features})
 
     def select(self, index: slice | Tensor) -> Any:
         return self.model.selected(self.features, None, index)

@@ -17,6 +17,7 @@ from systems import AbstractHamiltonian, AbstractVectorField, PhaseSpace
 from systems.checks import check, check_choice
 from systems.dataset.schema import mask_of, state_of, times_of, variables_of
 from systems.registry import system_class
+from systems.vector_field import declared_names
 
 #: Inputs that are known functions of time, by the names of the parts of a sum that have them.
 CONTROLS = ("", "sinusoidal_drive")
@@ -61,6 +62,9 @@ class PortHamiltonian(AbstractModel):
     """
 
     name = "port_hamiltonian"
+    slowing: Any
+    joint: Any
+    gain: Any
     is_closed = False
 
     def __init__(
@@ -109,7 +113,7 @@ class PortHamiltonian(AbstractModel):
     @classmethod
     def of(cls, dataset: xr.Dataset, *, preset: str = "best", **options: Any) -> Any:
         options.setdefault("control", "sinusoidal_drive" if "amplitude" in dataset else "")
-        known = system_class(options["control"]).declared() if options["control"] in CONTROLS[1:] else ()
+        known = declared_names(system_class(options["control"])) if options["control"] in CONTROLS[1:] else ()
         options.setdefault("trajectory_features", tuple(name for name in known if name in dataset))
         return super().of(dataset, preset=preset, **options)
 
@@ -173,7 +177,7 @@ class PortHamiltonianField(AbstractVectorField):
         self.input = None
         if model.control:
             kind = system_class(model.control)
-            self.input = kind(**{name: features[name] for name in kind.declared() if name in features})
+            self.input = kind(**{name: features[name] for name in declared_names(kind) if name in features})
         self.forces = tuple(
             name
             for name, there in (("drag", model.drag), ("dashpots", model.dashpots), ("input", model.control))
@@ -227,7 +231,7 @@ class PortHamiltonianField(AbstractVectorField):
         a, b = self.columns[..., :, None, :], self.columns[..., None, :, :]
         near = (square / (1 + square))[..., None]
         seen = [x.expand(*square.shape, x.shape[-1]) for x in (a + b, a * b)]
-        size = softplus(self.model.joint(torch.cat([*seen, near], -1))[..., 0])  # pyright: ignore[reportOptionalCall]
+        size = softplus(self.model.joint(torch.cat([*seen, near], -1))[..., 0])
         size = 0.5 * (size + size.mT)  # rounding of products may differ on both sides
         distinct = square > 0
         pull = -size * torch.where(distinct, along / torch.where(distinct, square, 1), 0)
