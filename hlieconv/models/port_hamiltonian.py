@@ -62,6 +62,7 @@ class PortHamiltonian(AbstractModel):
     """
 
     name = "port_hamiltonian"
+    input_unit: Tensor
     slowing: Any
     joint: Any
     gain: Any

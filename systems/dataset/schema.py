@@ -279,10 +279,10 @@ def system_of(
     Raises:
         ValueError: if there is no such system, or the Dataset lacks one of its parameters.
     """
-    system: str = dataset.attrs.get("system", "") if name is None else name
-    if " + " in system:
-        return _sum_of(dataset, system.split(" + "), dtype, device)
-    kind: type[AbstractVectorField] = system_class(system)
+    known: str = dataset.attrs.get("system", "") if name is None else name
+    if " + " in known:
+        return _sum_of(dataset, known.split(" + "), dtype, device)
+    kind: type[AbstractVectorField] = system_class(known)
     if missing := [v.name for v in kind.variables if not (v.name in dataset or v.optional)]:
         raise ValueError(f"dataset: {kind.name} needs the variables {', '.join(missing)}, which it lacks")
     stored = [variable.name for variable in kind.variables if variable.name in dataset]
