@@ -12,6 +12,7 @@ from systems.integrators.abstract import AbstractIntegrator
 from systems.integrators.attempt import Attempt
 from systems.integrators.steps import wide as placed
 from systems.native import build, emit, trace
+from systems.native.abreast import abreast_program
 from systems.native.methods import Recipe, plan_of
 from systems.native.pairs import VECTOR_BYTES, PairProgram, force_on, pair_program
 from systems.native.program import AbstractProgram
@@ -21,6 +22,8 @@ from systems.vector_field import AbstractVectorField
 
 #: Bodies whose pairs are written out one by one.
 WRITTEN_OUT = 16
+#: Trajectories that fill no vectors: fewer than these.
+_FEW = 4
 #: More pairs than these are compared for some of the bodies only.
 _FEW_PAIRS, _ROWS = 2**18, 16
 
@@ -42,8 +45,10 @@ class Kernel:
     def __init__(self, field: AbstractVectorField, state: PhaseSpace, recipe: Recipe) -> None:
         *batch, bodies, dimension = state.q.shape
         wide = VECTOR_BYTES // state.q.element_size()
-        lanes = recipe.lanes or (1 if torch.Size(batch).numel() == 1 else wide)
-        self.program = program_of(field, bodies, dimension, state.q.dtype, separable=recipe.separable)
+        count = torch.Size(batch).numel()
+        shape = (bodies, dimension, state.q.dtype)
+        self.program = _program(field, *shape, separable=recipe.separable, few=count < _FEW and not recipe.lanes)
+        lanes = self.program.lanes or recipe.lanes or (1 if count == 1 else wide)
         text = emit.source(self.program, (*recipe.files, "evaluate"), lanes, recipe.macros)
         self._library = build.library(text)
         self._coefficients = torch.tensor(recipe.coefficients, dtype=state.q.dtype)
@@ -96,10 +101,13 @@ def _pointer(x: Tensor | None) -> ctypes.c_void_p:
     return ctypes.c_void_p(None if x is None else x.data_ptr())
 
 
-def program_of(
-    field: AbstractVectorField, bodies: int, dimension: int, dtype: torch.dtype, *, separable: bool
+def _program(
+    field: AbstractVectorField, bodies: int, dimension: int, dtype: torch.dtype, *, separable: bool, few: bool
 ) -> AbstractProgram:
-    """Loops over pairs or edges of many bodies, else one operation after the other."""
-    if bodies > WRITTEN_OUT and isinstance(field, AbstractPairs) and field.is_sum:
-        return pair_program(field, bodies, dimension, dtype)
+    """Loops over pairs or edges of many bodies; else one operation after the other, for bodies or for trajectories."""
+    if isinstance(field, AbstractPairs) and field.is_sum:
+        if bodies > WRITTEN_OUT:
+            return pair_program(field, bodies, dimension, dtype)
+        if few and field.edges is None:
+            return abreast_program(field, bodies, dimension, dtype, separable=separable)
     return trace.traced(field, bodies, dimension, dtype, separable=separable)

@@ -93,7 +93,7 @@ class PairProgram(AbstractProgram):
 
     def table(self, field: AbstractVectorField, batch: torch.Size) -> Tensor:
         assert isinstance(field, AbstractPairs)
-        tensors, parts, n = _values(field), [], self.bodies
+        tensors, parts, n = values_of(field), [], self.bodies
         shapes = {"own": (), "body": (n,), "pair": (n, n), "edge": (self.edge_count or 0,)}
         for block in self.blocks:
             x = tensors[block.name][1].detach().to(self.dtype).expand(*batch, *shapes[block.kind])
@@ -277,7 +277,7 @@ def pair_program(field: AbstractPairs, bodies: int, dimension: int, dtype: torch
     count = None if field.edges is None else field.edges.shape[1]
     shape = (bodies, VECTOR_BYTES // dtype.itemsize, count)
     blocks, start = [], 0
-    for name, (dims, _) in _values(field).items():
+    for name, (dims, _) in values_of(field).items():
         blocks.append(_block(name, dims, start, *shape))
         start += blocks[-1].size
     places = {block.name: k for k, block in enumerate(blocks)}
@@ -285,7 +285,7 @@ def pair_program(field: AbstractPairs, bodies: int, dimension: int, dtype: torch
     square = arithmetic.sum([arithmetic.multiply(x, x) for x in apart])
     weight = _weight(field, square, arithmetic, places, "i", "j")
     back = weight if field.reciprocal else _weight(field, square, arithmetic, places, "j", "i")
-    velocity = _velocity(field, dimension, arithmetic, places, dtype)
+    velocity = body_velocity(field, dimension, arithmetic, "body", places, dtype)
     return PairProgram(
         bodies,
         dimension,
@@ -321,7 +321,7 @@ def force_on(field: AbstractPairs, q: Float[Tensor, "*batch n d"], rows: Tensor)
     return torch.stack([(weight * x).sum(-1) for x in apart], -1)
 
 
-def _values(field: AbstractPairs) -> dict[str, tuple[tuple[str, ...], Tensor]]:
+def values_of(field: AbstractPairs) -> dict[str, tuple[tuple[str, ...], Tensor]]:
     """What velocity and law are computed from, with its own dims; and which bodies there are."""
     variables = {v.name: (v.dims, getattr(field, v.name)) for v in field.variables if v.dims == ("body",)}
     marks = {name: (("body",), mark) for name in field.marks if (mark := getattr(field, name)) is not None}
@@ -360,13 +360,18 @@ def _weight(
     return found.reshape(-1)[0]
 
 
-def _velocity(
-    field: AbstractPairs, dimension: int, arithmetic: Arithmetic, places: Mapping[str, int], dtype: torch.dtype
+def body_velocity(
+    field: AbstractPairs,
+    dimension: int,
+    arithmetic: Arithmetic,
+    array: str,
+    places: Mapping[str, int],
+    dtype: torch.dtype,
 ) -> list[Scalar]:
-    """dT/dp of one body."""
+    """dT/dp of one body, whose values are inputs from an array."""
     names = [v.name for v in field.variables if v.dims == ("body",)]
     names += [name for name in field.marks if getattr(field, name) is not None]
-    values = {x: (getattr(field, x).reshape(-1)[:1], arithmetic.inputs("body", (1,), places[x])) for x in names}
+    values = {x: (getattr(field, x).reshape(-1)[:1], arithmetic.inputs(array, (1,), places[x])) for x in names}
     p = (torch.ones(1, dimension, dtype=dtype), arithmetic.inputs("p", (1, dimension)))
     [found] = scalars_of(field, lambda field, p: (field.velocity(p),), [p], values, arithmetic)
     return list(found.reshape(-1))

@@ -71,8 +71,8 @@ class Arithmetic:
             self._known[key] = Scalar(operation, arguments, len(self._known))
         return self._known[key]
 
-    def input(self, array: str, index: int) -> Scalar:
-        """Entry ``index`` of an array that the compiled function is given."""
+    def input(self, array: str, index: int | tuple[int, int]) -> Scalar:
+        """Entry ``index`` of an array that the compiled function is given; ``(index, other)``: of another lane."""
         return self._node("input", array, index)
 
     def inputs(self, array: str, shape: tuple[int, ...], start: int = 0) -> np.ndarray:

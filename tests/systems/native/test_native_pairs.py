@@ -8,6 +8,7 @@ import torch
 from systems import AbstractPairs, Gravity, PhaseSpace, Springs, Variable
 from systems.integrators import RK4, AdaptiveGauss, Leapfrog
 from systems.native import Compiled
+from systems.native.abreast import AbreastProgram
 from systems.native.compiled import backend_of
 from systems.native.kernel import WRITTEN_OUT
 from systems.native.pairs import PairProgram, force_on
@@ -38,25 +39,25 @@ class Pushed(Gravity):
         return super().force(q) + 1e-9
 
 
-def case(name, dtype=torch.float64, dimension=2):
+def case(name, dtype=torch.float64, dimension=2, bodies=BODIES):
     generator = torch.Generator().manual_seed(0)
     draw = lambda *shape: torch.rand(*shape, generator=generator, dtype=torch.float64).to(dtype)  # noqa: E731
-    mass = draw(COUNT, BODIES) + 0.5
-    state = PhaseSpace(3 * draw(COUNT, BODIES, dimension), draw(COUNT, BODIES, dimension))
+    mass = draw(COUNT, bodies) + 0.5
+    state = PhaseSpace(3 * draw(COUNT, bodies, dimension), draw(COUNT, bodies, dimension))
     if name == "massless":
         mass[:, ::3] = 0
     if name in ("gravity", "massless", "pushed"):
         kind = Pushed if name == "pushed" else Gravity
         return kind(mass=mass, gravitational_constant=1.0, softening=0.2), state
-    mask = torch.arange(BODIES) < torch.arange(COUNT)[:, None] + BODIES - COUNT
+    mask = torch.arange(bodies) < torch.arange(COUNT)[:, None] + bodies - COUNT
     if name == "edges":
-        i, j = torch.randperm(BODIES * (BODIES - 1) // 2, generator=generator)[:50].sort().values, None
-        i, j = torch.triu_indices(BODIES, BODIES, 1)[:, i]
+        i, j = torch.randperm(bodies * (bodies - 1) // 2, generator=generator)[:50].sort().values, None
+        i, j = torch.triu_indices(bodies, bodies, 1)[:, i]
         return Springs(
             mass=mass, spring_constant=draw(COUNT, 50), rest_length=draw(50), edges=(j, i), mask=mask
         ), PhaseSpace(*(torch.where(mask[..., None], x, 0) for x in state))
-    ranges = draw(BODIES, BODIES) + 0.5
-    field = Yukawa(mass=mass, charge=draw(COUNT, BODIES) - 0.5, range=ranges + ranges.mT, mask=mask)
+    ranges = draw(bodies, bodies) + 0.5
+    field = Yukawa(mass=mass, charge=draw(COUNT, bodies) - 0.5, range=ranges + ranges.mT, mask=mask)
     return field, PhaseSpace(*(field.existing(x) for x in state))
 
 
@@ -113,3 +114,22 @@ def test_the_force_on_some_bodies(name):
     expected = field.force(state.q)[:, rows]
     bound = BODIES * torch.finfo(torch.float64).eps * expected.abs().max()
     assert (force_on(field, state.q, rows) - expected).abs().max() <= bound
+
+
+@pytest.mark.usefixtures("quickly")
+@pytest.mark.parametrize(("name", "dimension"), [("gravity", 3), ("massless", 2), ("own", 1)])
+def test_few_bodies_abreast_are_what_they_are_side_by_side(name, dimension):
+    """In torch's order: one trajectory, whose bodies fill vectors, and many, which do."""
+    field, state = case(name, dimension=dimension, bodies=6)
+    times, method = torch.tensor([0.0, 0.05], dtype=torch.float64), Leapfrog(step=0.01)
+    one = field.select(slice(9, 10)), PhaseSpace(*(x[9:] for x in state)), times
+    alone = Compiled(method, "on").prepared(*one)
+    assert isinstance(alone.kernel.program, AbreastProgram)
+    found = alone.integrate(*one)
+    beside = Compiled(method, "on").integrate(field, state, times)
+    assert all(torch.equal(a[:, 0], b[:, 9]) for a, b in zip(found, beside, strict=True))
+    eager = method.integrate(*one)
+    if name != "own":  # no call of the C library
+        assert all(torch.equal(a, b) for a, b in zip(found, eager, strict=True))
+    assert torch.allclose(found.p, eager.p, rtol=1e-13, atol=0)
+    assert not torch.equal(found.p[0], found.p[-1])
