@@ -49,7 +49,7 @@ def base_of(name: str) -> Base:
         Base(length='AU', mass='Msun', time='yr')
     """
     parts = [part.strip() for part in NAMED.get(name, name).split(",")]
-    found = {str(_parsed("units", part).dimensionality): part for part in parts}
+    found = {str(parsed("units", part).dimensionality): part for part in parts}
     if len(parts) != 3 or found.keys() != {"[length]", "[mass]", "[time]"}:
         raise ValueError(
             f"units: expected {', '.join(NAMED)}, {N_BODY}, or one unit each of length, mass and time such as "
@@ -85,7 +85,7 @@ def factor(name: str, units: str, into: str) -> float:
         >>> factor("time", "days", "s")
         86400.0
     """
-    given, wanted = _parsed(name, units), _parsed(name, into)
+    given, wanted = parsed(name, units), parsed(name, into)
     if given.dimensionality != wanted.dimensionality:
         raise ValueError(
             f"{name}: expected units that convert to {into!r}, got {units!r}: correct its attribute units, or set it "
@@ -123,7 +123,8 @@ def newtons_constant(name: str) -> float:
     return 6.67430e-11 * factor("G", "m^3 / kg / s^2", f"({base.length})^3 / ({base.mass}) / ({base.time})^2")
 
 
-def _parsed(name: str, units: str) -> Any:
+def parsed(name: str, units: str) -> Any:
+    """pint's unit of a text; a ValueError that names the variable for what it cannot read."""
     try:
         return registry().parse_units(units)
     except Exception as error:  # pint raises errors of many kinds for what it cannot read

@@ -76,7 +76,7 @@ def automatic(dataset: xr.Dataset, *, preset: str = "best", **options: Any) -> l
         ValueError: for an option that neither has.
     """
     kinds: tuple[type[AbstractModel], ...] = (PairExpansion, HLieConv)
-    known = {kind: inspect.signature(kind).parameters for kind in kinds}
+    known: dict[type[AbstractModel], Any] = {kind: inspect.signature(kind).parameters for kind in kinds}
     unknown = ", ".join(name for name in options if not any(name in own for own in known.values()))
     check("options", unknown, not unknown, "options of PairExpansion or HLieConv")
 

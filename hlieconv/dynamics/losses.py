@@ -12,12 +12,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hlieconv.dynamics.chunks import Chunks
-from hlieconv.dynamics.interpolant import extrema, hermite, lagrange, nodes
+from hlieconv.dynamics.interpolant import extrema, hermite, lagrange, nodes, truncation
 from hlieconv.dynamics.quality import check_derivatives, check_rates
 from hlieconv.dynamics.settings import Settings
 from systems import AbstractNewtonian, AbstractVectorField, PhaseSpace, integrators
 from systems.clock import started
 from systems.integrators import INTEGRATORS, AbstractIntegrator
+
+#: Forces whose error is more than this part of the root mean square force count for less.
+KNOWN = 1e-3
 
 Samples = TypeVar("Samples", bound="Chunks | Derivatives")
 
@@ -31,6 +34,8 @@ class Derivatives(NamedTuple):
     velocity: Float[Tensor, "sample n d"]
     force: Float[Tensor, "sample n d"]
     times: Float[Tensor, " sample"]
+    weight: Float[Tensor, "sample n"]
+    """1 for forces that are known well, less for others."""
 
     def take(self, index: Int[Tensor, " batch"]) -> "Derivatives":
         """Some of the samples."""
@@ -120,6 +125,10 @@ class ForceMatching(AbstractLoss[Derivatives]):
     The Hermite interpolant of q and dq/dt = p / m through the points of a chunk gives the force m d^2q/dt^2 at its
     `nodes`. A field that is not Newtonian has to give dq/dt as well.
 
+    A force whose own error t is not small (see `truncation`) weighs 1 / (1 + (t / s)^2), s being `KNOWN` of the root
+    mean square force, or the median of t: a few close passages, where the points are too far apart, would otherwise be
+    most of the loss.
+
     Args:
         canonical: whether p may be another thing than mass dq/dt, as for generalised coordinates and in magnetic
             fields: then polynomials through q and through p, each by itself, give dq/dt and dp/dt.
@@ -137,33 +146,37 @@ class ForceMatching(AbstractLoss[Derivatives]):
         if self.canonical:
             at = extrema(len(chunks.times))
             (q, velocity), (p, force) = (lagrange(chunks.times, x, at) for x in (chunks.q, chunks.p))
-            return _derivatives(chunks, at, (q, p, velocity, force))
+            return _derivatives(chunks, at, (q, p, velocity, force, torch.zeros_like(q[..., 0])))
         if mass is None:
             raise ValueError(
                 "loss: force_matching needs known masses, the variable mass; use rollout, one_step or multiple_shooting"
             )
         m = torch.where(mass > 0, mass, 1)[chunks.trajectory][..., None]  # 0 where there is no body
         at = nodes(len(chunks.times))
-        q, velocity, acceleration = hermite(chunks.times, chunks.q, chunks.p / m, at)
-        return _derivatives(chunks, at, (q, m * velocity, velocity, m * acceleration))
+        given = (chunks.times, chunks.q, chunks.p / m, at)
+        q, velocity, acceleration = hermite(*given)
+        error = truncation(*given, acceleration) * m[..., 0]
+        return _derivatives(chunks, at, (q, m * velocity, velocity, m * acceleration, error))
 
     def sizes(self, samples: Derivatives, mask: Bool[Tensor, "sample n"] | None) -> tuple[Tensor, ...]:
         return _size(samples.force, mask), _size(samples.velocity, mask)
 
     def errors(self, field: AbstractVectorField, samples: Derivatives) -> tuple[Tensor, ...]:
         if isinstance(field, AbstractNewtonian):
-            return (mean_square(field.force(samples.q) - samples.force, field.mask),)
+            return (mean_square(field.force(samples.q) - samples.force, field.mask, samples.weight),)
         derivative = field(samples.times[:, None, None], PhaseSpace(samples.q, samples.p))
-        force = mean_square(derivative.p - samples.force, field.mask)
+        force = mean_square(derivative.p - samples.force, field.mask, samples.weight)
         return force, mean_square(derivative.q - samples.velocity, field.mask)
 
 
 def _derivatives(chunks: Chunks, at: Tensor, columns: tuple[Tensor, ...]) -> Derivatives:
-    """What is known at the nodes, and when that was."""
+    """What is known at the nodes, the error of the force last, and when that was."""
     start, end = chunks.times[0], chunks.times[-1]
     times = start + at[:, None] * (end - start) + (0 if chunks.origin is None else chunks.origin)
-    q, p, velocity, force = (x.flatten(0, 1) for x in columns)
-    return Derivatives(chunks.trajectory.repeat(len(at)), q, p, velocity, force, times.flatten())
+    q, p, velocity, force, error = (x.flatten(0, 1) for x in columns)
+    known = torch.maximum(KNOWN * force.square().mean().sqrt(), error.median())
+    weight = 1 / (1 + (error / torch.where(known > 0, known, 1)).square())
+    return Derivatives(chunks.trajectory.repeat(len(at)), q, p, velocity, force, times.flatten(), weight)
 
 
 @dataclass(frozen=True)
@@ -197,12 +210,15 @@ def _size(values: Float[Tensor, "*batch n d"], mask: Tensor | None) -> Float[Ten
     return torch.where(square > 0, square, 1)
 
 
-def mean_square(error: Float[Tensor, "*batch n d"], mask: Tensor | None) -> Float[Tensor, ""]:
-    """The mean of the squares over the bodies that exist."""
+def mean_square(
+    error: Float[Tensor, "*batch n d"], mask: Tensor | None, weight: Float[Tensor, "*batch n"] | None = None
+) -> Float[Tensor, ""]:
+    """The mean of the squares, times their weights, over the bodies that exist."""
     if mask is None:
-        return error.square().mean()
+        return (error.square() if weight is None else weight[..., None] * error.square()).mean()
     real = mask.expand(error.shape[:-1])[..., None]
-    return torch.where(real, error, 0).square().sum() / (real.sum() * error.shape[-1])
+    square = torch.where(real, error, 0).square()
+    return (square if weight is None else weight[..., None] * square).sum() / (real.sum() * error.shape[-1])
 
 
 def make_loss(settings: Settings, second: float = 1.0, *, canonical: bool = False) -> AbstractLoss:

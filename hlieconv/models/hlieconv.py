@@ -16,10 +16,12 @@ from hlieconv.models.frame import Frame, translations_of
 from hlieconv.models.inputs import Features, existing, from_mean
 from hlieconv.models.invariants import InvariantPairs
 from hlieconv.models.logarithms import LogPairs
+from hlieconv.models.pair_forces import PairSums, pair_force, pair_sums, readout_features
 from hlieconv.models.readouts import MeanReadout, PairReadout
 from hlieconv.nn import BottleneckBlock, Pairs
 from hlieconv.nn.convolution import LieConv, perceptron
 from systems import AbstractNewtonian, AbstractVectorField
+from systems.tracing import autocast_dtype
 
 
 class Context(NamedTuple):
@@ -33,6 +35,8 @@ class Context(NamedTuple):
     """The embedded features of pairs, None if there are none."""
     mask: Bool[Tensor, "*batch n"] | None
     """Which bodies exist."""
+    sums: PairSums | None
+    """What pairs of them have in an energy that is a sum over pairs, None for others."""
 
 
 class HLieConv(AbstractModel):
@@ -148,7 +152,16 @@ class HLieConv(AbstractModel):
         if self.embed_pairs is not None:
             pairs = self.embed_pairs(pairs).repeat_interleave(samples, -2).repeat_interleave(samples, -3)
         weighted = self.layers[0].weighted(values) if self.blocks else None  # type: ignore[operator]
-        return Context(values, weighted, pairs, mask)
+        of_pairs = None if self.closed_form is None else pair_sums(self.closed_form[1], values, pairs, mask)
+        return Context(values, weighted, pairs, mask, of_pairs)
+
+    @property
+    def closed_form(self) -> tuple[InvariantPairs, PairReadout] | None:
+        """What `pair_force` takes, where the energy is a sum over pairs of functions of their distance."""
+        geometry, readout = self.geometry, self.energy
+        if self.blocks or self.centred or not isinstance(readout, PairReadout):
+            return None
+        return (geometry, readout) if isinstance(geometry, InvariantPairs) and geometry.of_distances else None
 
     def forward(self, q: Float[Tensor, "*batch n d"], context: Context) -> Float[Tensor, "*batch"]:
         """The potential of the bodies that the context describes."""
@@ -158,17 +171,13 @@ class HLieConv(AbstractModel):
         if mask is not None:
             mask = mask.repeat_interleave(self.geometry.samples, -1).expand(*q.shape[:-2], context.values.shape[-2])
         bounded, growing = self.geometry(q, context.mask)
-        if context.pairs is not None:
-            bounded = torch.cat([bounded, context.pairs.expand(*bounded.shape[:-1], -1)], -1)
+        bounded, linear = readout_features(bounded, growing, context.pairs)
         weight = None if mask is None else mask[..., None, :].to(q.dtype).expand(bounded.shape[:-1])
         near, values = Pairs(bounded, weight), context.values.expand(*bounded.shape[:-2], -1)
         for index, block in enumerate(self.layers):
             values = block(values, near, weighted=None if index else context.weighted)
         if self.readout == "mean":
             return self.energy_unit * self.energy(values, mask)
-        linear = torch.cat([growing, bounded[..., : self.geometry.channels]], -1)
-        if context.pairs is not None:
-            linear = torch.cat([linear, (linear[..., :, None] * context.pairs[..., None, :]).flatten(-2)], -1)
         return self.energy_unit * self.energy(values, mask, near, Pairs(linear, weight))
 
     @torch.no_grad()
@@ -192,6 +201,9 @@ class HLieConv(AbstractModel):
 
 def force(model: HLieConv, q: Float[Tensor, "*batch n d"], context: Context) -> Float[Tensor, "*batch n d"]:
     """-dV/dq: one function for all bodies, so that it is compiled once and not for each `LieConvPotential`."""
+    parts = model.closed_form
+    if parts is not None and context.sums is not None and autocast_dtype(q) is None:
+        return model.energy_unit * pair_force(existing(q, context.mask), *parts, context.sums)
     return -torch.func.grad(lambda x: model(x, context).sum())(q)
 
 

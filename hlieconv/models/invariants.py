@@ -54,16 +54,24 @@ def invariants(group: AbstractGroup, a: Float[Tensor, "*batch d"], b: Float[Tens
     return Invariants(distance, signed, signed[..., i] * signed[..., j])
 
 
+#: Before there are data nothing is far.
+FREE = 1e30
+
 #: Where the bounded features bend, in units of the median. Sums of x / (x + b) with such b approximate powers, roots
 #: and softened inverses of x over four decades.
 BENDS = (0.004, 0.016, 0.06, 0.25, 1.0, 4.0)
+
+
+#: Squares grow as they are up to so many times the largest one of the data, and as lengths beyond: forces are bounded.
+REACH = 100.0
 
 
 class InvariantPairs(nn.Module):
     """Features of all pairs of bodies: bounded ones for messages, and the invariants themselves for the energy.
 
     In units of its median over the data, a squared length x gives x / (x + b) and a signed invariant y gives
-    y / sqrt(y^2 + b) for all `BENDS` b.
+    y / sqrt(y^2 + b) for all `BENDS` b. Far beyond the data x itself goes on as its root does, so that whatever weights
+    there are, no energy grows faster than the distance: bodies cannot run away exponentially.
 
     Example:
         >>> from hlieconv.groups import SE2
@@ -75,6 +83,8 @@ class InvariantPairs(nn.Module):
     samples = 1
     """Group elements of a body."""
     square_median: Tensor
+    square_reach: Tensor
+    quadratic_reach: Tensor
     signed_median: Tensor
     quadratic_median: Tensor
     bends: Tensor
@@ -86,6 +96,8 @@ class InvariantPairs(nn.Module):
         sizes = {kind: len(values) for kind, values in invariants(group, origin, origin)._asdict().items()}
         for kind, size in sizes.items():
             self.register_buffer(f"{kind}_median", torch.ones(size))
+        for kind in ("square", "quadratic"):
+            self.register_buffer(f"{kind}_reach", torch.full((sizes[kind],), FREE))
         self.register_buffer("bends", torch.tensor(BENDS)[:, None], persistent=False)
         self.channels = len(BENDS) * (sizes["square"] + sizes["signed"])
         self.growing_channels = sum(sizes.values())
@@ -97,7 +109,20 @@ class InvariantPairs(nn.Module):
         square, signed = found.square / self.square_median, found.signed / self.signed_median
         x, y = square[..., None, :], signed[..., None, :]
         bounded = torch.cat([x / (x + self.bends), y * (y.square() + self.bends).rsqrt()], -1).flatten(-2)
-        return bounded, torch.cat([square, signed, found.quadratic / self.quadratic_median], -1)
+        quadratic = restrained(found.quadratic / self.quadratic_median, self.quadratic_reach)
+        return bounded, torch.cat([restrained(square, self.square_reach), signed, quadratic], -1)
+
+    @property
+    def of_distances(self) -> bool:
+        """Whether distances are all that there is, as under SE(d)."""
+        return isinstance(self.group, SE2 | SE3)
+
+    def of_squares(self, square: Float[Tensor, "*batch 1"]) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """The same features of squared distances, where these are all; and their derivatives in the squares."""
+        x, bend = square / self.square_median, self.bends[:, 0]
+        bounded, unit = 1 / (x + bend), 1 / self.square_median
+        growth = (self.square_reach / torch.maximum(x, self.square_reach)).sqrt()
+        return (x * bounded, restrained(x, self.square_reach)), (bend * bounded.square() * unit, growth * unit)
 
     @torch.no_grad()
     def calibrate(self, q: Float[Tensor, "*batch n d"], mask: Bool[Tensor, "*some n"] | None) -> None:
@@ -108,5 +133,21 @@ class InvariantPairs(nn.Module):
         present = present.expand(q.shape[:-2] + i.shape)
         if present.any():
             for kind, values in pairs._asdict().items():
-                median = values[present].abs().median(0).values
-                getattr(self, f"{kind}_median").copy_(torch.where(median > 0, median, 1))
+                size = values[present].abs()
+                median = size.median(0).values
+                median = torch.where(median > 0, median, 1)
+                getattr(self, f"{kind}_median").copy_(median)
+                if kind != "signed":
+                    getattr(self, f"{kind}_reach").copy_(REACH * (size.amax(0) / median).clamp(min=1))
+
+
+def restrained(x: Float[Tensor, "*batch c"], reach: Float[Tensor, " c"]) -> Float[Tensor, "*batch c"]:
+    """x, and where it is larger than the reach its root, with the same value and derivative there.
+
+    Example:
+        >>> restrained(torch.tensor([[1.0], [4.0], [-100.0]]), torch.tensor([4.0])).flatten()
+        tensor([  1.,   4., -36.])
+    """
+    size = torch.maximum(x.abs(), reach)
+    beyond = 2 * reach.sqrt() * size.sqrt() - reach
+    return torch.where(x.abs() <= reach, x, beyond.copysign(x))

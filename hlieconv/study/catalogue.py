@@ -43,6 +43,7 @@ def _short(
 #: Every model of the study by its name on the command line.
 ENTRIES: dict[str, Entry] = {
     **{group: _group(group) for group in ("SE2", "T2", "SO2", "Trivial")},
+    "law": Entry("expansion", "PairExpansion: the law, solved for", settings=ONE_CHUNK),
     "SE2-all": Entry("hlieconv", "HLieConv-SE2, our recipe, all chunks of every system", {"group": "SE2"}),
     # The published models, at the published settings.
     **{
@@ -212,12 +213,13 @@ def elsewhere(system: str) -> tuple[str, ...]:
 def _cpu() -> list[Trial]:
     trials = _grid("springs", COST, (3000,), (0,))
     trials += _grid("springs", ["SE2"], (400, 3000, 100), (0, 1, 2))
+    trials += _grid("springs", ["law"], (400, 3000, 100), (0, 1, 2))
     trials += _grid("springs", ["T2", "SO2", "Trivial"], (400,), (0,))
     trials += _grid("springs", ["FC", "HFC"], (3000, 400, 100), (0, 1, 2))
     trials += _grid("springs", [*ABLATION, "short-VOGN"], (400,), (0,))
     trials += _grid("springs", ["T2-full", "T2-full-all", "SE2-all"], (400,), (0,))
     for system in SYSTEMS:
-        trials += _grid(system, elsewhere(system), (400,), (0,))
+        trials += _grid(system, [*elsewhere(system), "law"], (400,), (0,))
     trials += _grid("springs", ["SE2"], (10, 25, 50, 1000), (0, 1, 2))
     return list(dict.fromkeys(trials))
 

@@ -101,7 +101,7 @@ def _ablation(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
 def _elsewhere(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
     rows = []
     for system in SYSTEMS:
-        for entry in elsewhere(system):
+        for entry in (*elsewhere(system), "law"):
             if found := select(results, system, entry, 400):
                 numbers = [_number(error(found, statistic)) for statistic in STATISTICS]
                 rows.append([system, ENTRIES[entry].text, *numbers, _seconds(found)])
@@ -151,7 +151,7 @@ def _budget(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
 
 def _seconds(results: list[Result]) -> str:
     known = [result["cost"]["cpu_seconds"] for result in results if result["cost"]["cpu_seconds"] is not None]
-    return f"{median(known):.0f}" if known else ""
+    return f"{median(known):.{0 if median(known) >= 10 else 1}f}" if known else ""
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Fifteen laws, the systems that obey them, and what a reader of them should find."""
+"""Sixteen laws, the systems that obey them, and what a reader of them should find."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,6 +52,16 @@ def angles(self, q):
     square, upper = x.square().sum(-1) + 0.3, torch.ones(q.shape[-2], q.shape[-2], dtype=q.dtype).triu(1)
     cosine = (x @ x.mT).square() / (square[..., :, None] * square[..., None, :])
     return 0.5 * (self.stiffness[..., None, None] * cosine * upper).sum((-3, -2, -1))
+
+
+def triangles(self, q):
+    """Softened dipoles of three bodies (Axilrod and Teller 1943): no product of functions of two arms."""
+    i, j, k = torch.combinations(torch.arange(q.shape[-2]), 3).T
+    a, b, c = ((q[..., x, :] - q[..., y, :]).square().sum(-1) for x, y in ((i, j), (j, k), (i, k)))
+    soft = (a + 0.5) * (b + 0.5) * (c + 0.5)
+    angles = 1 + 3 / 8 * (a + c - b) * (a + b - c) * (b + c - a) / soft
+    strength = self.stiffness[..., i] * self.stiffness[..., j] * self.stiffness[..., k]
+    return 0.2 * (strength * angles / soft.pow(1.5)).sum(-1)
 
 
 @dataclass(frozen=True)
@@ -128,4 +138,6 @@ LAWS = {
         law_of(lambda r: 0.5 * r**2 + 0.25 * r**4), (("power 2", "i < j", 0.5), ("power 4", "i < j", 0.25))
     ),
 }
+#: Laws of three bodies that are in no library.
+LAWS["Axilrod-Teller"] = Case(law_of(lambda r: 0.5 * r**2, triangles), None)
 UNTUNED = ("Lennard-Jones", "Yukawa", "Gaussian well", "logarithm", "hardening springs")

@@ -252,3 +252,14 @@ def test_what_cannot_be_decided_is_said():
     still = few.assign(q=0 * few.q + few.q.isel(time=0), p=0 * few.p)
     with pytest.raises(ValueError, match="expected bodies that move, got all at rest"):
         solve(PairExpansion.of(still), still)
+
+
+def test_features_that_do_not_vary_are_said():
+    """Bodies of one mass, in systems of different sizes: what is masked is no other mass."""
+    springs, state = Springs.sample(20, seed=0, bodies=(2, 4))
+    system = Springs(mass=2 * torch.ones_like(springs.mass), stiffness=springs.stiffness, mask=springs.mask)
+    dataset = simulated(system, state)
+    model = PairExpansion.of(dataset)
+    with pytest.warns(UserWarning, match="^mass: the same everywhere in these data"):
+        solve(model, dataset)
+    check(model, {("power", (2.0,)): 1.0})

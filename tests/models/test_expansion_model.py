@@ -5,16 +5,17 @@ import json
 import pytest
 import sympy
 import torch
+import xarray as xr
 
 from hlieconv.groups import group as group_of
 from hlieconv.models.expansion.law import Estimate, expression
 from hlieconv.models.expansion.library import TermLibrary
-from hlieconv.models.expansion.model import KINDS, PairExpansion
+from hlieconv.models.expansion.model import KINDS, ExpansionPotential, PairExpansion
 from hlieconv.models.expansion.shapes import SHAPES
 from hlieconv.models.expansion.spline import Spline, knots
 from hlieconv.models.expansion.terms import Bodies, Factor, Pair, from_json, to_json
 from hlieconv.noether import certificate
-from systems import PhaseSpace
+from systems import AbstractPairs, PhaseSpace
 
 GROUPS = ["Trivial", "T2", "Tx", "Ty", "SO2", "SE2", "T3", "SO3", "SE3"]
 FEATURES = {"body_features": ("mass", "stiffness"), "pair_features": ("rest_length",)}
@@ -194,3 +195,50 @@ def test_a_law_reads_well():
 def test_wrong_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         PairExpansion(**options)
+
+
+def test_coefficients_have_units():
+    """What they are multiplied with, and they themselves, are an energy together."""
+    model = PairExpansion("SE2", body_features=("mass", "stiffness"))
+    m, k = Factor("mass"), Factor("stiffness")
+    newton = Pair("softened", (0.1, -1.0), (True, False), (m, m))
+    model.estimates = [Estimate(newton, -39.0), Estimate(Pair("power", (2.0,), (False,), (k, k)), 0.5)]
+    units = {"q": "AU", "p": "Msun AU / yr", "mass": "Msun", "stiffness": "Msun^0.5 / yr"}
+    dataset = xr.Dataset({name: ((), 1.0, {"units": text}) for name, text in units.items()})
+    written = model.latex(dataset)
+    assert r"-39\, \frac{\mathrm{au}^{3}}{\left(\mathrm{Msun} \cdot \mathrm{a}^{2}\right)}\, " in written
+    assert r"0.5\, k_{i} k_{j}" in written  # kilograms and seconds are in k
+    assert model.latex() == model.latex(dataset.map(lambda x: x.assign_attrs(units="1"), keep_attrs=False))
+    au, sun, year = (sympy.Symbol(name, positive=True) for name in ("au", "Msun", "a"))
+    with_units, without = (part["i < j"].as_ordered_terms() for part in (model.sympy(dataset), model.sympy()))
+    ratios = {sympy.nsimplify(sympy.simplify(a / b)) for a in with_units for b in without}
+    assert au**3 / sun / year**2 in ratios
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_law_of_pairs_is_a_field_of_pairs(dtype):
+    """The same numbers as term by term, with bodies missing and bodies at one point."""
+    features, q = bodies(4, 2, 3, dtype)
+    mask = torch.ones(3, 4, dtype=torch.bool)
+    mask[0, 2] = False
+    k, m = Factor("stiffness"), Factor("mass")
+    model = PairExpansion("SE2", body_features=("mass", "stiffness"), pair_features=("rest_length",)).to(dtype)
+    spring = Estimate(Pair("power", (2.0,), (False,), (k, k)), 1.5)
+    model.estimates = [spring, Estimate(Pair("softened", (0.3, -1.0), (True, False), (m,)), -2.0)]
+    field = model.condition(features, mask)
+    plain = ExpansionPotential(model, model.checked(features, mask), mask)
+    assert isinstance(field, AbstractPairs)
+    assert field.regular
+    q[1, 0] = q[1, 1]
+    for name in ("potential", "force"):
+        torch.testing.assert_close(getattr(field, name)(q), getattr(plain, name)(q))
+    x = q.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(field.potential(x).sum(), x)
+    torch.testing.assert_close(-gradient, field.force(q))
+    model.estimates = [spring, Estimate(Pair("power", (1.0,), (False,), (k, k), (Factor("rest_length"),)), -2.0)]
+    field = model.condition(features, mask)
+    assert not field.regular
+    assert field.singular(q).tolist() == [False, True, False]
+    plain = ExpansionPotential(model, model.checked(features, mask), mask)
+    torch.testing.assert_close(field.force(q), plain.force(q))
+    assert isinstance(PairExpansion("SE2").condition(features), ExpansionPotential)

@@ -274,3 +274,42 @@ def test_without_a_compiler_a_fit_is_eager(monkeypatch):
         with compiled(model, mode, steps=steps, device=torch.device("cpu")):
             assert model.compiled == expected
         assert not model.compiled
+
+
+@pytest.mark.parametrize("given", [{}, {"pair_features": ("rest_length",)}])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_without_blocks_the_force_is_known_in_closed_form(given, dtype):
+    """It is minus the gradient of the potential, as is its derivative in the weights; bodies may be missing."""
+    torch.manual_seed(0)
+    model = HLieConv("SE2", width=8, blocks=0, **given).to(dtype)
+    features = {"mass": torch.rand(3, 4), "stiffness": torch.rand(3, 4), "rest_length": torch.rand(3, 4, 4)}
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 1], [1, 1, 1, 0]], dtype=torch.bool)
+    q = torch.randn(3, 4, 2, dtype=dtype).requires_grad_()
+    field = model.framed({name: x.to(dtype) for name, x in features.items()}, mask)
+    assert field.context.sums is not None
+    (expected,) = torch.autograd.grad(-field.potential(q).sum(), q, create_graph=True)
+    wanted = torch.autograd.grad(expected.square().sum(), [*model.parameters()], retain_graph=True, allow_unused=True)
+    found = field.force(q)
+    own = torch.autograd.grad(found.square().sum(), [*model.parameters()], allow_unused=True)
+    tolerance = 500 * torch.finfo(dtype).eps
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+    for name, a, b in zip(dict(model.named_parameters()), own, wanted, strict=True):
+        a, b = (torch.zeros(()) if x is None else x for x in (a, b))
+        assert float((a - b).abs().max()) <= tolerance * max(1.0, float(b.abs().max())), name
+
+
+@pytest.mark.parametrize(("group", "d"), [("SE2", 2), ("T", 2), ("Trivial", 3)])
+def test_no_weights_throw_bodies_away(group, d):
+    """Far from the data forces are bounded, whatever the weights."""
+    model = HLieConv(group, dimension=d, width=8, blocks=0).double()
+    features = {"mass": torch.ones(5, 3), "stiffness": torch.ones(5, 3)}
+    features = {name: x.double() for name, x in features.items()}
+    generator = torch.Generator().manual_seed(0)
+    q = torch.randn(5, 3, d, dtype=torch.float64, generator=generator)
+    model.calibrate(q, q, features)
+    with torch.no_grad():
+        model.energy.far.weight.copy_(10 * torch.randn(model.energy.far.weight.shape, generator=generator))
+        field = model.condition(features)
+        forces = [float(field.force(scale * q).abs().max()) for scale in (1, 1e2, 1e4, 1e6)]
+    assert forces[1] > 3 * forces[0]  # as far as the data reach and somewhat farther they grow
+    assert forces[3] < 2 * forces[2] < 1e3 * forces[0]

@@ -7,7 +7,7 @@ import xarray as xr
 
 from hlieconv.dynamics.chunks import chunks_of
 from hlieconv.dynamics.expansion.shooting import shoot
-from hlieconv.dynamics.expansion.solving import bodies_of, forces_of, noise_in
+from hlieconv.dynamics.expansion.solving import bodies_in, forces_of, noise_in
 from hlieconv.dynamics.expansion.targets import POINTS
 from hlieconv.dynamics.expansion.windows import Noise
 from hlieconv.dynamics.trajectories import trajectories_of
@@ -64,7 +64,7 @@ def evidence(model: PairExpansion, dataset: xr.Dataset, *, seed: int = 0) -> Evi
         True
     """
     data = trajectories_of(dataset)
-    bodies = bodies_of(model, data)
+    bodies = bodies_in(model, data)
     targets = forces_of(data, chunks_of(data, POINTS), seed=seed)
     own = bodies.take(targets.trajectory)
     field = model.condition(own.features, own.mask)

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -69,9 +70,15 @@ def solve(model: PairExpansion, data: Trajectories, *, chunks: int = 1, seed: in
         ValueError: if there are too few trajectories, or nothing moves.
 
     Warns:
-        UserWarning: if the law does not explain the forces.
+        UserWarning: if the law does not explain the forces, and for features that do not vary.
     """
     equations, length = equations_of(model, data, chunks=chunks, seed=seed)
+    if constant := constant_features(model, equations.features, equations.mask):
+        warnings.warn(
+            f"{', '.join(constant)}: the same everywhere in these data: the law cannot be read for other values",
+            UserWarning,
+            stacklevel=2,
+        )
     found = searched(model, equations, thorough=thorough)
     model.estimates = estimates_of(found.best, length)
     if (noisy := noise_in(data)) and model.estimates:
@@ -89,13 +96,13 @@ def solve(model: PairExpansion, data: Trajectories, *, chunks: int = 1, seed: in
 
 def polished(model: PairExpansion, data: Trajectories, whole: Chunks, noise: Noise, *, seed: int) -> list[Estimate]:
     """The law with the coefficients that fit the trajectories themselves best; as it was where that fails."""
-    bodies = bodies_of(model, data).take(whole.trajectory)
+    bodies = bodies_in(model, data).take(whole.trajectory)
     shot = shoot(model.estimates, whole, bodies, noise, known=model.known, seed=seed)
     numbers = [x for estimate in shot.estimates for x in (estimate.coefficient, *estimate.term.parameters)]
     return shot.estimates if np.isfinite([shot.chi_square, *numbers]).all() else model.estimates
 
 
-def bodies_of(model: PairExpansion, data: Trajectories) -> Bodies:
+def bodies_in(model: PairExpansion, data: Trajectories) -> Bodies:
     """The bodies of all trajectories."""
     return Bodies(model.checked(data.features, data.mask), data.mask)
 
@@ -104,7 +111,7 @@ def equations_of(model: PairExpansion, data: Trajectories, *, chunks: int, seed:
     """The equations for the forces of trajectories, in units of a typical length, and this length."""
     pieces = chunks_of(data, POINTS, chunks, seed=seed)
     _check(model, pieces, data.mask)
-    targets, bodies = forces_of(data, pieces, seed=seed), bodies_of(model, data)
+    targets, bodies = forces_of(data, pieces, seed=seed), bodies_in(model, data)
     if model.known:
         known = force_of(model.known, bodies.take(targets.trajectory))
         targets = targets._replace(force=targets.force - known(targets.q))
@@ -195,22 +202,22 @@ def searched(model: PairExpansion, equations: Equations, *, thorough: bool) -> S
 
 def library_of(model: PairExpansion, equations: Equations, powers: tuple[float, ...] = ()) -> TermLibrary:
     """The terms for these bodies, of features that vary."""
-    varying = {name for name, value in equations.features.items() if _varies(value, name in model.pair_features)}
+    constant = constant_features(model, equations.features, equations.mask)
     return TermLibrary(
         model.symmetry,
-        [name for name in model.body_features if name in varying],
-        [name for name in model.pair_features if name in varying],
+        [name for name in model.body_features if name not in constant],
+        [name for name in model.pair_features if name not in constant],
         length=equations.length,
         powers=powers,
     )
 
 
-def _varies(value: Tensor, of_pairs: bool) -> bool:
-    """Whether a feature tells bodies, or pairs of two, apart."""
-    if of_pairs:
-        n = value.shape[-1]
-        value = value[..., ~torch.eye(n, dtype=torch.bool)]
-    return value.numel() > 0 and bool(value.max() > value.min())
+def constant_features(model: PairExpansion, features: Mapping[str, Tensor], mask: Tensor | None) -> list[str]:
+    """The features that tell no two bodies apart, and no two pairs."""
+    real = torch.ones_like(features["mass"], dtype=torch.bool) if mask is None else mask
+    pairs = real[..., :, None] & real[..., None, :] & ~torch.eye(real.shape[-1], dtype=torch.bool)
+    found = {name: features[name][pairs if name in model.pair_features else real] for name in model.features}
+    return [name for name, values in found.items() if not values.numel() or bool(values.max() == values.min())]
 
 
 def estimates_of(solution: Solution, length: float = 1.0) -> list[Estimate]:

@@ -2,15 +2,14 @@
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from hlieconv.dynamics.chunks import Chunks
-from hlieconv.dynamics.interpolant import hermite, nodes
+from hlieconv.dynamics.interpolant import hermite, nodes, truncation
 
-#: Points of a chunk, from which two smaller sets of points are taken.
+#: Points of a chunk.
 POINTS = 5
 
 
@@ -32,8 +31,7 @@ class Targets(NamedTuple):
 def targets_of(chunks: Chunks, mass: Float[Tensor, "trajectory n"], *, precision: float) -> Targets:
     """The force m d^2q/dt^2 of the Hermite interpolant of q and dq/dt = p / m, at the `nodes` of each chunk.
 
-    Its error: let e_k be the difference between the interpolants through k and through k + 1 of the chunk's 5 points.
-    These fall geometrically, so the next one is about e_4^2 / e_3. What rounding of q adds is eps |q| / h^2.
+    Its error is that of the interpolant (see `truncation`), and what rounding of q adds, eps |q| / h^2.
 
     Args:
         chunks: pieces of 5 points.
@@ -52,19 +50,12 @@ def targets_of(chunks: Chunks, mass: Float[Tensor, "trajectory n"], *, precision
     at, last = nodes(POINTS), POINTS - 1
     velocity = chunks.p / m
     q, _, best = hermite(chunks.times, chunks.q, velocity, at)
-
-    def difference(points: int) -> Tensor:
-        """Of the interpolant through fewer points, which begins and ends where the chunk does."""
-        index = torch.from_numpy(np.linspace(0, last, points).round().astype(int))
-        return ((hermite(chunks.times[index], chunks.q[index], velocity[index], at)[2] - best) * m).norm(dim=-1)
-
-    e4, e3 = difference(4), difference(3)
-    truncation = torch.minimum(e4, e4.square() / e3.clamp(min=torch.finfo(e3.dtype).tiny))
+    cut = truncation(chunks.times, chunks.q, velocity, at, best) * m[..., 0]
     step = (chunks.times[-1] - chunks.times[0]).abs() / last
     rounding = 10 * precision * (chunks.q.abs().amax(0) * m).amax(-1) / step[:, None].square()
     force = m * best
     rounding = torch.maximum(rounding, 100 * precision * force.abs().amax(-1))
-    error = (truncation.square() + rounding.square()).sqrt()
+    error = (cut.square() + rounding.square()).sqrt()
     piece = torch.arange(len(chunks.trajectory))
     numbers = (x.repeat(len(at)) for x in (chunks.trajectory, piece))
     return Targets(*numbers, *(x.flatten(0, 1) for x in (q, force, error)))

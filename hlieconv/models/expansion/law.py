@@ -1,12 +1,13 @@
 """A potential as text, SymPy and LaTeX."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hlieconv.models.expansion.shapes import SHAPES
 from hlieconv.models.expansion.spline import Spline
 from hlieconv.models.expansion.terms import Anisotropic, Central, Factor, Monomial, Term, Triple
+from systems.units import parsed
 
 #: Letters for features; others are written by their names.
 LETTERS = {"mass": "m", "stiffness": "k", "spring_constant": "k", "rest_length": "l", "charge": "c"}
@@ -98,29 +99,68 @@ def text(estimates: Sequence[Estimate]) -> str:
     return f"V = {line or '0'}"
 
 
-def summands(estimates: Sequence[Estimate]) -> dict[str, Any]:
-    """What is summed over bodies "i", over pairs "i < j" and over triples "i, j < k": SymPy expressions."""
+def unit(term: Term, units: Mapping[str, str]) -> Any:
+    """The unit of a term's coefficient, as pint's: an energy, divided by those of the features and lengths.
+
+    Args:
+        term: of a potential.
+        units: of q, p, mass and the features by name, as a Dataset has them; none are none.
+
+    Raises:
+        ValueError: for units that pint does not know.
+
+    Example:
+        >>> from hlieconv.models.expansion.terms import Pair
+        >>> newton = Pair("power", (-1.0,), (False,), (Factor("mass"), Factor("mass")))
+        >>> f"{unit(newton, {'q': 'AU', 'p': 'Msun AU / yr', 'mass': 'Msun'}):~}"
+        'au ** 3 / Msun / a ** 2'
+    """
+
+    def of(name: str) -> Any:
+        return parsed(name, units.get(name) or "1")
+
+    found = of("p") ** 2 / of("mass") / of("q") ** term.degree
+    for factor in (*term.bodies, *term.pairs, *(term.bodies[1:] if isinstance(term, Triple) else ())):
+        if factor.feature:
+            found = found / of(factor.feature) ** factor.exponent
+    return found
+
+
+def summands(estimates: Sequence[Estimate], units: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What is summed over bodies "i", over pairs "i < j" and over triples "i, j < k": SymPy expressions.
+
+    Args:
+        estimates: the terms.
+        units: if given (see `unit`), coefficients carry them, as symbols.
+    """
     import sympy
 
     found: dict[str, Any] = {}
     for estimate in estimates:
         part = sympy.Float(estimate.coefficient, 17) * expression(estimate.term)
+        if units is not None:
+            for name, power in unit(estimate.term, units)._units.items():
+                part = part * sympy.Symbol(f"{parsed(name, name):~}", positive=True) ** sympy.nsimplify(power)
         found[estimate.term.over] = found.get(estimate.term.over, 0) + part
     return found
 
 
-def latex(estimates: Sequence[Estimate]) -> str:
-    """The potential as LaTeX, without the dollar signs."""
+def latex(estimates: Sequence[Estimate], units: Mapping[str, str] | None = None) -> str:
+    """The potential as LaTeX, without the dollar signs; coefficients with units if these are given (see `unit`)."""
     import sympy
+
+    def written(estimate: Estimate) -> str:
+        number = f"{estimate.coefficient:.6g}\\, "
+        if units is not None and not (own := unit(estimate.term, units)).dimensionless:
+            number += f"{own:~L}\\, "
+        return number + sympy.latex(_rounded(expression(estimate.term)))
 
     sums = {"i": r"\sum_{i}", "i < j": r"\sum_{i<j}", "i, j < k": r"\sum_{i} \sum_{j<k}"}
     parts = []
     for over in sums:
         own = [estimate for estimate in estimates if estimate.term.over == over]
         if own:
-            body = " + ".join(
-                f"{estimate.coefficient:.6g}\\, {sympy.latex(_rounded(expression(estimate.term)))}" for estimate in own
-            )
+            body = " + ".join(map(written, own))
             parts.append(f"{sums[over]} \\left( {body.replace('+ -', '- ')} \\right)")
     return "V = " + (" + ".join(parts) or "0")
 

@@ -16,6 +16,7 @@ from hlieconv.models.expansion import law
 from hlieconv.models.expansion.configuration import Configuration
 from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.library import TermLibrary
+from hlieconv.models.expansion.shapes import SHAPES, regular
 from hlieconv.models.expansion.spline import Spline
 from hlieconv.models.expansion.terms import (
     Anisotropic,
@@ -28,7 +29,8 @@ from hlieconv.models.expansion.terms import (
     from_json,
     to_json,
 )
-from systems import AbstractNewtonian
+from systems import AbstractNewtonian, AbstractPairs
+from systems.pairs import Parameters, nearest
 
 KINDS: dict[str, type[Term]] = {kind.__name__: kind for kind in (Pair, Anisotropic, Central, Monomial, Triple, Spline)}
 
@@ -93,8 +95,18 @@ class PairExpansion(AbstractModel):
 
     def condition(
         self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None
-    ) -> "ExpansionPotential":
-        return ExpansionPotential(self, self.checked(features, mask), mask)
+    ) -> "ExpansionPotential | ExpansionPairs":
+        terms = [estimate.term for estimate in (*self.known, *self.estimates)]
+        of_pairs = terms and all(type(term) is Pair for term in terms)
+        return (ExpansionPairs if of_pairs else ExpansionPotential)(self, self.checked(features, mask), mask)
+
+    def weighted(self, bodies: Bodies) -> list[tuple[Term, Tensor]]:
+        """The functions of all terms and their weights at every site; terms of one function become one."""
+        weights: dict[Term, Tensor] = {}
+        for estimate in (*self.known, *self.estimates):
+            function = estimate.term.function
+            weights[function] = weights.get(function, 0) + estimate.coefficient * estimate.term.weight(bodies)
+        return list(weights.items())
 
     def law(self) -> str:
         """The potential in one line, with the standard error of each coefficient in units of its last digit.
@@ -103,13 +115,26 @@ class PairExpansion(AbstractModel):
         """
         return law.text([*self.known, *self.estimates])
 
-    def sympy(self) -> dict[str, Any]:
-        """What is summed over bodies "i", over pairs "i < j" and over triples "i, j < k": SymPy expressions."""
-        return law.summands([*self.known, *self.estimates])
+    def sympy(self, dataset: xr.Dataset | None = None) -> dict[str, Any]:
+        """What is summed over bodies "i", over pairs "i < j" and over triples "i, j < k": SymPy expressions.
 
-    def latex(self) -> str:
-        """The potential as LaTeX."""
-        return law.latex([*self.known, *self.estimates])
+        Args:
+            dataset: if given, coefficients carry the units of its variables, as symbols.
+        """
+        return law.summands([*self.known, *self.estimates], self._units(dataset))
+
+    def latex(self, dataset: xr.Dataset | None = None) -> str:
+        """The potential as LaTeX.
+
+        Args:
+            dataset: if given, coefficients carry the units of its variables.
+        """
+        return law.latex([*self.known, *self.estimates], self._units(dataset))
+
+    def _units(self, dataset: xr.Dataset | None) -> dict[str, str] | None:
+        if dataset is None:
+            return None
+        return {name: dataset[name].attrs.get("units", "1") for name in ("q", "p", *self.features)}
 
     @property
     def terms(self) -> xr.Dataset:
@@ -148,12 +173,7 @@ class ExpansionPotential(AbstractNewtonian):
         super().__init__(mass=features["mass"], mask=mask)
         self.name = model.name  # type: ignore[misc]
         self.model, self.features = model, features
-        bodies = Bodies(features, mask)
-        weights: dict[Any, Tensor] = {}
-        for estimate in (*model.known, *model.estimates):  # terms of one function become one
-            function = estimate.term.function
-            weights[function] = weights.get(function, 0) + estimate.coefficient * estimate.term.weight(bodies)
-        self.weighted = list(weights.items())
+        self.weighted = model.weighted(Bodies(features, mask))
 
     def select(self, index: slice | Tensor) -> Any:
         return self.model.selected(self.features, self.mask, index)
@@ -177,6 +197,48 @@ class ExpansionPotential(AbstractNewtonian):
             else:
                 force = force + term.force(configuration, weight)
         return force if tangent is None else force + configuration.force_of_pairs(tangent)
+
+
+class ExpansionPairs(AbstractPairs):
+    """The Hamiltonian of given bodies where all terms are functions of the distances of two."""
+
+    checked_on_gpu = False
+
+    def __init__(self, model: PairExpansion, features: dict[str, Tensor], mask: Tensor | None) -> None:
+        super().__init__(mass=features["mass"], mask=mask)
+        self.name = model.name  # type: ignore[misc]
+        self.model, self.features = model, features
+        bodies = Bodies(features, mask)
+        n, (first, second, *_) = bodies.count, bodies.sites
+        self.shapes: list[Term] = []
+        self.matrices: list[Tensor] = []
+        for term, weight in model.weighted(bodies):
+            matrix = weight.new_zeros(*weight.shape[:-1], n, n)
+            matrix[..., first, second] = weight
+            self.shapes.append(term)
+            self.matrices.append(matrix + matrix.mT)
+        self.regular = all(regular(term.shape, term.parameters) for term in self.shapes)  # type: ignore[misc]
+
+    def select(self, index: slice | Tensor) -> Any:
+        return self.model.selected(self.features, self.mask, index)
+
+    def pair_parameters(self) -> Parameters:
+        return {f"weight_{k}": (("body", "other_body"), matrix) for k, matrix in enumerate(self.matrices)}
+
+    def pair_potential(self, square: Float[Tensor, "*pairs"], pair: Any) -> Float[Tensor, "*pairs"]:
+        return self._sum(square, pair, "value")
+
+    def pair_force(self, square: Float[Tensor, "*pairs"], pair: Any) -> Float[Tensor, "*pairs"]:
+        return -self._sum(square, pair, "tangent")
+
+    def _sum(self, square: Tensor, pair: Any, of: str) -> Tensor:
+        """phi(r), or phi'(r) / r, of all terms."""
+        least = nearest(square.dtype)
+        apart, total = square > least, torch.zeros_like(square)
+        r = torch.where(apart, torch.where(apart, square, 1).sqrt(), least**0.5)  # its derivative is finite
+        for k, term in enumerate(self.shapes):
+            total = total + getattr(pair, f"weight_{k}") * getattr(SHAPES[term.shape], of)(torch, r, *term.parameters)
+        return total
 
 
 def _padded(values: Iterable[float], most: int) -> list[float]:

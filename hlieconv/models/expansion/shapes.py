@@ -38,6 +38,16 @@ SHAPES = {
 }
 
 
+def regular(shape: str, parameters: tuple[Any, ...]) -> bool:
+    """Whether phi'(r) / r is finite where the distance vanishes.
+
+    Example:
+        >>> regular("power", (2.0,)), regular("power", (1.0,)), regular("softened", (0.1, -1.0))
+        (True, False, True)
+    """
+    return shape in ("softened", "gaussian") or (shape == "power" and bool(parameters[0] >= 2))
+
+
 def singular(shape: str, parameters: tuple[Any, ...]) -> bool:
     """Whether a function of a distance grows without bound where the distance vanishes.
 

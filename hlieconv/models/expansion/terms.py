@@ -33,6 +33,11 @@ class Bodies:
         some = next(iter(features.values()))
         self.one, self.sites = torch.ones_like(some[..., :1]), sites(some.shape[-1], some.device)
 
+    @property
+    def count(self) -> int:
+        """How many bodies there may be."""
+        return next(iter(self.features.values())).shape[-1]
+
     def take(self, index: Tensor) -> "Bodies":
         """Those of some trajectories."""
         mask = None if self.mask is None else self.mask[index]
@@ -41,7 +46,7 @@ class Bodies:
     def body(self, factor: Factor | None) -> Float[Tensor, "*batch n"]:
         """A factor of every body; 1 for none."""
         if factor is None:
-            return self.one.expand(*self.one.shape[:-1], next(iter(self.features.values())).shape[-1])
+            return self.one.expand(*self.one.shape[:-1], self.count)
         return self._power(self.features[factor.feature], factor)
 
     def pair(self, factor: Factor) -> Float[Tensor, "*batch pair"]:
@@ -126,7 +131,20 @@ class Term(ABC):
 
 
 @dataclass(frozen=True)
-class Pair(Term):
+class Radial(Term):
+    """A term whose function is one of `SHAPES`, of one distance."""
+
+    @property
+    def degree(self) -> float:
+        return SHAPES[self.shape].degree(*self.parameters)
+
+    @property
+    def singular(self) -> bool:
+        return singular(self.shape, self.parameters)
+
+
+@dataclass(frozen=True)
+class Pair(Radial):
     """A function of the distance of two bodies: sum over i < j of w_ij phi(|q_i - q_j|).
 
     Example:
@@ -162,14 +180,6 @@ class Pair(Term):
     def force(self, configuration: Configuration, weight: Float[Tensor, "*some pair"]) -> Float[Tensor, "*batch n d"]:
         return configuration.force_of_pairs(weight * self.tangent(configuration))
 
-    @property
-    def degree(self) -> float:
-        return SHAPES[self.shape].degree(*self.parameters)
-
-    @property
-    def singular(self) -> bool:
-        return singular(self.shape, self.parameters)
-
 
 @dataclass(frozen=True)
 class Anisotropic(Pair):
@@ -204,7 +214,7 @@ class Anisotropic(Pair):
 
 
 @dataclass(frozen=True)
-class Central(Term):
+class Central(Radial):
     """A function of the distance of one body from the origin."""
 
     over = "i"
@@ -219,14 +229,6 @@ class Central(Term):
     def force(self, configuration: Configuration, weight: Float[Tensor, "*some n"]) -> Float[Tensor, "*batch n d"]:
         tangent = weight * configuration.bodies.tangent(self.shape, self.parameters)
         return -(tangent[..., None] * configuration.q)
-
-    @property
-    def degree(self) -> float:
-        return SHAPES[self.shape].degree(*self.parameters)
-
-    @property
-    def singular(self) -> bool:
-        return singular(self.shape, self.parameters)
 
 
 @dataclass(frozen=True)
