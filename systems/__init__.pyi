@@ -1,4 +1,5 @@
 from . import integrators as integrators
+from .calogero_moser import CalogeroMoser as CalogeroMoser
 from .charges import Charges as Charges
 from .constrained import AbstractConstraint as AbstractConstraint
 from .damping import Dashpots as Dashpots
@@ -21,11 +22,17 @@ from .drive import SinusoidalDrive as SinusoidalDrive
 from .each_trajectory import each_trajectory as each_trajectory
 from .external import AbstractExternal as AbstractExternal
 from .external import AbstractForce as AbstractForce
+from .fput import FPUT as FPUT
+from .graphs import from_graph as from_graph
+from .graphs import lattice as lattice
+from .graphs import lattice_points as lattice_points
 from .gravity import Gravity as Gravity
 from .harmonic_trap import HarmonicTrap as HarmonicTrap
 from .henon_heiles import HenonHeiles as HenonHeiles
+from .lennard_jones import LennardJones as LennardJones
 from .magnetic_field import AbstractMagnetic as AbstractMagnetic
 from .magnetic_field import MagneticField as MagneticField
+from .morse import Morse as Morse
 from .oscillator import Oscillator as Oscillator
 from .pairs import AbstractPairs as AbstractPairs
 from .pendulum import Pendulum as Pendulum
@@ -34,9 +41,11 @@ from .periodic_box import wrapped as wrapped
 from .phase_space import PhaseSpace as PhaseSpace
 from .registry import SYSTEMS as SYSTEMS
 from .rods import Rods as Rods
+from .short_range import AbstractShortRange as AbstractShortRange
 from .simulation import simulate as simulate
 from .springs import Springs as Springs
 from .sums import sum_of as sum_of
+from .toda import Toda as Toda
 from .uniform_field import UniformField as UniformField
 from .vector_field import AbstractHamiltonian as AbstractHamiltonian
 from .vector_field import AbstractNewtonian as AbstractNewtonian

@@ -69,7 +69,8 @@ def _looked_up(values: Any, name: str) -> Tensor:
     try:
         return values[name]
     except KeyError:
-        raise AttributeError(f"{name}: expected one of {', '.join(values.names) or 'none'}") from None
+        known = getattr(values, "names", values)
+        raise AttributeError(f"{name}: expected one of {', '.join(known) or 'none'}") from None
 
 
 class _Placed:
@@ -128,8 +129,8 @@ class AbstractPairs(AbstractNewtonian):
         super().__init__(**options)
         self.register_buffer("edges", None if edges is None else checked_edges(edges, self.bodies))
         for variable in self.variables:
-            if variable.dims == PAIR_DIMS[1]:
-                _check_length(variable.name, getattr(self, variable.name), self.edges)
+            if self.edges is not None and variable.dims == PAIR_DIMS[1]:
+                _check_length(variable.name, getattr(self, variable.name), self.edges.shape[1])
 
     @abstractmethod
     def pair_potential(self, square: Float[Tensor, "*pairs"], pair: Any) -> Float[Tensor, "*pairs"]:
@@ -163,6 +164,11 @@ class AbstractPairs(AbstractNewtonian):
         own = type(self)
         return own.force is AbstractPairs.force and own.forward is AbstractNewtonian.forward
 
+    @property
+    def bodies(self) -> int:
+        edges = self._buffers.get("edges")  # not while these are being checked
+        return super().bodies if edges is None or not edges.numel() else max(super().bodies, int(edges.max()) + 1)
+
     def pair_count(self, bodies: int) -> int:
         return super().pair_count(bodies) if self.edges is None else self.edges.shape[1]
 
@@ -187,7 +193,7 @@ class AbstractPairs(AbstractNewtonian):
             return pull.sum(-1)
         i, j = self.edges
         total = pull.new_zeros(*pull.shape[:-1], bodies)
-        return total.index_add(-1, i, pull).index_add(-1, j, back, alpha=-1)
+        return total.index_add(-1, i, pull).index_add(-1, j, -back)
 
     def singular(self, q: Float[Tensor, "*batch n d"]) -> Bool[Tensor, "*batch"] | None:
         """Where two bodies are at one point, unless the law is regular there."""
@@ -215,26 +221,35 @@ class AbstractPairs(AbstractNewtonian):
 
     def _of_pairs(self, q: Tensor) -> tuple[list[Tensor], Tensor, PairValues]:
         """q_i - q_j one dimension at a time, |q_i - q_j|^2, and what else a law wants to know."""
-        parameters = self.pair_parameters()
         if self.edges is None:
             apart = self.differences(q)
-            own = _Placed(parameters, ((), PAIR_DIMS[0]), self._of_every_pair)
-            pair = PairValues(
-                own,
-                _Placed(parameters, (("body",),), lambda _, x: x[..., :, None]),
-                _Placed(parameters, (("body",),), lambda _, x: x[..., None, :]),
-            )
         else:
+            columns = [x.contiguous() for x in self.existing(q).unbind(-1)]
             i, j = self.edges
-            apart = [x[..., i] - x[..., j] for x in self.existing(q).unbind(-1)]
+            apart = [x.index_select(-1, i) - x.index_select(-1, j) for x in columns]
             apart = apart if self.box is None else nearest_images(apart, self.box[..., None, :])
-            pair = PairValues(
-                _Placed(parameters, ((), PAIR_DIMS[1]), lambda dims, x: x if dims else x[..., None]),
-                _Placed(parameters, (("body",),), lambda _, x: x if x.shape[-1] == 1 else x[..., i]),
-                _Placed(parameters, (("body",),), lambda _, x: x if x.shape[-1] == 1 else x[..., j]),
-            )
+        pair = self.pair_values()
         # Not addcmul: whether that rounds once or twice depends on the processor and on the place in the batch.
         return apart, sum((x.square() for x in apart[1:]), apart[0].square()), pair
+
+    def pair_values(self) -> PairValues:
+        """What a law may ask of all pairs, or all edges."""
+        if self.edges is None:
+            return self._placed(
+                lambda dims, x: x[..., :, None] if dims == ("body",) else self._of_every_pair(dims, x),
+                lambda _, x: x[..., None, :],
+            )
+        i, j = self.edges
+        return self._placed(
+            lambda dims, x: _of_end(x, i) if dims == ("body",) else x if dims else x[..., None],
+            lambda _, x: _of_end(x, j),
+        )
+
+    def _placed(self, of_i: Callable[..., Tensor], of_j: Callable[..., Tensor]) -> PairValues:
+        """Parameters, each put where it broadcasts with the squares: given its dims, and itself."""
+        parameters = self.pair_parameters()
+        own = _Placed(parameters, ((), *PAIR_DIMS), of_i)
+        return PairValues(own, *(_Placed(parameters, (("body",),), place) for place in (of_i, of_j)))
 
     def _of_every_pair(self, dims: tuple[str, ...], x: Tensor) -> Tensor:
         """A trained pair has the same gradient from both sides, and a missing one has none."""
@@ -252,6 +267,11 @@ class AbstractPairs(AbstractNewtonian):
         return torch.where(self.mask[..., i] & self.mask[..., j], x, 0)
 
 
+def _of_end(x: Tensor, end: Tensor) -> Tensor:
+    """What is declared of bodies, at one end of each edge."""
+    return x if x.shape[-1] == 1 else x.index_select(-1, end)
+
+
 def nearest(dtype: torch.dtype) -> float:
     """The square of the distance up to which bodies are at one point.
 
@@ -265,6 +285,6 @@ def nearest(dtype: torch.dtype) -> float:
     return torch.finfo(dtype).tiny ** (2 / 5 if dtype == torch.float64 else 1)
 
 
-def _check_length(name: str, value: Tensor, edges: Tensor) -> None:
-    if value.shape[-1] not in (1, edges.shape[1]):
-        raise ValueError(f"{name}: expected (*batch, {edges.shape[1]}), one number an edge, got {tuple(value.shape)}")
+def _check_length(name: str, value: Tensor, count: int) -> None:
+    if value.shape[-1] not in (1, count):
+        raise ValueError(f"{name}: expected (*batch, {count}), one number an edge, got {tuple(value.shape)}")

@@ -5,13 +5,18 @@ from typing import Any
 
 #: Every system by its name on the command line. A new system is one file and one line here.
 SYSTEMS: dict[str, str] = {
+    "calogero_moser": "systems.calogero_moser:CalogeroMoser",
     "charges": "systems.charges:Charges",
+    "fput": "systems.fput:FPUT",
     "gravity": "systems.gravity:Gravity",
     "harmonic_trap": "systems.harmonic_trap:HarmonicTrap",
     "henon_heiles": "systems.henon_heiles:HenonHeiles",
+    "lennard_jones": "systems.lennard_jones:LennardJones",
     "magnetic_field": "systems.magnetic_field:MagneticField",
+    "morse": "systems.morse:Morse",
     "pendulum": "systems.pendulum:Pendulum",
     "springs": "systems.springs:Springs",
+    "toda": "systems.toda:Toda",
     "uniform_field": "systems.uniform_field:UniformField",
 }
 

@@ -406,9 +406,8 @@ def _checked_state(field: AbstractVectorField, state: Any) -> PhaseSpace:
         raise ValueError(f"state: expected q and p in float32 or float64, got {q.dtype} and {p.dtype}")
     state = PhaseSpace(q.reshape(-1, *q.shape[-2:]), p.reshape(-1, *q.shape[-2:]))
     count, n, d = state.q.shape
-    edges = getattr(field, "edges", None)
-    if edges is not None and edges.numel() and int(edges.max()) >= n:
-        raise ValueError(f"state: expected more than {int(edges.max())} bodies, as the edges join, got {n}")
+    if getattr(field, "edges", None) is not None and field.bodies > n:
+        raise ValueError(f"state: expected {field.bodies} bodies, as the edges join, got {tuple(state.q.shape)}")
     values = {v.name: (getattr(field, v.name), v.dims) for v in field.variables if v.dims != ("edge",)}
     values |= {name: (mark, ("body",)) for name in field.marks if (mark := getattr(field, name)) is not None}
     for name, (value, dims) in values.items():

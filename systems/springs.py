@@ -12,18 +12,24 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from systems.checks import check
+from systems.closed_forms.chebyshev import chebyshev_flow
 from systems.closed_forms.normal_modes import normal_mode_flow
+from systems.edges import matrix_of
 from systems.pairs import AbstractPairs
 from systems.phase_space import PhaseSpace
 from systems.sampling import Draws
 from systems.vector_field import AbstractNewtonian, Variable
 
+#: Bodies whose normal modes cost no more than series do.
+FEW = 200
+
 
 class Springs(AbstractPairs):
     """V(q) = 1/2 sum over i<j of k_ij (|q_i - q_j| - l_ij)^2, for any number of bodies in any dimension.
 
-    The constants k_ij are given as a matrix (``spring_constant``: any graph, chain or lattice, see `lattice`) or by one
-    number a body (``stiffness`` c_i, with k_ij = 2 c_i c_j: every pair is joined, as in Finzi et al. 2020, where
+    The constants k_ij are given as a matrix (``spring_constant``), as one number an edge (``edges`` and
+    ``spring_constant``: any graph, chain or lattice, see `systems.lattice` and `systems.from_graph`) or by one number a
+    body (``stiffness`` c_i, with k_ij = 2 c_i c_j: every pair is joined, as in Finzi et al. 2020, where
     V = sum over i<j of c_i c_j |q_i - q_j|^2). Constants may be negative.
 
     Springs of zero rest length are linear: `closed_form` solves them exactly by normal modes.
@@ -47,7 +53,7 @@ class Springs(AbstractPairs):
     Example:
         >>> import torch
         >>> from systems import PhaseSpace, Springs
-        >>> pair = Springs(mass=torch.tensor([1.0, 1.0]), spring_constant=lattice(2), rest_length=1.0)
+        >>> pair = Springs(mass=torch.tensor([1.0, 1.0]), edges=([0], [1]), spring_constant=1.0, rest_length=1.0)
         >>> q = torch.tensor([[0.0, 0.0], [4.0, 0.0]])
         >>> pair.potential(q)
         tensor(4.5000)
@@ -205,7 +211,7 @@ class Springs(AbstractPairs):
         if self._is_linear or state.q.shape[-1] != 1 or self.box is not None:
             return None
         i, j = self._ends(state.q)
-        joined = self._joined(self._of_pairs(state.q)[2])
+        joined = self._joined(self.pair_values())
         if self.edges is None:
             n = state.q.shape[-2]
             joined = joined.expand(*state.q.shape[:-2], n, n)[..., i, j]
@@ -263,15 +269,17 @@ class Springs(AbstractPairs):
     def _linear_force(self, x: Tensor) -> Tensor:
         """sum over j of k_ij (x_j - x_i), in one dimension: with one constant a body, a matter of n products."""
         if self.stiffness is None:
-            constant, n = self._constant, x.shape[-1]
+            constant, n = self.matrix, x.shape[-1]
             constant = constant.expand(*constant.shape[:-2], n, n)
             return (constant @ x[..., None]).squeeze(-1) - constant.sum(-1) * x
         c = self.existing(self.stiffness[..., None]).squeeze(-1)
         return 2 * c * ((c * x).sum(-1, keepdim=True) - c.sum(-1, keepdim=True) * x)
 
     @property
-    def _constant(self) -> Tensor:
-        """k_ij ``(*batch, n, n)``."""
+    def matrix(self) -> Float[Tensor, "*batch n n"]:
+        """The spring constants k_ij of all pairs, however they were given; 0 where there is no spring."""
+        if self.edges is not None:
+            return matrix_of(self.edges, self._existing_pairs(self._constant_of(self.pair_values())), self.bodies)
         if self.spring_constant is not None:
             return self._of_every_pair(("body", "other_body"), self.spring_constant)
         assert self.stiffness is not None  # the constructor wants one of the two
@@ -280,15 +288,22 @@ class Springs(AbstractPairs):
 
     @property
     def has_closed_form(self) -> bool:
-        """True without rest lengths and fixed bodies."""
-        return self.fixed is None and self._is_linear
+        """True without rest lengths and fixed bodies; on a large graph, also without negative constants."""
+        if self.fixed is not None or not self._is_linear:
+            return False
+        if self.edges is None or self.bodies <= FEW:
+            return True
+        return bool((self._constant_of(self.pair_values()) >= 0).all())
 
     @property
     def _is_linear(self) -> bool:
         return self.rest_length is None or not (self.rest_length.requires_grad or bool(self.rest_length.any()))
 
     def closed_form(self, state: PhaseSpace, times: Float[Tensor, " time *batch"]) -> PhaseSpace:
-        """The exact solution for springs of zero rest length, by normal modes (see `closed_forms`).
+        """The exact solution for springs of zero rest length.
+
+        By normal modes, each connected part by itself (see `closed_forms.normal_modes`); along the edges of more than
+        `FEW` bodies by Chebyshev series without a matrix (see `closed_forms.chebyshev`).
 
         Args:
             state: ``(*batch, n, d)`` at ``times[0]``.
@@ -299,13 +314,18 @@ class Springs(AbstractPairs):
         """
         if not self.has_closed_form:
             return super().closed_form(state, times)
-        n, mass, constant = state.q.shape[-2], self.mass, self._constant
-        bodies = max(mass.shape[-1], constant.shape[-1])
+        n, mass = state.q.shape[-2], self.mass
+        bodies = self.bodies
         if state.p.shape != state.q.shape or bodies not in (1, n):
             expected = f"q and p (*batch, {bodies}, d)"
             raise ValueError(f"state: expected {expected}, got {tuple(state.q.shape)} and {tuple(state.p.shape)}")
         state = PhaseSpace(self.existing(state.q), self.existing(state.p))
-        mass, constant = mass.expand(*mass.shape[:-1], n), constant.expand(*constant.shape[:-2], n, n)
+        mass = mass.expand(*mass.shape[:-1], n)
+        if self.edges is not None and n > FEW:
+            constant = self._existing_pairs(self._constant_of(self.pair_values()))
+            return chebyshev_flow(mass, self.edges, constant, state, times)
+        constant = self.matrix
+        constant = constant.expand(*constant.shape[:-2], n, n)
         return normal_mode_flow(mass, constant, state, times, self.mask)
 
 
@@ -313,26 +333,3 @@ def _distance(square: Tensor) -> Tensor:
     """|q_i - q_j|; bodies so near that its second derivatives overflow are at one point."""
     distinct = square > torch.finfo(square.dtype).tiny ** (2 / 3)
     return torch.where(distinct, torch.where(distinct, square, 1).sqrt(), 0)
-
-
-def lattice(*sizes: int, periodic: bool = False, dtype: torch.dtype | None = None) -> Float[Tensor, "n n"]:
-    """Spring constants of a lattice: 1 between nearest neighbours, else 0. One size is a chain, or a ring if periodic.
-
-    Bodies are numbered as in C order: the last index runs fastest.
-
-    Example:
-        >>> lattice(3)
-        tensor([[0., 1., 0.],
-                [1., 0., 1.],
-                [0., 1., 0.]])
-        >>> lattice(10, 10, periodic=True).sum(-1).unique()
-        tensor([4.])
-    """
-    total = torch.zeros(1, 1, dtype=dtype)
-    for size in sizes:
-        chain = torch.ones(size - 1, dtype=dtype).diag(1)
-        if periodic:
-            chain[0, size - 1] = float(size > 1)
-        chain = torch.maximum(chain, chain.mT)
-        total = torch.kron(total, torch.eye(size, dtype=dtype)) + torch.kron(torch.eye(len(total), dtype=dtype), chain)
-    return total

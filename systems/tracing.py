@@ -103,6 +103,23 @@ def readable(*tensors: Tensor, wait: bool = False) -> bool:
     return all(_has_values(tensor) and (wait or tensor.device.type == "cpu") for tensor in tensors)
 
 
+def value_of(tensor: Tensor) -> Tensor:
+    """The numbers themselves of a tensor that is `readable`, without what differentiates them; for use `outside`.
+
+    Example:
+        >>> def doubled(x):
+        ...     with outside():
+        ...         factor = value_of(x).numpy().size
+        ...     return factor * x.sum()
+        >>> torch.func.grad(doubled)(torch.zeros(2))
+        tensor([2., 2.])
+    """
+    while is_functorch_wrapped_tensor(tensor):
+        tensor = get_unwrapped(tensor)
+    with outside():
+        return tensor.detach()
+
+
 def _has_values(tensor: Tensor) -> bool:
     while is_functorch_wrapped_tensor(tensor):
         if is_batchedtensor(tensor):

@@ -77,6 +77,8 @@ class AbstractVectorField(nn.Module, ABC):
     """The name in a Dataset and on the command line."""
     coordinates: str = "cartesian"
     """"cartesian", or "generalised" where q are not positions in space: then there is no P and no L."""
+    ordered: ClassVar[bool] = False
+    """Whether the bodies have an order, as those of a chain have, and cannot be exchanged."""
     checked_on_gpu: ClassVar[bool] = True
     """Whether values are looked at on a GPU too, for which the host waits; not if one is made at each training step."""
     variables: tuple[Variable, ...] = ()
@@ -501,3 +503,21 @@ def _check_values(variable: Variable, value: Tensor) -> None:
 def _pairs(mask: Tensor) -> Tensor:
     """``(*batch, n, n)``: whether both bodies exist."""
     return mask[..., :, None] & mask[..., None, :]
+
+
+def check_integrable(field: AbstractNewtonian) -> None:
+    """A ValueError unless all masses are 1 and all bodies exist and move: what a Lax matrix asks for.
+
+    Example:
+        >>> from systems import Toda
+        >>> check_integrable(Toda(mass=torch.tensor([1.0, 2.0])))
+        Traceback (most recent call last):
+        ...
+        ValueError: mass: expected 1 for each body, which an integrable system needs, got 1 to 2
+    """
+    low, high = field.mass.min().item(), field.mass.max().item()
+    if low != 1 or high != 1:
+        raise ValueError(f"mass: expected 1 for each body, which an integrable system needs, got {low:g} to {high:g}")
+    for name in field.marks:
+        if (mark := getattr(field, name)) is not None and bool(mark.any() if name == "fixed" else not mark.all()):
+            raise ValueError(f"{name}: expected bodies that all exist and move, which an integrable system needs")

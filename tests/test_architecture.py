@@ -34,7 +34,14 @@ FLOORS = [
     ["systems.pairs"],
     ["systems.edges"],
     ["systems.vector_field", "systems.provenance"],
-    ["systems.phase_space", "systems.checks", "systems.files", "systems.fingerprint", "systems.tracing"],
+    [
+        "systems.phase_space",
+        "systems.checks",
+        "systems.files",
+        "systems.fingerprint",
+        "systems.tracing",
+        "systems.edges",
+    ],
     ["systems.registry", "systems.status", "systems.numbers", "systems.units"],
 ]
 

@@ -22,7 +22,9 @@ class Trajectories:
     mask: Bool[Tensor, "trajectory n"] | None
     """True where a body exists; None if all do."""
     features: dict[str, Tensor]
-    """The parameters of bodies ``(trajectory, n)`` and of pairs of them ``(trajectory, n, n)``, 0 where masked."""
+    """The parameters of bodies ``(trajectory, n)`` and of pairs of them ``(trajectory, n, n)``, 0 where masked.
+
+    Those of edges are told as of pairs."""
     eps: float
     """The relative rounding of the numbers as they were stored."""
     generalised: bool = False
@@ -63,7 +65,7 @@ def trajectories_of(dataset: xr.Dataset) -> Trajectories:
     """
     validate(dataset)
     times, state = trajectory_of(dataset, dtype=torch.float64)
-    mask, own = mask_of(dataset), {"trajectory", "body", "other_body", "space"}
+    mask, own = mask_of(dataset), {"trajectory", "body", "other_body", "edge", "space"}
     numeric = [
         name for name, array in parameters_of(dataset).items() if {*array.dims} <= own and array.dtype.kind in "fiub"
     ]

@@ -90,7 +90,7 @@ class AbstractModel(nn.Module, ABC):
             "bodies": dataset.sizes["body"],
             "dimension": d,
             "body_features": tuple(sorted((name for name in own if own[name] == {"body"}), key="mass".__ne__)),
-            "pair_features": tuple(name for name in own if own[name] == {"body", "other_body"}),
+            "pair_features": tuple(name for name in own if own[name] in ({"body", "other_body"}, {"edge"})),
             "trajectory_features": tuple(name for name in own if own[name] <= {"space"}),
         }
         return cls(**{name: value for name, value in found.items() if name in known} | options)

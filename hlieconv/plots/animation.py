@@ -9,7 +9,7 @@ from matplotlib import animation
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hlieconv.plots.style import COLOURS, label, style, times_of
+from hlieconv.plots.style import COLOURS, MANY, edge_lines, edges_of, label, style, times_of
 from systems.files import appearing, locked
 
 #: File endings by matplotlib's writer.
@@ -31,6 +31,7 @@ def animate_trajectories(
     """The bodies of one trajectory moving in the plane or in space, each with a tail, written as GIF or MP4.
 
     Angles of a chain of pendulums are drawn as its links (see `in_the_plane`).
+    Edges are drawn between them. Very many bodies (`MANY`) have one colour and no tails.
 
     Args:
         dataset: trajectories in two or three dimensions, or pendulums in angles.
@@ -74,10 +75,19 @@ def animate_trajectories(
             ax = figure.add_subplot(projection="3d" if dataset.sizes["space"] == 3 else None)
         _frame(ax, _points(runs, hangs), label(dataset["q"]))
         links = [ax.plot([], [], "-", color="0.6", linewidth=1.0, zorder=1)[0] for _ in runs if hangs]
-        lines = [[_line(ax, body, hollow=k > 0) for body in range(run.shape[1])] for k, run in enumerate(runs)]
+        joined = edges_of(dataset)
+        edges = edge_lines(ax, runs[0][0], joined) if len(joined) else None
+        many = runs[0].shape[1] > MANY
+        crowd = [_crowd(ax, run.shape[1], hollow=k > 0) for k, run in enumerate(runs if many else [])]
+        single = [] if many else runs
+        lines = [[_line(ax, body, hollow=k > 0) for body in range(run.shape[1])] for k, run in enumerate(single)]
 
         def draw(index: int) -> list:
-            for run, pairs in zip(runs, lines, strict=True):
+            if edges is not None:
+                edges.set_segments(runs[0][index][joined])
+            for run, dots in zip(runs, crowd, strict=False):
+                _set(dots, run[index])
+            for run, pairs in zip(runs, lines, strict=False):
                 for body, (line, dot) in enumerate(pairs):
                     _set(line, run[max(0, index - length) : index + 1, body])
                     _set(dot, run[index : index + 1, body])
@@ -135,6 +145,13 @@ def _line(ax: Axes, body: int, *, hollow: bool) -> tuple:
     [line] = ax.plot(*nothing, "--" if hollow else "-", color=colour, linewidth=1.2, alpha=0.6)
     [dot] = ax.plot(*nothing, "o", color=colour, markersize=6, fillstyle="none" if hollow else "full")
     return line, dot
+
+
+def _crowd(ax: Axes, bodies: int, *, hollow: bool):
+    nothing = [[]] * (3 if ax.name == "3d" else 2)
+    size = min(6.0, 60 / bodies**0.5)
+    [dots] = ax.plot(*nothing, "o", color=COLOURS[int(hollow)], markersize=size, markeredgewidth=0)
+    return dots
 
 
 def _set(line, points: np.ndarray) -> None:

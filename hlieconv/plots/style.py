@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 
 #: Okabe and Ito 2008, without the yellow that vanishes on paper.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -59,6 +60,27 @@ def label(array: xr.DataArray) -> str:
     """An axis label: the long name, and the units unless there are none."""
     name, units = array.attrs.get("long_name", array.name), array.attrs.get("units", "1")
     return str(name) if units == "1" else f"{name} ({units})"
+
+
+#: From so many bodies on all of them are drawn at once, without a line and a colour for each.
+MANY = 200
+
+
+def edges_of(dataset: xr.Dataset) -> np.ndarray:
+    """The bodies ``(edge, 2)`` at the ends of each edge, none where the Dataset has no edges."""
+    if "edge_body" not in dataset:
+        return np.zeros((0, 2), int)
+    return np.stack([dataset["edge_body"].values, dataset["edge_other_body"].values], -1)
+
+
+def edge_lines(ax: Axes, points: np.ndarray, edges: np.ndarray) -> Any:
+    """Thin grey lines along the edges between points ``(body, space)``, as one collection of the Axes."""
+    from mpl_toolkits.mplot3d.art3d import Line3DCollection  # only where there is something to draw in space
+
+    lines: Any = LineCollection if points.shape[1] == 2 else Line3DCollection
+    drawn = lines(points[edges], colors="#888888", linewidths=min(1.0, 40 / max(len(points), 1) ** 0.5), zorder=1)
+    ax.add_collection(drawn)
+    return drawn
 
 
 def times_of(array: xr.DataArray) -> np.ndarray:

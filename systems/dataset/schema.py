@@ -11,7 +11,9 @@
 | ``true_energy`` | trajectory, time | of the system that this Hamiltonian stands for, where it was learned |
 | ``status`` | trajectory | how its computation ended: 0 is ok (`systems.status.Status`; CF's flags) |
 | ``last_time`` | trajectory | of its last state that was computed; q, p and energies are NaN after it |
+| ``edge_body``, ``edge_other_body`` | edge | which pairs of bodies there are, where the system has edges |
 | ``mass``, ... | [trajectory,] body[, other_body] | parameters as the system declares them, of each trajectory or all |
+| ``spring_constant``, ... | [trajectory,] edge | parameters of pairs where the system has edges |
 
 What does not exist is NaN in a Dataset and 0 in tensors. A gap in measured data, a body that exists and was not seen,
 is NaN in both. Every one of these has ``units`` and ``long_name``; labels, dates and whatever else there is are kept
@@ -32,11 +34,12 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Bool, Float, Int8
+from jaxtyping import Bool, Float, Int8, Int64
 from torch import Tensor
 
 from systems.checks import check
 from systems.dataset.times import as_coordinate
+from systems.edges import matrix_of
 from systems.phase_space import PhaseSpace
 from systems.registry import SYSTEMS, system_class
 from systems.status import Status
@@ -57,8 +60,12 @@ CORE = {
     "energy": Variable("energy", ("trajectory", "time"), "1", "energy", si="kg m^2 / s^2"),
     "true_energy": Variable("true_energy", ("trajectory", "time"), "1", "energy of the true system", si="kg m^2 / s^2"),
     "status": Variable("status", ("trajectory",), "1", "how the computation of a trajectory ended"),
+    "edge_body": Variable("edge_body", ("edge",), "1", "body at one end of an edge"),
+    "edge_other_body": Variable("edge_other_body", ("edge",), "1", "body at the other end of an edge"),
     "last_time": Variable("last_time", ("trajectory",), "s", "time of the last state that was computed", si="s"),
 }
+#: The bodies i and j of edges.
+EDGES = ("edge_body", "edge_other_body")
 
 
 def to_dataset(
@@ -147,6 +154,8 @@ def stored_variables(field: AbstractVectorField, shape: Sequence[int]) -> dict[s
         value = value.expand((*value.shape[: value.ndim - own], *shape))
         shared = value.ndim > own and len(value) == 1 < count
         arrays[variable.name] = data_array(variable, value[0] if shared else value)
+    if (edges := getattr(field, "edges", None)) is not None:
+        arrays |= {name: data_array(CORE[name], ends) for name, ends in zip(EDGES, edges, strict=True)}
     for name in field.marks:
         if name != "mask" and (mark := getattr(field, name)) is not None:
             arrays[name] = data_array(CORE[name], mark.expand(count, n))
@@ -236,6 +245,8 @@ def variables_of(
 ) -> dict[str, Tensor]:
     """Parameters by name, ``(trajectory, n)`` or ``(trajectory, n, n)``, 0 where masked.
 
+    What is stored of edges is told as of pairs: 0 where there is no edge.
+
     Raises:
         ValueError: if the Dataset lacks one of them.
     """
@@ -248,6 +259,8 @@ def variables_of(
     mask, found = mask_of(dataset, device=device), {}
     for name in names:
         value = _parameter(dataset[name], dtype, device)
+        if "edge" in dataset[name].dims:
+            value = matrix_of(edges_of(dataset), value, dataset.sizes["body"])
         shared = "trajectory" not in dataset[name].dims
         value = value.expand((dataset.sizes["trajectory"], *value.shape)) if shared else value
         if mask is not None and "body" in dataset[name].dims:
@@ -255,6 +268,20 @@ def variables_of(
             value = torch.where(exists, value, 0)
         found[name] = value
     return found
+
+
+def edges_of(dataset: xr.Dataset) -> Int64[Tensor, "2 edge"]:
+    """The bodies i and j of a Dataset's edges.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    if missing := [name for name in EDGES if name not in dataset]:
+        raise ValueError(
+            f"dataset: expected the variables {' and '.join(EDGES)}, which say what the edges join, "
+            f"it lacks {', '.join(missing)}"
+        )
+    return torch.stack([torch.from_numpy(dataset[name].values.astype(np.int64)) for name in EDGES])
 
 
 def parameters_of(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
@@ -289,6 +316,8 @@ def system_of(
     values: dict[str, Any] = {name: _parameter(dataset[name], dtype, device) for name in stored}
     if "fixed" in dataset and "fixed" in kind.marks:
         values["fixed"] = torch.tensor(dataset["fixed"].transpose("trajectory", "body").values, device=device)
+    if EDGES[0] in dataset:
+        values["edges"] = edges_of(dataset).to(device)
     system = kind(mask=mask_of(dataset, device=device), **values)
     system.units = dataset.attrs.get("unit_system", "")
     return system

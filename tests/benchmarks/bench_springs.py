@@ -91,7 +91,7 @@ def test_large_systems_and_derivatives():
         drift = max(drifts(system, system.closed_form(state, TIMES)).values())
         print(f"\n{count} x {bodies} bodies x {len(TIMES)} times: {seconds:.2f} s, largest drift {drift:.1e}")
     system, state = Springs.sample(1000, seed=0)
-    mass, constant = (x.clone().requires_grad_() for x in (system.mass, system._constant))
+    mass, constant = (x.clone().requires_grad_() for x in (system.mass, system.matrix))
     times = TIMES[:100]
 
     def both():

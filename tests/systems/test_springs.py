@@ -12,10 +12,9 @@ from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 from torch.autograd import gradcheck, gradgradcheck
 
-from systems import PhaseSpace, Springs
+from systems import PhaseSpace, Springs, lattice, lattice_points
 from systems.closed_forms.normal_modes import normal_mode_flow
 from systems.closed_forms.waves import divided_differences
-from systems.springs import lattice
 
 EPS = torch.finfo(torch.float64).eps
 
@@ -55,7 +54,7 @@ LINEAR = {
     "two parts and a free body": (6, two_parts),
     "lattice of equal masses": (
         9,
-        lambda: Springs(mass=torch.ones(9).double(), spring_constant=lattice(3, 3, periodic=True, dtype=torch.float64)),
+        lambda: Springs(mass=torch.ones(9).double(), spring_constant=lattice(3, 3, periodic=True).matrix),
     ),
     "negative constants": (5, lambda: Springs(mass=random(5, low=0.5), spring_constant=symmetric(random(5, 5)) - 0.3)),
     "no springs": (3, lambda: Springs(mass=random(3, low=0.5), spring_constant=0.0)),
@@ -238,7 +237,7 @@ def test_batches_of_any_shape_broadcast():
             one = alone.closed_form(PhaseSpace(state.q[i, j], state.p[i, j]), times)
             assert one.q.equal(path.q[:, i, j])
             assert one.p.equal(path.p[:, i, j])
-    shared = Springs(mass=random(4, low=0.5), spring_constant=lattice(4, dtype=torch.float64))
+    shared = Springs(mass=random(4, low=0.5), spring_constant=lattice(4).matrix)
     each = shared.closed_form(PhaseSpace(state.q[1, 0], state.p[1, 0]), times)
     assert each.q.equal(shared.closed_form(state, times).q[:, 1, 0])
 
@@ -258,11 +257,11 @@ def test_flow_is_a_group_of_any_graph(n, d, density, seed):
 
 
 EQUAL = {
-    "square lattice": lattice(2, 2, dtype=torch.float64),
-    "ring": lattice(3, periodic=True, dtype=torch.float64),
-    "unstable": -lattice(2, 2, dtype=torch.float64),
+    "square lattice": lattice(2, 2).matrix,
+    "ring": lattice(3, periodic=True).matrix,
+    "unstable": -lattice(2, 2).matrix,
     "free": torch.zeros(3, 3, dtype=torch.float64),
-    "two equal pairs": torch.block_diag(*[lattice(2, dtype=torch.float64)] * 2),
+    "two equal pairs": torch.block_diag(*[lattice(2).matrix] * 2),
 }
 
 
@@ -461,13 +460,15 @@ def test_sample_has_variants(dtype):
 
 
 def test_lattices():
-    assert lattice(4, periodic=True).sum(-1).tolist() == [2.0] * 4
-    assert lattice(2, periodic=True).equal(lattice(2))  # one spring, not two
-    grid = lattice(3, 4)
+    assert lattice(4, periodic=True).matrix.sum(-1).tolist() == [2.0] * 4
+    assert lattice(2, periodic=True).edges.equal(lattice(2).edges)  # one spring, not two
+    grid = lattice(3, 4).matrix
     assert grid.equal(grid.mT)
     assert grid.sum() / 2 == 2 * 4 + 3 * 3
     assert grid[5].nonzero().ravel().tolist() == [1, 4, 6, 9]
-    assert lattice().equal(torch.zeros(1, 1))
+    assert lattice().matrix.equal(torch.zeros(1, 1).double())
+    apart = torch.cdist(lattice_points(3, 4), lattice_points(3, 4))
+    assert grid.bool().equal(apart == 1)
 
 
 @pytest.mark.parametrize(
@@ -500,4 +501,4 @@ def test_names_what_is_wrong():
     with pytest.raises(ValueError, match=r"state: expected q and p \(\*batch, 4, d\), got"):
         Springs(mass=torch.ones(4), stiffness=1.0).closed_form(state, times)
     with pytest.raises(ValueError, match=r"state: expected q and p \(\*batch, 4, d\), got"):
-        Springs(mass=1.0, spring_constant=lattice(4)).closed_form(state, times)
+        Springs(mass=1.0, spring_constant=lattice(4).matrix).closed_form(state, times)

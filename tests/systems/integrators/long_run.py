@@ -4,8 +4,7 @@ import numpy as np
 import torch
 
 import hlieconv.diagnostics  # noqa: F401  (gives Datasets their accessor)
-from systems import PhaseSpace, Springs, simulate
-from systems.springs import lattice
+from systems import PhaseSpace, Springs, lattice, simulate
 
 
 def chain(count):
@@ -15,7 +14,7 @@ def chain(count):
     q = 0.25 * state.q + torch.stack([place, torch.zeros_like(place)], -1)
     share = (system.mass / system.mass.sum(-1, keepdim=True))[..., None]
     state = PhaseSpace(q - (share * q).sum(-2, keepdim=True), state.p - share * state.p.sum(-2, keepdim=True))
-    return Springs(mass=system.mass, spring_constant=50.0 * lattice(6).double(), rest_length=1.0), state
+    return Springs(mass=system.mass, spring_constant=50.0 * lattice(6).matrix, rest_length=1.0), state
 
 
 def pairs(count):
