@@ -33,7 +33,8 @@ class FitDynamics(AbstractCommand):
             model.add_argument(flag_of(name), type=_names, metavar="A,B", help=text)
         for option in model_options().values():
             add_option(model, option._replace(default=None))
-        add_settings(parser, Settings, PRESETS, "settings of the training: the best known recipe, or the paper's")
+        text = "settings of the training: the best known recipe, or the paper's"
+        add_settings(parser, Settings, PRESETS, text, {"validation": _fraction_or_file})
 
     def run(self, arguments: argparse.Namespace) -> int:
         import torch
@@ -41,10 +42,13 @@ class FitDynamics(AbstractCommand):
         import systems
         from hlieconv.dynamics import fit
         from hlieconv.dynamics.choice import Choice, automatic, law_beside
+        from hlieconv.training.best import finished
 
         given = {name: value for name, value in vars(arguments).items() if value is not None}
         dataset = systems.open(arguments.data)
         settings = settings_of(arguments, Settings)
+        if isinstance(settings.get("validation"), str):
+            settings["validation"] = systems.open(settings["validation"])
         names = {"group", "body_features", "pair_features", *model_options()}
         torch.manual_seed(settings.get("seed", 0))
         options = {name: value for name, value in given.items() if name in names}
@@ -58,7 +62,7 @@ class FitDynamics(AbstractCommand):
         candidates = result.candidates if isinstance(result, Choice) else ()
         for line in candidates or filter(None, (result.model.law(), law_beside(result.model, dataset))):
             print(line)
-        return 0 if result.history and result.history[-1]["step"] == result.settings.steps else 1
+        return 0 if finished(result.history, result.settings.steps, result.settings.patience) else 1
 
 
 def _class(name: str) -> Any:
@@ -81,6 +85,13 @@ def model_options() -> dict[str, Option]:
         for option in options_of(target, "__init__"):
             options.setdefault(option.name, option)
     return {name: option for name, option in options.items() if name not in ("dimension", "group")}
+
+
+def _fraction_or_file(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _names(text: str) -> tuple[str, ...]:

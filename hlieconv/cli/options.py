@@ -2,7 +2,8 @@
 
 import argparse
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from hlieconv.cli.signature import Option
@@ -126,14 +127,28 @@ def add_run(parser: Container, folder: str, seconds: float) -> None:
     parser.add_argument("--checkpoint-seconds", type=float, default=seconds, help=text)
 
 
-def add_settings(parser: argparse.ArgumentParser, settings: type, presets: Iterable[str], text: str) -> None:
-    """The presets, the first of which is the default, and an option for each field of a dataclass of settings."""
+def add_settings(
+    parser: argparse.ArgumentParser,
+    settings: type,
+    presets: Iterable[str],
+    text: str,
+    types: Mapping[str, Callable[[str], Any]] = MappingProxyType({}),
+) -> None:
+    """The presets, the first of which is the default, and an option for each field of a dataclass of settings.
+
+    Args:
+        parser: of the command.
+        settings: the dataclass.
+        presets: their names.
+        text: the help text of the presets.
+        types: how the text of an option is read, where it is not as the default's type says.
+    """
     group, presets = parser.add_argument_group("settings of the training"), [*presets]
     group.add_argument("--preset", choices=presets, default=presets[0], help=text)
     for setting in dataclasses.fields(settings):
         group.add_argument(
             flag_of(setting.name),
-            type=type(setting.default),
+            type=types.get(setting.name, type(setting.default)),
             choices=setting.metadata["choices"],
             help=f"{setting.metadata['help']} (preset {presets[0]}: {setting.default})",
         )

@@ -64,8 +64,14 @@ class AbstractBodies(nn.Module, ABC):
         times, origin = (chunks.times - chunks.times[0]) / frame.time, chunks.times[0] / frame.time
         return Chunks(chunks.trajectory, times, frame.positions(chunks.q), frame.momenta(chunks.p), origin)
 
-    def measure(self, chunks: Chunks, *, recalibrate: bool) -> None:
-        """Find the frame of the data, of which nothing is kept before `calibrate`."""
+    def measure(self, chunks: Chunks, *, recalibrate: bool, kept: dict[str, Tensor]) -> None:
+        """Find the frame of the data, of which nothing is kept before `calibrate`.
+
+        Args:
+            chunks: of the data.
+            recalibrate: whether a model that has been fitted before is measured anew.
+            kept: the state of these bodies in a run that goes on: its frame stays as it is.
+        """
 
     def calibrate(self, chunks: Chunks) -> None:
         """Keep the frame, and measure the scales of the chunks in it, before training."""
@@ -100,12 +106,16 @@ class LearnedBodies(AbstractBodies):
     def describe(self) -> dict[str, Any]:
         return describe(self.model, self.model.config, MODELS)
 
-    def measure(self, chunks: Chunks, *, recalibrate: bool) -> None:
+    def measure(self, chunks: Chunks, *, recalibrate: bool, kept: dict[str, Tensor]) -> None:
         self.fitted = bool(self.model.frame.measured) and not recalibrate
         if not self.fitted:
             mask = None if self.mask is None else self.mask.cpu()[chunks.trajectory]
             self.frame = copy.deepcopy(self.model.frame).cpu()
-            self.frame.measure(chunks.times, chunks.q, chunks.p, self.given, mask)
+            frame = {name.removeprefix("frame."): x for name, x in kept.items() if name.startswith("frame.")}
+            if frame:
+                self.frame.load_state_dict(frame)
+            else:
+                self.frame.measure(chunks.times, chunks.q, chunks.p, self.given, mask)
             self.frame.to(self.model.like.device)
         self.features = self._in_frame()
         self.known |= {f"frame.{name}": value for name, value in self.frame.named_buffers()}

@@ -109,7 +109,7 @@ def best_of(
 
     Args:
         models: the simplest first.
-        dataset: trajectories; some of them (see `split`) are held out.
+        dataset: trajectories; some of them (see `split`) are held out, unless the change "validation" is a Dataset.
         fit: `fit` of one model.
         path: the folder.
         overwrite: throw away what is in the folder.
@@ -122,7 +122,8 @@ def best_of(
     folder = None if path is None else Path(path)
     if folder is not None:
         _check_folder(folder, overwrite)
-    seen, unseen = split(dataset, seed=changes.get("seed", 0))
+    own = changes.get("validation")
+    seen, unseen = (dataset, own) if isinstance(own, xr.Dataset) else split(dataset, seed=changes.get("seed", 0))
     candidates: list[Candidate] = []
     best: tuple[Fit[Any], Tensor] | None = None
     holds = False

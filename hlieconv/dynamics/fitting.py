@@ -1,6 +1,7 @@
 """fit(model, dataset): train a model of dynamics, or the free parameters of a known system, on trajectories."""
 
 import functools
+import itertools
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -22,13 +23,14 @@ from hlieconv.dynamics.loading import rollout_section, trained_of
 from hlieconv.dynamics.losses import Relative, make_loss
 from hlieconv.dynamics.quality import check_motion, check_range, warn_of_rounding
 from hlieconv.dynamics.settings import Settings, settings
-from hlieconv.dynamics.trajectories import Trajectories, spacing_of, trajectories_of
+from hlieconv.dynamics.trajectories import Trajectories, beside, check_validation, spacing_of, trajectories_of
 from hlieconv.models import AbstractModel
 from hlieconv.models.expansion.model import PairExpansion
+from hlieconv.training.best import check_patience
 from hlieconv.training.device import device_named
 from hlieconv.training.loop import Shuffle, train
 from hlieconv.training.result import Fit
-from hlieconv.training.run import Run, keep
+from hlieconv.training.run import Run, keep, kept_weights
 from systems import AbstractVectorField
 from systems.checks import check_choice
 from systems.fingerprint import fingerprint
@@ -54,9 +56,14 @@ def fit(
     checkpoint_steps: int | None = None,
     progress: bool = True,
     recalibrate: bool = False,
+    validation: float | int | xr.Dataset | None = None,
     **changes: Any,
 ) -> Fit[Any]:
     """Train a model on trajectories, in place.
+
+    A model that has been fitted before goes on from its weights and keeps its scales, on these data or on others. A run
+    goes on with a larger number of ``steps`` and all else equal: from its last weights, its scales and the state of its
+    optimiser; from there on the learning rate is that of a training of the larger number.
 
     The data may lie anywhere and be in any units: a model that is `normalised` measures these, and one whose group
     holds translations takes out one constant offset, in float64, before anything is rounded (see `models.frame`).
@@ -69,7 +76,7 @@ def fit(
         preset: "best", or "paper" for the settings of Finzi et al. 2020. They are made for the published network,
             ``HLieConv.of(dataset, preset="paper")``: with another one a warning says how it differs.
         path: the folder of the run: checkpoints, metrics and the model. The same call again resumes a run that was
-            killed, to the same bits on a CPU, and returns one that is done.
+            killed, to the same bits on a CPU, and returns one that is done; with more steps it goes on with that.
         overwrite: throw away the run that is in the folder.
         device: "cpu", "cuda", ... or "auto": a GPU where there is one.
         compile: "on", "off" or "auto": whether forces go through torch.compile; "auto" does on a GPU and in long
@@ -78,22 +85,29 @@ def fit(
         checkpoint_steps: steps between checkpoints, if that comes first.
         progress: show a bar, on a terminal.
         recalibrate: measure the scales of a model anew that has been fitted before; otherwise it keeps them.
-        **changes: any field of `Settings`, in place of the preset's.
+        validation: the fraction of the trajectories that is held out, or a Dataset of other trajectories, in place of
+            the preset's fraction.
+        **changes: any other field of `Settings`, in place of the preset's.
 
     Raises:
-        ValueError: for a setting out of range, a dataset without the variables that the model needs, bodies at rest,
-            points too far apart for the loss, numbers out of range, or a first loss that is not finite.
+        ValueError: for a setting out of range, too few trajectories to hold some out, a validation Dataset of other
+            bodies or without a variable, patience without validation, fewer steps than the run in the folder has, a
+            dataset without the variables that the model needs, bodies at rest, points too far apart for the loss,
+            numbers out of range, or a first loss that is not finite.
 
     Warns:
         UserWarning: for forces such as damping that a closed model cannot learn, gaps in the data, positions so far
             from a model's origin that they are rounded, and points so far apart that forces are poor.
     """
+    if isinstance(validation, xr.Dataset):
+        check_validation(validation, dataset)
     if isinstance(model, str | Sequence):
         if isinstance(model, str):
             check_choice("model", model, ("auto",))
             model = automatic(dataset, preset=preset)
         options: dict[str, Any] = {"device": device, "compile": compile, "checkpoint_seconds": checkpoint_seconds}
         options |= {"checkpoint_steps": checkpoint_steps, "progress": progress, "recalibrate": recalibrate}
+        changes |= {} if validation is None else {"validation": validation}
         own = {"path": path, "overwrite": overwrite, "preset": preset, "changes": changes}
         return best_of(model, dataset, functools.partial(fit, **options), **own)
     check_mode(compile, model)
@@ -101,25 +115,32 @@ def fit(
         model.check_coordinates(dataset)
         _warn_of_forces(model, dataset)
     where, data = device_named(device), trajectories_of(dataset)
-    bodies = bodies_of(model.to(where), data)
+    other = trajectories_of(validation) if isinstance(validation, xr.Dataset) else None
+    if validation is not None:
+        changes["validation"] = 0.0 if isinstance(validation, xr.Dataset) else validation
+    bodies = bodies_of(model.to(where), data if other is None else beside(data, other, getattr(model, "features", ())))
     description = bodies.describe()
     group = str(description["config"].get("group", ""))
     chosen = settings(preset, data.count, description["name"], group, **changes)
     bodies.check(chosen)
     _compare_with_preset(model, preset)
-    chunks = _split(data, chosen)
+    _check_split(data.count, chosen, asked="validation" in changes and other is None)
+    chunks = _split(data, other, chosen)
+    check_patience(chosen.patience, held_out=len(chunks[1].trajectory) > 0)
     check_motion(chunks[0])
-    bodies.measure(chunks[0], recalibrate=recalibrate)
+    kept = {} if path is None or overwrite else kept_weights(path, description)
+    bodies.measure(chunks[0], recalibrate=recalibrate, kept=kept)
     rollout = rollout_section(chosen, spacing_of(chunks[0].times))
     if bodies.solved:
         training = _solution(bodies, chosen)
     else:
         records = {"checkpoint_seconds": checkpoint_seconds, "checkpoint_steps": checkpoint_steps, "progress": progress}
         training = _descent(bodies, model, chunks, chosen, compile, where, **records)
+    validated = {} if other is None else {"validation": fingerprint(other.fingerprint)}
     config = {
         "model": description,
         "settings": asdict(chosen),
-        "data": {"trajectories": data.count, "sha256": fingerprint(bodies.known | data.fingerprint)},
+        "data": {"trajectories": data.count, "sha256": fingerprint(bodies.known | data.fingerprint)} | validated,
         "rollout": rollout,
         "versions": versions(("hlieconv", "torch")),
     }
@@ -220,6 +241,7 @@ def _descent(
                 validate=(lambda bodies: loss_of(bodies, unseen)) if count else None,
                 run=run,
                 records=max(1, min(100, chosen.steps // 10)),
+                patience=chosen.patience,
                 **records,
             )
         bodies.write_back()
@@ -240,7 +262,19 @@ def _check_first_loss(loss: Callable[[AbstractBodies, Any], Tensor], bodies: Abs
         )
 
 
-def _split(data: Trajectories, chosen: Settings) -> tuple[Chunks, Chunks]:
+def _check_split(count: int, chosen: Settings, *, asked: bool) -> None:
+    """A ValueError if trajectories are to be held out and there are too few."""
+    if not asked or not chosen.validation or int(chosen.validation * count):
+        return
+    enough = next(
+        number for number in itertools.count(math.ceil(1 / chosen.validation)) if int(chosen.validation * number)
+    )
+    raise ValueError(
+        f"validation: expected at least {enough} trajectories, of which {chosen.validation:g} are held out, got {count}"
+    )
+
+
+def _split(data: Trajectories, other: Trajectories | None, chosen: Settings) -> tuple[Chunks, Chunks]:
     """Chunks to train on, no more than there is time to see, and chunks of other trajectories to validate on."""
     chunks = chunks_of(data, chosen.chunk, chosen.chunks, seed=chosen.seed)
     generator = torch.Generator().manual_seed(chosen.seed)
@@ -248,4 +282,9 @@ def _split(data: Trajectories, chosen: Settings) -> tuple[Chunks, Chunks]:
     held_out[torch.randperm(data.count, generator=generator)[: int(chosen.validation * data.count)]] = True
     order = torch.randperm(len(chunks.trajectory), generator=generator)
     kept = held_out[chunks.trajectory[order]]
-    return chunks.take(order[~kept][: chosen.steps * chosen.batch]), chunks.take(order[kept][:VALIDATION_SAMPLES])
+    seen, unseen = chunks.take(order[~kept][: chosen.steps * chosen.batch]), chunks.take(order[kept])
+    if other is not None:
+        unseen = chunks_of(other, chosen.chunk, chosen.chunks, seed=chosen.seed)
+        unseen = unseen._replace(trajectory=unseen.trajectory + data.count)
+        unseen = unseen.take(torch.randperm(len(unseen.trajectory), generator=generator))
+    return seen, unseen.take(torch.arange(min(VALIDATION_SAMPLES, len(unseen.trajectory))))

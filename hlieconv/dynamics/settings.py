@@ -37,7 +37,14 @@ class Settings(AbstractSettings):
     weight_average: float = setting(
         0.99, "decay per step of the average of the weights; 0 takes the last weights", Range(0, 1)
     )
-    validation: float = setting(0.1, "fraction of the trajectories held out for validation", Range(0, 0.9))
+    validation: float = setting(
+        0.1, "fraction of the trajectories held out for validation, or a file of other ones", Range(0, 0.9)
+    )
+    patience: int = setting(
+        0,
+        "number of records without a better validation that end the training, with the best weights; 0 takes the last",
+        Range(0),
+    )
     seed: int = setting(
         0, "random seed of chunks, validation split and batches, and of the command's first weights", Range(0, 2**62)
     )

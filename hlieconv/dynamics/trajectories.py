@@ -1,13 +1,15 @@
 """The door of `fit`: a Dataset of trajectories becomes tensors, here and once."""
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import xarray as xr
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from systems.checks import check
 from systems.dataset.schema import mask_of, parameters_of, trajectory_of, validate, variables_of
 
 
@@ -83,6 +85,53 @@ def trajectories_of(dataset: xr.Dataset) -> Trajectories:
         )
     generalised = dataset.attrs.get("coordinate_system") == "generalised"
     return Trajectories(times, state.q, state.p, mask, features, eps, generalised)
+
+
+def check_validation(validation: xr.Dataset, dataset: xr.Dataset) -> None:
+    """A ValueError if a Dataset cannot validate what another one trains: other bodies, another space or other units."""
+    for got in (validation, dataset):
+        validate(got)
+    sizes = [f"{x.sizes['body']} bodies in {x.sizes['space']} dimensions" for x in (validation, dataset)]
+    check("validation", sizes[0], sizes[0] == sizes[1], f"{sizes[1]}, as in dataset")
+    if "body" in validation.coords and "body" in dataset.coords:
+        bodies = [x["body"].values.tolist() for x in (validation, dataset)]
+        check("validation", bodies[0], bodies[0] == bodies[1], f"the bodies {bodies[1]}, as in dataset")
+    for name in {*validation.variables} & {*dataset.variables}:
+        units = [x[name].attrs.get("units") for x in (validation, dataset)]
+        check("validation", f"{name} in {units[0]}", units[0] == units[1], f"{name} in {units[1]}, as in dataset")
+
+
+def beside(data: Trajectories, other: Trajectories, needed: Sequence[str]) -> Trajectories:
+    """Trajectories, and behind them others of as many bodies; the shorter ones end with NaN.
+
+    Args:
+        data: trajectories.
+        other: those that validate (see `check_validation`).
+        needed: names of parameters; further ones are kept if both have them.
+
+    Raises:
+        ValueError: if the others lack a parameter that is needed.
+    """
+    missing = ", ".join(name for name in needed if name in data.features and name not in other.features)
+    check("validation", f"none of {missing}", not missing, "all variables that the model needs")
+    points = max(len(data.times), len(other.times))
+
+    def joined(first: Tensor, second: Tensor) -> Tensor:
+        parts = [torch.cat([x, x.new_full((points - len(x), *x.shape[1:]), torch.nan)]) for x in (first, second)]
+        return torch.cat(parts, 1)
+
+    masks = [x.mask if x.mask is not None else torch.ones(x.q.shape[1:3], dtype=torch.bool) for x in (data, other)]
+    return replace(
+        data,
+        times=joined(data.times, other.times),
+        q=joined(data.q, other.q),
+        p=joined(data.p, other.p),
+        mask=None if data.mask is None and other.mask is None else torch.cat(masks),
+        features={
+            name: torch.cat([x, other.features[name]]) for name, x in data.features.items() if name in other.features
+        },
+        eps=max(data.eps, other.eps),
+    )
 
 
 def spacing_of(times: Float[Tensor, " time *batch"]) -> float:

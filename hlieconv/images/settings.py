@@ -41,7 +41,9 @@ class ImageSettings(AbstractSettings):
     )
     validation: float = setting(0.05, "fraction of the training images held out for validation", FRACTION)
     patience: int = setting(
-        0, "number of records without improvement after which training ends; 0 never ends it", Range(0)
+        0,
+        "number of records without a better validation that end the training, with the best weights; 0 takes the last",
+        Range(0),
     )
     records: int = setting(50, "number of records of the losses during the training", Range(1))
     seed: int = setting(0, "random seed of weights, batches and augmentation")

@@ -47,7 +47,9 @@ class MoleculeSettings(AbstractSettings):
     )
     rotations: int = setting(1, "1 for random rotations of the training molecules, 0 for none", Range(0, 1))
     patience: int = setting(
-        0, "number of records without improvement after which training ends; 0 never ends it", Range(0)
+        0,
+        "number of records without a better validation that end the training, with the best weights; 0 takes the last",
+        Range(0),
     )
     records: int = setting(50, "number of records of the losses during the training", Range(1))
     seed: int = setting(0, "random seed of weights, batches and augmentation; the split is the published one")

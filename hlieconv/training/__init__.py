@@ -2,6 +2,7 @@
 
 loop.py         train(model, loss, batches, ...)
 interruption.py Ctrl-C and its like stop between two steps
+best.py         early stopping: the best validated weights
 optimisers.py   Adam, SOAP, L-BFGS, the cosine schedule, the average of the weights
 settings.py     settings as dataclasses with help texts, ranges and presets
 device.py       where to compute

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from hlieconv.training.best import Best, check_patience
 from hlieconv.training.checkpoint import finite
 from hlieconv.training.interruption import between_steps
 from hlieconv.training.optimisers import OPTIMISERS, Average, cosine
@@ -82,8 +83,8 @@ def train(
         validate: ``validate(model)``, a scalar, evaluated with the averaged weights at every record.
         run: the folder that keeps checkpoints and metrics.
         records: how many times the losses are read, recorded and validated.
-        patience: end early, after so many records without a better validation; 0: never. The model is then the one of
-            the end, not of the best record.
+        patience: end after so many records without a better validation, and in any case with the averaged weights of
+            the record that was validated best; 0: never, and the weights are the last ones.
         checkpoint_seconds: time between checkpoints.
         checkpoint_steps: steps between checkpoints, if that comes first.
         progress: show a bar, on a terminal.
@@ -93,6 +94,7 @@ def train(
         seconds (of training).
 
     Raises:
+        ValueError: if nothing can be trained, or there is patience and no validation.
         KeyboardInterrupt: after Ctrl-C, SIGTERM or SIGHUP, between two steps and with a checkpoint.
 
     Warns:
@@ -101,7 +103,9 @@ def train(
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:
         raise ValueError("model: nothing to train, no parameter requires a gradient")
-    state = _State(model, OPTIMISERS[optimiser](parameters, learning_rate), Average(model, weight_average))
+    check_patience(patience, held_out=validate is not None)
+    best = Best(patience)
+    state = _State(model, OPTIMISERS[optimiser](parameters, learning_rate), Average(model, weight_average), best, steps)
     history: list[dict[str, float | int]] = []
     if run is not None:
         if (kept := run.checkpoint()) is not None:
@@ -111,7 +115,7 @@ def train(
     every = max(1, steps // records)
     started, saved = time.monotonic() - state.seconds, time.monotonic()
     good, diverged = state.weights(), False
-    end = state.step if _stale(history, patience) else steps
+    end = state.step if best.over else steps
     model.train()
     bar = tqdm(total=steps, initial=state.step, disable=not (progress and sys.stderr.isatty()), leave=False)
     with bar, between_steps() as asked, torch.random.fork_rng(devices=_devices(parameters)):
@@ -138,28 +142,30 @@ def train(
             if record_due:
                 record = {"step": state.step, "loss": state.mean_loss()}
                 if validate is not None:
-                    record["validation"] = _validation(model, state.average, validate)
+                    record["validation"] = state.validation(validate)
                 record |= {"learning_rate": rate, "seconds": round(state.seconds, 3)}
                 history.append(record)
                 bar.set_postfix(loss=f"{record['loss']:.3g}")
                 if run is not None:
                     run.record(record)
-                if _stale(history, patience):
+                if best.over:
                     end = state.step
-            if checkpoint_due and run is not None:
+            if (checkpoint_due or state.step == end) and run is not None:
                 run.save_checkpoint(state.tree() | {"history": history})
                 saved = time.monotonic()
             if stopping:
                 raise KeyboardInterrupt
     if diverged:
         warnings.warn(
-            f"the loss is not finite at step {state.step}: the training ends with the weights of step {good['step']}; "
-            "try a smaller learning_rate",
+            f"the loss is not finite at step {state.step}: the training ends with the weights of step "
+            f"{best.step if best.weights else good['step']}; try a smaller learning_rate",
             RuntimeWarning,
             stacklevel=2,
         )
         state.restore_weights(good)
     state.average.swap()
+    if best.weights is not None:
+        model.load_state_dict(best.weights)
     model.eval()
     return history
 
@@ -167,8 +173,10 @@ def train(
 class _State:
     """All that a training is at one moment: what a checkpoint holds."""
 
-    def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, average: Average) -> None:
-        self.model, self.optimiser, self.average = model, optimiser, average
+    def __init__(
+        self, model: nn.Module, optimiser: torch.optim.Optimizer, average: Average, best: Best, steps: int
+    ) -> None:
+        self.model, self.optimiser, self.average, self.best, self.steps = model, optimiser, average, best, steps
         self.step, self.recorded, self.seconds = 0, 0, 0.0
         # The sum since the last record; on the device, so that no step waits for it.
         self.loss = torch.zeros((), dtype=torch.float64, device=average.weights[0].device)
@@ -195,6 +203,17 @@ class _State:
         self.recorded = self.step
         return mean
 
+    def validation(self, validate: Callable[[Any], Tensor]) -> float:
+        """With the averaged weights, and the model in its evaluation mode."""
+        self.average.swap()
+        self.model.eval()
+        with torch.no_grad():
+            value = validate(self.model).item()
+        self.best.see(self.step, value, self.model)
+        self.model.train()
+        self.average.swap()
+        return value
+
     def weights(self) -> dict[str, Any]:
         """A copy of what the model knows."""
         return _copy({"step": self.step, "model": self.model.state_dict(), "average": self.average.weights})
@@ -206,7 +225,8 @@ class _State:
 
     def tree(self) -> dict[str, Any]:
         """A copy of everything."""
-        rest = {"recorded": self.recorded, "seconds": self.seconds, "loss": self.loss}
+        rest = {"recorded": self.recorded, "seconds": self.seconds, "loss": self.loss, "steps": self.steps}
+        rest["best"] = self.best.tree()
         return self.weights() | _copy(rest | {"optimiser": self.optimiser.state_dict()})
 
     def restore(self, tree: dict[str, Any]) -> None:
@@ -214,6 +234,9 @@ class _State:
         self.recorded, self.seconds = tree["recorded"], tree["seconds"]
         self.loss.copy_(tree["loss"])
         self.optimiser.load_state_dict(tree["optimiser"])
+        self.best.restore(tree.get("best", {}))  # version 0.1 kept neither
+        if tree.get("steps") != self.steps:  # the learning rate has changed: patience begins again
+            self.best.waited = 0
 
 
 def _devices(parameters: list[nn.Parameter]) -> list[torch.device]:
@@ -227,23 +250,6 @@ def _copy(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {key: _copy(value) for key, value in tree.items()}
     return [_copy(value) for value in tree] if isinstance(tree, list | tuple) else tree
-
-
-def _stale(history: list[dict[str, float | int]], patience: int) -> bool:
-    """Whether the last ``patience`` records brought no better validation."""
-    values = [record["validation"] for record in history if "validation" in record]
-    return 0 < patience < len(values) and min(values[-patience:]) >= min(values[:-patience])
-
-
-def _validation(model: nn.Module, average: Average, validate: Callable[[Any], Tensor]) -> float:
-    """With the averaged weights, and the model in its evaluation mode."""
-    average.swap()
-    model.eval()
-    with torch.no_grad():
-        value = validate(model).item()
-    model.train()
-    average.swap()
-    return value
 
 
 def _mix(seed: int, step: int) -> int:

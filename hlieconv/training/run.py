@@ -2,7 +2,7 @@
 
     config.json              the model and its constructor's arguments, the settings, the data's fingerprint, versions
     metrics.jsonl            one record a line: step, loss, validation, learning_rate, seconds, and its own crc32
-    checkpoint.safetensors   everything that a killed training needs to go on, to the bit
+    checkpoint.safetensors   all that a killed training, or one that is to be longer, needs to go on
     model.safetensors        the trained model: present when the training is done
 
 Files are replaced atomically by one process at a time; nothing is ever unpickled. The configuration, the checkpoint and
@@ -19,9 +19,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from hlieconv.training.best import finished
 from hlieconv.training.checkpoint import restore, save
 from hlieconv.training.sealed import CHECKSUM, sealed, unsealed
 from systems.files import check_regular, leftover, locked, named_errors, write_atomically
+
+#: Settings of which a run that is there may get more.
+LENGTHS = {"steps", "epochs"}
 
 CONFIG, METRICS, CHECKPOINT, MODEL = "config.json", "metrics.jsonl", "checkpoint.safetensors", "model.safetensors"
 LINE_CHECKSUM = "crc32"
@@ -30,6 +34,9 @@ LINE_CHECKSUM = "crc32"
 class Run:
     """A training on disk.
 
+    One that is there goes on if it is asked for again with more steps and all else equal: from its last weights and the
+    state of its optimiser. From there on the learning rate is that of a training of the larger number of steps.
+
     Args:
         path: the folder; made if it is missing.
         config: what was asked for, in sections of JSON values. Runs that differ in more than the section "versions"
@@ -37,8 +44,8 @@ class Run:
         overwrite: throw an earlier run away.
 
     Raises:
-        ValueError: if the folder holds a run with another configuration, a damaged one, or something else; with
-            ``overwrite``, if it holds something else.
+        ValueError: if the folder holds a run with another configuration, a longer or a damaged one, one that is done
+            and has no checkpoint to go on from, or something else; with ``overwrite``, if it holds something else.
     """
 
     def __init__(self, path: str | Path, config: dict[str, Any], *, overwrite: bool = False) -> None:
@@ -56,12 +63,33 @@ class Run:
                 begun = read_config(self.path)
             except ValueError as error:
                 raise ValueError(f"{error}; overwrite begins again") from error
-            _check_same(self.path, begun, json.loads(json.dumps(config)))
+            self._go_on(begun, json.loads(json.dumps(config)))
         elif found:
             raise ValueError(f"{path}: expected a run or an empty folder, found other files")
         self.path.mkdir(parents=True, exist_ok=True)
         if not file.exists():
             _write_config(file, config)
+
+    def _go_on(self, old: dict[str, Any], new: dict[str, Any]) -> None:
+        """Check that it is the same run, or make it a longer one."""
+        differences = _differences(old, new)
+        longer = {*differences} <= LENGTHS and all(before < after for before, after in differences.values())
+        if differences and not longer:
+            words = "; ".join(f"{name} was {before!r}, is {after!r}" for name, (before, after) in differences.items())
+            shorter = " (it may have more steps, but not fewer)" if {*differences} <= LENGTHS else ""
+            raise ValueError(
+                f"{self.path}: holds a run with other settings ({words}): choose another folder or overwrite it"
+                + shorter
+            )
+        if not differences:
+            return
+        if (self.path / MODEL).exists() and not (self.path / CHECKPOINT).exists():
+            raise ValueError(
+                f"{self.path}: holds a finished run without {CHECKPOINT}, from which it could go on; "
+                "fit its loaded model in another folder"
+            )
+        (self.path / MODEL).unlink(missing_ok=True)  # first: with it the longer run would be done
+        _write_config(self.path / CONFIG, new)
 
     def weights(self) -> dict[str, Tensor] | None:
         """The tensors of the trained model; None if the training is not done.
@@ -103,10 +131,9 @@ class Run:
             file.write(_line(record))
 
     def finish(self, model: nn.Module) -> None:
-        """Write the trained model; the checkpoint has served."""
+        """Write the trained model."""
         tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
         write_atomically(self.path / MODEL, sealed(tensors))
-        (self.path / CHECKPOINT).unlink(missing_ok=True)
 
 
 def keep(
@@ -147,6 +174,21 @@ def keep(
         raise ValueError(f"{run.path / MODEL}: does not fit the model ({' '.join(str(error).split())})") from error
     model.eval()
     return read_metrics(run.path)
+
+
+def kept_weights(path: str | Path, model: dict[str, Any]) -> dict[str, Tensor]:
+    """The weights in the checkpoint of a run of a model; empty if there is none, or it cannot be read.
+
+    Args:
+        path: the folder.
+        model: the section "model" of the configuration.
+    """
+    file = Path(path) / CHECKPOINT
+    try:
+        own = file.exists() and read_config(path)["model"] == json.loads(json.dumps(model))
+        return restore(file)["model"] if own else {}
+    except ValueError:  # the training says what is damaged
+        return {}
 
 
 def adopt(source: str | Path, path: str | Path, **sections: Any) -> None:
@@ -261,26 +303,23 @@ def progress_of(path: str | Path) -> dict[str, Any]:
         ValueError: if there is no run.
     """
     config, records = read_config(path), read_metrics(path)
-    last = records[-1] if records else {"step": 0}
+    last, settings = records[-1] if records else {"step": 0}, config.get("settings", {})
     if not (Path(path) / MODEL).exists():
         state = "begun: the same fit command goes on with it"
-    elif last["step"] < config.get("settings", {}).get("steps", 0):
+    elif not finished(records, settings.get("steps", 0), settings.get("patience", 0)):
         state = "diverged: the model is the last good one"
     else:
         state = "done"
     return {"state": state} | last
 
 
-def _check_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What two configurations do not share, by name: before and after."""
     sections = sorted({**old, **new}.keys() - {"versions"})
     pairs = [(old.get(section) or {}, new.get(section) or {}) for section in sections]
-    differences = [
-        f"{key} was {before.get(key)!r}, is {after.get(key)!r}"
+    return {
+        key: (before.get(key), after.get(key))
         for before, after in pairs
         for key in sorted({**before, **after})
         if before.get(key) != after.get(key)
-    ]
-    if differences:
-        raise ValueError(
-            f"{path}: holds a run with other settings ({'; '.join(differences)}): choose another folder or overwrite it"
-        )
+    }

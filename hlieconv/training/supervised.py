@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hlieconv.nn import MaskedBatchNorm
+from hlieconv.training.best import check_patience
 from hlieconv.training.loading import describe
 from hlieconv.training.loop import train
 from hlieconv.training.result import Fit
@@ -62,9 +63,10 @@ def fit_samples(
         checkpoint_seconds: time between checkpoints.
 
     Raises:
-        ValueError: if the folder holds a run with other settings, or something else.
+        ValueError: if the folder holds a run with other settings, or for patience without validation.
     """
     chosen = asdict(settings)
+    check_patience(chosen["patience"], held_out=validate is not None)
     chosen["steps"] = max(1, round(chosen["epochs"] * batches.steps_per_epoch))
 
     def training(run: Run | None) -> list[dict[str, float | int]]:

@@ -51,6 +51,14 @@ def test_the_simplest_model_that_holds(data, run, tmp_path, capsys):
     assert "a law explains these data better" in capsys.readouterr().out
 
 
+def test_validation_on_a_file_with_patience(data, tmp_path, capsys):
+    path = str(tmp_path / "validated")
+    arguments = ["fit", data, "-o", path, "--group", "T2", "--validation", data, "--patience", "1"]
+    assert cli.main([*arguments, *SMALL, "--learning-rate", "0.3"]) == 0
+    assert "validation" in capsys.readouterr().out
+    assert read_config(path)["settings"]["patience"] == 1
+
+
 def test_info_of_a_run(run, capsys):
     assert cli.main(["info", run]) == 0
     assert "hlieconv, done" in capsys.readouterr().out
@@ -93,6 +101,8 @@ def test_divergence_is_exit_code_1(data, tmp_path, capsys):
         (["fit", "F", "--body-features", "mass,charge"], "missing charge"),
         (["fit", "F", "--device", "abacus"], "device: expected one that torch can use"),
         (["fit", "F", "-o", "RUN", "--seed", "7"], "seed was 0, is 7"),
+        (["fit", "F", "--validation", "nothing.nc"], "there is no nothing.nc"),
+        (["fit", "F", "--validation", "0", "--patience", "3"], "patience: expected 0, as nothing is held out"),
         (["rollout", "nowhere", "F"], "nowhere: not a run"),
         (["info", "."], "not a run"),
     ],

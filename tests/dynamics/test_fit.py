@@ -57,6 +57,7 @@ def test_a_run_is_done_once(tmp_path):
         assert model.width == 8
         assert_same_bits(first.model, model)
     assert {file.name for file in (tmp_path / "run").iterdir()} == {
+        "checkpoint.safetensors",
         "config.json",
         "metrics.jsonl",
         "model.safetensors",

@@ -81,6 +81,38 @@ def test_a_stopped_training_goes_on_with_the_same_bits(tmp_path, optimiser):
     assert [(row["step"], row["loss"]) for row in recorded] == [(row["step"], row["loss"]) for row in history]
 
 
+def by_weights(model):
+    """How far a weight is from where it has been on the way."""
+    return (model[-1].bias - TURN).abs().sum()
+
+
+TURN = 0.02
+
+
+def test_patience_ends_with_the_best_weights_after_a_stop_too(tmp_path):
+    whole, resumed, asked = network(), network(), []
+
+    def validate(model):
+        asked.append({name: value.clone() for name, value in model.state_dict().items()})
+        return by_weights(model)
+
+    history = regress(whole, validate=validate, patience=3, learning_rate=3e-2)
+    values = [record["validation"] for record in history]
+    best = values.index(min(values))
+    assert 0 < best == len(values) - 4  # it ended early, three records later
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, asked[best][name]), name
+    stopped = history[best]["step"] + 5
+    with pytest.raises(Stop):
+        regress(
+            network(), Run(tmp_path, CONFIG), until(stopped, stop), validate=by_weights, patience=3, learning_rate=3e-2
+        )
+    regress(resumed, Run(tmp_path, CONFIG), validate=by_weights, patience=3, learning_rate=3e-2)
+    assert_same_bits(whole, resumed)
+    with pytest.raises(ValueError, match="patience: expected 0, as nothing is held out"):
+        regress(network(), patience=3)
+
+
 def test_a_killed_training_goes_on_with_the_same_bits(tmp_path):
     child = os.fork()
     if child == 0:
