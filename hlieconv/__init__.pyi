@@ -53,6 +53,10 @@ from .physics import CalogeroMoser as CalogeroMoser
 from .physics import Charges as Charges
 from .physics import Dashpots as Dashpots
 from .physics import Drive as Drive
+from .physics import CloseApproach as CloseApproach
+from .physics import Collision as Collision
+from .physics import Crossing as Crossing
+from .physics import Escape as Escape
 from .physics import Gravity as Gravity
 from .physics import HarmonicTrap as HarmonicTrap
 from .physics import HenonHeiles as HenonHeiles
@@ -66,6 +70,7 @@ from .physics import PhaseSpace as PhaseSpace
 from .physics import QuadraticDamping as QuadraticDamping
 from .physics import Rods as Rods
 from .physics import SinusoidalDrive as SinusoidalDrive
+from .physics import Plane as Plane
 from .physics import Springs as Springs
 from .physics import Toda as Toda
 from .physics import UniformField as UniformField
@@ -83,3 +88,4 @@ from .physics import state_of as state_of
 from .physics import system_of as system_of
 from .physics import trajectory_of as trajectory_of
 from .physics import variables_of as variables_of
+from .physics import watch as watch

@@ -26,6 +26,11 @@ from .fput import FPUT as FPUT
 from .graphs import from_graph as from_graph
 from .graphs import lattice as lattice
 from .graphs import lattice_points as lattice_points
+from .events import CloseApproach as CloseApproach
+from .events import Collision as Collision
+from .events import Crossing as Crossing
+from .events import Escape as Escape
+from .events import Plane as Plane
 from .gravity import Gravity as Gravity
 from .harmonic_trap import HarmonicTrap as HarmonicTrap
 from .henon_heiles import HenonHeiles as HenonHeiles
@@ -53,3 +58,4 @@ from .vector_field import AbstractSeparable as AbstractSeparable
 from .vector_field import AbstractSplit as AbstractSplit
 from .vector_field import AbstractVectorField as AbstractVectorField
 from .vector_field import Variable as Variable
+from .watching import watch as watch

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +24,7 @@ from systems.dataset.parts import Parts
 from systems.dataset.schema import described, stored_variables, to_dataset
 from systems.dataset.standard import labelled
 from systems.dataset.times import counted_from, to_times
+from systems.events import AbstractEvent
 from systems.files import locked
 from systems.fingerprint import fingerprint
 from systems.integrators.abstract import AbstractIntegrator
@@ -36,9 +37,12 @@ from systems.numbers import FLOATS, to_tensor
 from systems.phase_space import PhaseSpace
 from systems.precision import check_range
 from systems.provenance import versions
+from systems.recorded import as_table, as_variables, lengthened, remarks
 from systems.status import Status
 from systems.units import time_unit
 from systems.vector_field import AbstractHamiltonian, AbstractVectorField
+from systems.watching import check_events, watch
+from systems.zeros import some
 
 BLOCK_TRAJECTORIES = 1024
 BLOCK_PAIRS = 2**16
@@ -64,6 +68,7 @@ def simulate(
     true: AbstractHamiltonian | None = None,
     compile: str = "auto",
     strict: bool = False,
+    events: Sequence[AbstractEvent] = (),
 ) -> xr.Dataset:
     """The trajectories of a vector field, known or learned, as a Dataset (see `systems.dataset.schema`).
 
@@ -98,13 +103,17 @@ def simulate(
         compile: whether an integrator's steps are taken in machine code: "on", "off", or "auto", where that promises to
             be faster (see `systems.native.Compiled`). What took them is the attribute ``backend``, eager or native.
         strict: whether a trajectory that ends early is an error.
+        events: what to look for on the way (see `systems.events`): found for each trajectory by itself, to round-off in
+            time, and stored as ``event_time``, ``event_kind`` (an index of this list), ``event_part``, ``event_q`` and
+            ``event_p``. After a terminal one a trajectory has no more values, and its status says event.
 
     Raises:
         ValueError: for wrong shapes, dtypes or values, or a path that holds something else, before any work starts; if
             ``strict``, for a trajectory that ends early.
 
     Warns:
-        UserWarning: where trajectories end early; where fixed steps are too long, by an estimate of their error in the
+        UserWarning: where an event never happens, only touches its zero, or happens together with another; where
+            trajectories end early; where fixed steps are too long, by an estimate of their error in the
             first interval of time or by how much the energy changes.
 
     Example:
@@ -136,8 +145,19 @@ def simulate(
         _check_rates(field, state, times)
     for name, value in {"part_size": part_size, "workers": workers}.items():
         check(name, value, value is None or value >= 1, "at least 1")
+    check_events(events, field, state, elapsed)
     work = _Work(
-        field, state, times, integrator, compile, dict(variables or {}), seed, dict(settings or {}), true, strict
+        field,
+        state,
+        times,
+        integrator,
+        compile,
+        dict(variables or {}),
+        seed,
+        dict(settings or {}),
+        true,
+        strict,
+        events,
     )
     work.origin = origin
     if integrator is not None and integrator.has_fixed_steps and len(times) > 1:
@@ -193,6 +213,7 @@ class _Work:
         settings: dict[str, Any],
         true: AbstractHamiltonian | None,
         strict: bool,
+        events: Sequence[AbstractEvent],
     ) -> None:
         energies = {"energy": field.hamiltonian, "true_energy": true}
         self.hamiltonians = {name: h for name, h in energies.items() if h is not None}
@@ -210,6 +231,10 @@ class _Work:
         self.attributes = _attributes(field, state, times, integrator, backend_of(self.integrator), seed, settings)
         self.nbytes = self.count * points * (2 * n * d + len(self.hamiltonians)) * state.q.element_size()
         self.strict = strict
+        self.events, self.touches = list(events), 0
+        if events:
+            described_events = json.loads(self.attributes["configuration"]) | {"events": list(map(repr, events))}
+            self.attributes["configuration"] = json.dumps(described_events, sort_keys=True)
         self.origin = ""
         self.energy_changes: list[Tensor] = []
 
@@ -217,7 +242,9 @@ class _Work:
         """Some of the trajectories, a whole number of blocks."""
         blocks = [slice(i, min(i + self.block, rows.stop)) for i in range(rows.start, rows.stop, self.block)]
         whole: list[Tensor] = []
-        for block, pieces in zip(blocks, pool.map(self._solve, blocks), strict=True):
+        tables: list[dict[str, Tensor]] = []
+        for block, (pieces, table) in zip(blocks, pool.map(self._solve, blocks), strict=True):
+            tables.append(table)
             if len(blocks) == 1:
                 whole = pieces
             else:
@@ -226,8 +253,9 @@ class _Work:
                     x[:, block.start - rows.start : block.stop - rows.start] = piece
             progress.update(block.stop - block.start)
         q, p, status, *energies = whole
-        if self.strict and status.any():
-            raise ValueError(f"strict: {told(status)}")
+        failed = status.masked_fill(status == Status.EVENT, 0)
+        if self.strict and failed.any():
+            raise ValueError(f"strict: {told(failed)}")
         found = dict(zip(self.hamiltonians, energies, strict=True))
         dataset = to_dataset(
             PhaseSpace(q, p),
@@ -242,19 +270,31 @@ class _Work:
             status=status[0],
             attrs=self.attributes,
         )
+        most = max((len(x) for table in tables for x in table.values()), default=0)
+        tables = [lengthened(table, most) for table in tables]
+        happened = {name: torch.cat([table[name] for table in tables], 1) for name in tables[0]}
+        dataset = dataset.assign(as_variables(happened, self.events))
         return counted_from(self.origin, labelled(dataset, self.field))
 
     def _times(self, rows: slice) -> Tensor:
         return self.times if self.times.ndim == 1 else self.times[:, rows]
 
     @torch.no_grad()
-    def _solve(self, rows: slice) -> list[Tensor]:
-        """q, p, the status and the energies of a block: time first, on the CPU."""
+    def _solve(self, rows: slice) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """q, p, the status and the energies of a block, and its events: time or event first, on the CPU."""
         field, integrator = self.field.select(rows), self.integrator
         state = PhaseSpace(self.state.q[rows], self.state.p[rows])
         times = self._times(rows)
         elapsed = elapsed_of(times).to(state.q)
-        if integrator is None:
+        table: dict[str, Tensor] = {}
+        if self.events:
+            method = None if integrator is None else integrator.select(rows)
+            trajectory, status, found = watch(started(field, times[0]), state, elapsed, self.events, method)
+            last = elapsed.masked_fill(torch.isnan(times), 0).abs().amax(0).expand(len(state.q))
+            found = some(found, found.time.abs() <= last[found.trajectory])
+            self.touches += int((found.rate == 0).sum())
+            table = as_table(found, len(state.q), times[0])
+        elif integrator is None:
             trajectory, status = field.closed_form(state, elapsed), torch.zeros(len(state.q), dtype=torch.int8)
         else:
             trajectory, status = integrator.select(rows).attempt(started(field, times[0]), state, elapsed)
@@ -264,11 +304,19 @@ class _Work:
             energies = [energy.masked_fill(~shown, torch.nan) for energy in energies]
         if integrator is not None and is_autonomous(field) and "energy" in self.hamiltonians:
             self.energy_changes.append(energy_change(field, trajectory, energies[0]))
-        return [x.cpu() for x in (*trajectory, status[None], *energies)]
+        return [x.cpu() for x in (*trajectory, status[None], *energies)], table
 
     def warn(self, dataset: xr.Dataset) -> None:
         """One warning for all trajectories that ended early, and one for all whose energy was lost."""
         status = torch.from_numpy(dataset["status"].values.copy())
+        status = status.masked_fill(status == Status.EVENT, 0)
+        notes = remarks(dataset, self.events) if self.events else []
+        if self.touches:
+            notes.append(
+                f"{self.touches} times a function only touches its zero: such times are good to half the digits"
+            )
+        if notes:
+            warnings.warn(f"events: {'; '.join(notes)}", UserWarning, stacklevel=3)
         if status.any():
             first = float(dataset["last_time"].values[status.numpy() != 0].min())
             warnings.warn(f"simulate: {told(status)} (the first after t = {first:g})", UserWarning, stacklevel=3)

@@ -16,6 +16,7 @@ class Status(IntEnum):
     SINGULAR = 2
     OUT_OF_STEPS = 3
     UNSOLVED = 4
+    EVENT = 5
 
     @property
     def meaning(self) -> str:
@@ -34,4 +35,5 @@ _EXPLANATIONS = {
     Status.SINGULAR: "met a point at which the force is infinite or has no direction, such as a collision",
     Status.OUT_OF_STEPS: "used up max_steps between two output times: the motion is too stiff",
     Status.UNSOLVED: "has implicit steps that do not converge: the step is too long",
+    Status.EVENT: "reached a terminal event",
 }

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from systems.dataset.schema import times_of, trajectory_of
+from systems.status import Status
 
 
 class Presence(NamedTuple):
@@ -20,8 +21,8 @@ class Presence(NamedTuple):
 def presence(dataset: xr.Dataset) -> Presence:
     """Whether states are missing, and why; where a trajectory is shorter than others nothing is missing.
 
-    A Dataset with the attribute ``integrator`` was computed: from its first state that is not finite on a trajectory
-    has ended. In any other, what is not finite is a gap.
+    Nor is it after a terminal event. A Dataset with the attribute ``integrator`` was computed: from its first state
+    that is not finite on a trajectory has ended. In any other, what is not finite is a gap.
 
     Example:
         >>> import torch
@@ -33,7 +34,12 @@ def presence(dataset: xr.Dataset) -> Presence:
     """
     times, state = trajectory_of(dataset)
     finite = np.stack([np.isfinite(x.numpy()).all((-2, -1)) for x in state]).all(0)
-    asked = np.isfinite(times_of(dataset).numpy().reshape(len(times), -1))
+    times = times_of(dataset).double().numpy().reshape(len(times), -1)
+    asked = np.isfinite(times)
+    if "status" in dataset:  # after an event that ends it there is nothing to be missed
+        stopped = dataset["status"].values == Status.EVENT
+        last = np.where(stopped, dataset["last_time"].values, np.nan)
+        asked = asked & ~(np.abs(times - times[0]) > np.abs(last - times[0]))
     missing = ~finite & asked
     computed = "integrator" in dataset.attrs
     found = (np.maximum.accumulate(missing, 0) & asked, missing & False) if computed else (missing & False, missing)

@@ -9,6 +9,7 @@ from typing import Any
 
 import xarray as xr
 
+from systems.dataset.event_table import with_room
 from systems.dataset.storage import differences, read, write
 from systems.files import remove, write_atomically
 
@@ -77,8 +78,9 @@ class Parts:
         Warns:
             UserWarning: of a damaged part.
         """
-        parts = (self._read(rows) for rows in self._ranges)
         try:
+            most = max(self._events(rows) for rows in self._ranges)
+            parts = (with_room(self._read(rows), most) for rows in self._ranges)
             write(self.path, parts, self.count, self.folder)
         except _Damaged as error:
             remove(error.file)
@@ -113,6 +115,14 @@ class Parts:
         if part.sizes["trajectory"] != rows.stop - rows.start:
             raise _Damaged(file, f"expected {rows.stop - rows.start} trajectories, got {part.sizes['trajectory']}")
         return part
+
+    def _events(self, rows: slice) -> int:
+        """How many columns of events one range has."""
+        try:
+            with read(self._file(rows)) as part:
+                return part.sizes.get("event", 0)
+        except (ValueError, OSError) as error:
+            raise _Damaged(self._file(rows), " ".join(str(error).split())) from error
 
     def _read_header(self) -> dict[str, Any] | None:
         """What was begun; None if nothing was, or nobody can tell what."""

@@ -12,6 +12,8 @@
 | ``status`` | trajectory | how its computation ended: 0 is ok (`systems.status.Status`; CF's flags) |
 | ``last_time`` | trajectory | of its last state that was computed; q, p and energies are NaN after it |
 | ``edge_body``, ``edge_other_body`` | edge | which pairs of bodies there are, where the system has edges |
+| ``event_time``, ``event_kind``, ``event_part`` | trajectory, event | when what happened to what (`systems.events`) |
+| ``event_q``, ``event_p`` | trajectory, event, body, space | the states at events; NaN, and -1, where there are fewer |
 | ``mass``, ... | [trajectory,] body[, other_body] | parameters as the system declares them, of each trajectory or all |
 | ``spring_constant``, ... | [trajectory,] edge | parameters of pairs where the system has edges |
 
@@ -63,6 +65,13 @@ CORE = {
     "edge_body": Variable("edge_body", ("edge",), "1", "body at one end of an edge"),
     "edge_other_body": Variable("edge_other_body", ("edge",), "1", "body at the other end of an edge"),
     "last_time": Variable("last_time", ("trajectory",), "s", "time of the last state that was computed", si="s"),
+    "event_time": Variable("event_time", ("trajectory", "event"), "s", "time of an event", si="s"),
+    "event_kind": Variable("event_kind", ("trajectory", "event"), "1", "what happened"),
+    "event_part": Variable("event_part", ("trajectory", "event"), "1", "body, or pair of bodies, that it happened to"),
+    "event_q": Variable("event_q", ("trajectory", "event", "body", "space"), "1", "position at an event", si="m"),
+    "event_p": Variable(
+        "event_p", ("trajectory", "event", "body", "space"), "1", "momentum at an event", si="kg m / s"
+    ),
 }
 #: The bodies i and j of edges.
 EDGES = ("edge_body", "edge_other_body")

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from systems.integrators.attempt import Attempt, status_of
+from systems.integrators.pieces import Pieces, between, steps_between
 from systems.phase_space import PhaseSpace
 from systems.status import Status
 from systems.tracing import readable
@@ -69,6 +70,30 @@ class AbstractIntegrator(ABC):
         """
         trajectory = self.integrate(field, state, times)
         return Attempt(trajectory, status_of(trajectory, Status.DIVERGED))
+
+    def attempt_in_pieces(
+        self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *trajectory"]
+    ) -> tuple[Attempt, Pieces]:
+        """`attempt`, and all that lies between the times: the steps, or what the method has in their place.
+
+        Args:
+            field, times: as in `integrate`.
+            state: ``(trajectory, n, d)``.
+        """
+        fine, outputs = steps_between(times, getattr(self, "step", None))
+        trajectory, status = self.attempt(field, state, fine)
+        return Attempt(PhaseSpace(*(x[outputs] for x in trajectory)), status), between(fine, trajectory)
+
+    def after(
+        self, field: AbstractVectorField, state: PhaseSpace, duration: Float[Tensor, " trajectory"]
+    ) -> PhaseSpace:
+        """The states ``(trajectory, n, d)`` after durations, positive or negative; NaN where one cannot be followed."""
+        trajectory, _ = self.attempt(field, state, torch.stack([torch.zeros_like(duration), duration]))
+        return PhaseSpace(trajectory.q[1], trajectory.p[1])
+
+    def stepped(self, field: AbstractVectorField, state: PhaseSpace, h: Float[Tensor, " trajectory"]) -> PhaseSpace:
+        """The states after a part of a piece of `attempt_in_pieces` that starts at them: one step, if there are any."""
+        return self.after(field, state, h)
 
     def select(self: Integrator, index: slice | Tensor) -> Integrator:
         """The same integrator for some of the trajectories of a batch ``(trajectory, ...)``.

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Int8
+from jaxtyping import Float, Int8
 from torch import Tensor
 
 from systems.checks import check
 from systems.integrators import collocation
-from systems.integrators.attempt import raise_unless_ok
+from systems.integrators.attempt import Attempt, raise_unless_ok
 from systems.integrators.collocation import Tensors
 from systems.integrators.gauss import advanced, first_guess, guess
 from systems.integrators.jumps import continued, first_jump
+from systems.integrators.pieces import Pieces, between
 from systems.integrators.stepping import AbstractStepping
 from systems.integrators.steps import Carried, Interval, Step
 from systems.phase_space import PhaseSpace
@@ -98,10 +99,31 @@ class AdaptiveGauss(AbstractStepping):
         derivatives, _ = collocation.solve(field, t, h, carried.state, guess(h, carried), SWEEPS)
         return advanced(field, t, h, carried, derivatives)
 
+    def attempt_in_pieces(
+        self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *trajectory"]
+    ) -> tuple[Attempt, Pieces]:
+        """Each step is a piece, with its nodes as samples."""
+        self.check(field, state, times)
+        steps: list[Step] = []
+        attempt = Attempt(*self._trajectory(field, times, self._begin(field, times[0], state), steps))
+        if not steps:
+            return attempt, between(times, attempt.trajectory)
+        t, h = torch.stack([step.t.detach() for step in steps]), torch.stack([step.h.detach() for step in steps])
+        starts = PhaseSpace(*(torch.stack(x) for x in zip(*(step.before.state for step in steps), strict=True)))
+        derivatives = tuple(torch.stack([step.after.reused[k] for step in steps], 1) for k in (0, 1))
+        places, path = collocation.sampled(h, starts, derivatives)
+        return attempt, Pieces(t, h, places, path)
+
+    def stepped(self, field: AbstractVectorField, state: PhaseSpace, h: Float[Tensor, " trajectory"]) -> PhaseSpace:
+        return super().stepped(continued(field, state, h)[0], state, h)
+
     def _trajectory(
-        self, field: AbstractVectorField, times: Tensor, carried: Carried
+        self, field: AbstractVectorField, times: Tensor, carried: Carried, steps: list[Step] | None = None
     ) -> tuple[PhaseSpace, Int8[Tensor, "*batch"]]:
-        """Each trajectory runs ahead by itself: none waits at an output time for another."""
+        """Each trajectory runs ahead by itself: none waits at an output time for another.
+
+        The steps are appended to a list, if one is given.
+        """
         shape = carried.q.value.shape
         trajectory = torch.arange(shape[:-2].numel(), device=times.device)
         states = [x.new_full((len(times) + 1, len(trajectory), *shape[-2:]), torch.nan) for x in carried.state]
@@ -111,6 +133,8 @@ class AdaptiveGauss(AbstractStepping):
         for step, row in self._run(field, times, carried, status):
             for x, z in zip(states, step.after.state, strict=True):
                 x[row.flatten(), trajectory] = z.reshape(x.shape[1:])
+            if steps is not None:
+                steps.append(step)
         return PhaseSpace(*(x[:-1].reshape(len(times), *shape) for x in states)), status
 
     def _walk(self, field: AbstractVectorField, interval: Interval, carried: Carried) -> Iterator[Step]:

@@ -110,6 +110,18 @@ def unknowns(field: AbstractVectorField, values: tuple[Any, ...]) -> tuple[Any, 
     return values[:1] if isinstance(field, AbstractSeparable) else values
 
 
+def sampled(h: Tensor, state: PhaseSpace, derivatives: Tensors) -> tuple[Tensor, PhaseSpace]:
+    """A solved step at its start, at its nodes and at its end.
+
+    Returns:
+        These places ``(place,)`` as shares of its length, and the states ``(place, *batch, n, d)``.
+    """
+    nodes, weights, matrix, _, _ = tableau(len(derivatives[0]), h.dtype, h.device)
+    rows = torch.cat([torch.zeros_like(weights), matrix, weights])
+    path = PhaseSpace(*(z + wide(h) * weighted(rows, k) for z, k in zip(state, derivatives, strict=True)))
+    return torch.cat([nodes.new_zeros(1), nodes, nodes.new_ones(1)]), path
+
+
 def solve(
     field: AbstractVectorField, t: Tensor, h: Tensor, state: PhaseSpace, guess: Tensors, sweeps: int
 ) -> tuple[Tensors, Tensor]:

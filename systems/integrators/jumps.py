@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from systems.integrators.collocation import Tensors, tableau, weighted
-from systems.integrators.steps import wide
+from systems.integrators.collocation import Tensors, sampled
+from systems.integrators.crossings import interpolated
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractVectorField
 
@@ -51,9 +51,7 @@ def first_jump(
     """
     if sides is None:
         return torch.full_like(h, torch.inf)
-    nodes, weights, matrix, _, _ = tableau(len(derivatives[0]), h.dtype, h.device)
-    rows = torch.cat([torch.zeros_like(weights), matrix, weights])
-    path = PhaseSpace(*(z + wide(h) * weighted(rows, k) for z, k in zip(state, derivatives, strict=True)))
+    places, path = sampled(h, state, derivatives)
     found = field.jumps(path)
     assert found is not None
     values, _, sizes = (x.detach() for x in found)
@@ -62,8 +60,6 @@ def first_jump(
     values[0] = values[0].clamp(min=0)
     beyond = (values[1:] < -floor[1:]) & (sides != 0)
     last = torch.where(beyond.any(0), beyond.int().argmax(0) + 1, 1)[None]
-    places = torch.cat([nodes.new_zeros(1), nodes, nodes.new_ones(1)])
     high, low = values.gather(0, last - 1)[0].clamp(min=0), values.gather(0, last)[0]
-    share = high / (high - low).clamp(min=torch.finfo(h.dtype).tiny)
-    place = places[last[0] - 1] + share * (places[last[0]] - places[last[0] - 1])
+    place = interpolated(places[last[0] - 1], places[last[0]], high, low)
     return torch.where(beyond.any(0), place, torch.inf).amin(-1)

@@ -53,6 +53,9 @@ class AbstractStepping(AbstractIntegrator):
         trajectory, status = self._trajectory(field, times, self._begin(field, times[0], state))
         return Attempt(trajectory, status_of(trajectory, Status.DIVERGED) if status is None else status)
 
+    def stepped(self, field: AbstractVectorField, state: PhaseSpace, h: Float[Tensor, " trajectory"]) -> PhaseSpace:
+        return self._step(field, torch.zeros_like(h), h, self._begin(field, torch.zeros_like(h), state)).state
+
     def _by_intervals(
         self, times: Tensor, carried: Carried, cross: Callable[[Interval, Carried], Carried]
     ) -> PhaseSpace:

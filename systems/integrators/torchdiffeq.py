@@ -11,8 +11,10 @@ import torchdiffeq
 from jaxtyping import Float
 from torch import Tensor
 
-from systems.checks import check_choice
+from systems.checks import check, check_choice
 from systems.integrators.abstract import AbstractIntegrator
+from systems.integrators.attempt import Attempt
+from systems.integrators.pieces import Pieces
 from systems.integrators.steps import substep_counts, wide
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractVectorField
@@ -96,6 +98,25 @@ class Torchdiffeq(AbstractIntegrator):
         if fixed is not None:  # the last bits of an interpolation move what has no velocity
             q = torch.where(fixed[..., None], state.q, q)
         return PhaseSpace(q, p)
+
+    def attempt_in_pieces(
+        self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *trajectory"]
+    ) -> tuple[Attempt, Pieces]:
+        seen = self.method in FIXED or self.step is not None
+        check(
+            "step", self.step, seen, f"a longest step, since what happens within the steps of {self.method} is not seen"
+        )
+        return super().attempt_in_pieces(field, state, times)
+
+    def after(
+        self, field: AbstractVectorField, state: PhaseSpace, duration: Float[Tensor, " trajectory"]
+    ) -> PhaseSpace:
+        """One after the other: the solver has one time for all."""
+        each = []
+        for k, end in enumerate(duration):
+            one, first = slice(k, k + 1), PhaseSpace(state.q[k : k + 1], state.p[k : k + 1])
+            each.append(self.integrate(field.select(one), first, torch.stack([torch.zeros_like(end), end])))
+        return PhaseSpace(*(torch.cat([x[1] for x in parts]) for parts in zip(*each, strict=True)))
 
     @property
     def _tolerances(self) -> dict[str, float | None]:

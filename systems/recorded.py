@@ -1,0 +1,71 @@
+"""Events in a Dataset: rectangular, as many for each trajectory as happened to the one with most."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from systems.dataset.event_table import BLANK
+from systems.dataset.schema import CORE, data_array
+from systems.events import AbstractEvent
+from systems.watching import Occurrences
+
+
+def as_table(events: Occurrences, count: int, origin: Tensor) -> dict[str, Tensor]:
+    """The variables of a Dataset, ``(event, trajectory, ...)``.
+
+    Args:
+        events: of all trajectories.
+        count: of trajectories.
+        origin: what is added to their times, in float64: ``()`` or ``(trajectory,)``.
+    """
+    row = events.trajectory
+    number = torch.bincount(row, minlength=count)
+    column = torch.arange(len(row), device=row.device) - (number.cumsum(0) - number)[row]
+    values = {
+        "event_time": origin.expand(count)[row] + events.time.double(),
+        "event_kind": events.kind.to(torch.int8),
+        "event_part": events.part.int(),
+        "event_q": events.state.q,
+        "event_p": events.state.p,
+    }
+    most = max(1, int(number.max()))
+    table = {}
+    for name, x in values.items():
+        table[name] = x.new_full((most, count, *x.shape[1:]), BLANK.get(name, torch.nan))
+        table[name][column, row] = x
+    return {name: x.cpu() for name, x in table.items()}
+
+
+def lengthened(table: Mapping[str, Tensor], most: int) -> dict[str, Tensor]:
+    """The variables with room for so many events."""
+    return {
+        name: torch.cat([x, x.new_full((most - len(x), *x.shape[1:]), BLANK.get(name, torch.nan))])
+        for name, x in table.items()
+    }
+
+
+def as_variables(table: Mapping[str, Tensor], events: Sequence[AbstractEvent]) -> dict[str, xr.DataArray]:
+    """The variables as a Dataset has them, trajectory first; the kinds with the names of the events (CF's flags)."""
+    found = {name: data_array(CORE[name], x.transpose(0, 1)) for name, x in table.items()}
+    if "event_kind" in found:
+        found["event_kind"].attrs["flag_values"] = np.arange(len(events), dtype=np.int8)
+        found["event_kind"].attrs["flag_meanings"] = " ".join(event.name for event in events)
+    return found
+
+
+def remarks(dataset: xr.Dataset, events: Sequence[AbstractEvent]) -> list[str]:
+    """Sentences about events that never happened, or happened at one time."""
+    kinds, times = dataset["event_kind"].values, dataset["event_time"].values
+    never = [event.name for k, event in enumerate(events) if not event.terminal and not (kinds == k).any()]
+    found = [f"{name} happens to no trajectory" for name in never]
+    blur = 1e-12 * np.maximum(1, np.abs(times[:, 1:]))
+    together = int((np.abs(np.diff(times, axis=1)) <= blur).any(1).sum())
+    if together:
+        found.append(
+            f"several events happen at one time to {together} of {len(times)} trajectories: all are kept, in the order "
+            "of the list"
+        )
+    return found
