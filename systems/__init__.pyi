@@ -19,6 +19,8 @@ from .dataset.storage import open as open
 from .dataset.storage import save as save
 from .drive import Drive as Drive
 from .drive import SinusoidalDrive as SinusoidalDrive
+from .dense import at as at
+from .dense import solver_of as solver_of
 from .each_trajectory import each_trajectory as each_trajectory
 from .external import AbstractExternal as AbstractExternal
 from .external import AbstractForce as AbstractForce

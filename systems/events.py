@@ -118,12 +118,17 @@ class Plane(AbstractEvent):
     offset: float = 0.0
     body: int | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        normal = to_tensor("normal", self.normal)
+        good = normal.ndim == 1 and bool(torch.isfinite(normal).all() and normal.any())
+        check("normal", self.normal, good, "finite numbers, one for each dimension of space, not all of them 0")
+        check("offset", self.offset, _is_number(self.offset) and math.isfinite(self.offset), "a finite number")
+        check("body", self.body, self.body is None or isinstance(self.body, int), "an index, or None for all bodies")
+
     def check(self, field: AbstractVectorField, state: PhaseSpace) -> None:
         n, d = state.q.shape[-2:]
-        normal = to_tensor("normal", self.normal)
-        good = normal.shape == (d,) and bool(torch.isfinite(normal).all() and normal.any())
-        check("normal", self.normal, good, f"{d} numbers, one for each dimension of space, not all of them 0")
-        check("offset", self.offset, math.isfinite(self.offset), "a finite number")
+        check("normal", self.normal, len(self.normal) == d, f"{d} numbers, one for each dimension of space")
         check("body", self.body, self.body is None or -n <= self.body < n, f"an index below {n}")
 
     def values(self, field: AbstractVectorField, state: PhaseSpace) -> Float[Tensor, "*batch part"]:
@@ -165,11 +170,16 @@ class Collision(AbstractOfPairs):
     direction: int = -1
     terminal: bool = True
 
-    def check(self, field: AbstractVectorField, state: PhaseSpace) -> None:
+    def __post_init__(self) -> None:
+        super().__post_init__()
         radius = to_tensor("radius", self.radius)
-        shapes = [(), state.q.shape[-2:-1], state.q.shape[:-1]]
-        good = radius.shape in shapes and bool((torch.isfinite(radius) & (radius > 0)).all())
+        good = bool((torch.isfinite(radius) & (radius > 0)).all())
         check("radius", self.radius, good, "a positive number, or one for each body")
+
+    def check(self, field: AbstractVectorField, state: PhaseSpace) -> None:
+        shape = to_tensor("radius", self.radius).shape
+        good = shape in [(), state.q.shape[-2:-1], state.q.shape[:-1]]
+        check("radius", tuple(shape), good, f"a number, or shape {tuple(state.q.shape[:-1])}")
         super().check(field, state)
 
     def values(self, field: AbstractVectorField, state: PhaseSpace) -> Float[Tensor, "*batch part"]:
@@ -203,9 +213,9 @@ class CloseApproach(AbstractOfPairs):
     _: KW_ONLY
     direction: int = 1
 
-    def check(self, field: AbstractVectorField, state: PhaseSpace) -> None:
-        check("within", self.within, self.within > 0, "a positive number")
-        super().check(field, state)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check("within", self.within, _is_number(self.within) and self.within > 0, "a positive number")
 
     def values(self, field: AbstractVectorField, state: PhaseSpace) -> Float[Tensor, "*batch part"]:
         separable = isinstance(field, AbstractSeparable)
@@ -243,9 +253,10 @@ class Escape(AbstractEvent):
     direction: int = 1
     terminal: bool = True
 
-    def check(self, field: AbstractVectorField, state: PhaseSpace) -> None:
-        check("distance", self.distance, math.isfinite(self.distance) and self.distance > 0, "a positive number")
-        super().check(field, state)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        good = _is_number(self.distance) and 0 < self.distance < math.inf
+        check("distance", self.distance, good, "a positive number")
 
     def values(self, field: AbstractVectorField, state: PhaseSpace) -> Float[Tensor, "*batch part"]:
         weight: Any = getattr(field, "mass", None)
@@ -255,6 +266,10 @@ class Escape(AbstractEvent):
         centre = (weight[..., None] * state.q).sum(-2, keepdim=True) / weight.sum(-1)[..., None, None]
         values = (state.q - centre).square().sum(-1) - self.distance**2
         return values if field.mask is None else torch.where(field.mask, values, -1)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _pairs(q: Tensor) -> tuple[Tensor, Tensor]:

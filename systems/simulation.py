@@ -213,7 +213,7 @@ class _Work:
         settings: dict[str, Any],
         true: AbstractHamiltonian | None,
         strict: bool,
-        events: Sequence[AbstractEvent],
+        events: Sequence[AbstractEvent] = (),
     ) -> None:
         energies = {"energy": field.hamiltonian, "true_energy": true}
         self.hamiltonians = {name: h for name, h in energies.items() if h is not None}

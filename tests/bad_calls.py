@@ -26,7 +26,7 @@ from hlieconv.images import ImageClassifier, ImageData
 from hlieconv.models import HLieConv
 from hlieconv.molecules import MoleculeRegressor, Molecules
 from hlieconv.nn import LieResNet
-from systems import Springs, simulate
+from systems import Plane, Springs, simulate
 
 PACKAGES = ("systems", "systems.dataset", "systems.integrators", "hlieconv", "hlieconv.groups", "hlieconv.nn")
 PACKAGES += ("hlieconv.models", "hlieconv.dynamics", "hlieconv.images", "hlieconv.molecules", "hlieconv.noether")
@@ -124,6 +124,11 @@ def good_values():
         **dict.fromkeys(("damping", "quadratic_damping", "dashpot"), 0.1),
         "rod_length": [[0.0, 1.0], [1.0, 0.0]],
         "fields": (system, system),
+        "normal": [1.0, 0.0],
+        **dict.fromkeys(("radius", "distance", "within"), 0.1),
+        "function": lambda state: state.q[..., 0, 0],
+        "event": Plane([1.0, 0.0]),
+        "events": [Plane([1.0, 0.0])],
     }
     own = {
         "ImageClassifier.size": (8, 8),

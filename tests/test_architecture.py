@@ -17,7 +17,7 @@ FLOORS = [
     ["hlieconv.dynamics", "hlieconv.images", "hlieconv.molecules"],
     ["hlieconv.training"],
     ["hlieconv.plots"],
-    ["hlieconv.noether"],
+    ["hlieconv.noether", "hlieconv.chaos", "hlieconv.spectra"],
     ["hlieconv.diagnostics"],
     ["hlieconv.models"],
     ["hlieconv.nn"],

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from hlieconv.cli.chaos import Chaos
 from hlieconv.cli.command import AbstractCommand
 from hlieconv.cli.demo import Demo
 from hlieconv.cli.diagnose import Diagnose
@@ -31,6 +32,7 @@ COMMANDS: dict[str, AbstractCommand] = {
     "fit": FitDynamics(),
     "rollout": Rollout(),
     "diagnose": Diagnose(),
+    "chaos": Chaos(),
     "fit-images": FitTask(ImageTask()),
     "evaluate-images": EvaluateTask(ImageTask()),
     "fit-molecules": FitTask(MoleculeTask()),

@@ -30,6 +30,15 @@ class Simulate(AbstractCommand):
             add_solver(one, "by default the most exact one for the system")
             text = "number of trajectories computed at a time, which is what an interruption costs"
             one.add_argument("--part-size", type=int, help=text)
+            events = one.add_argument_group("events, each found and kept with its time and state")
+            text = "radius of the bodies: a trajectory ends where two touch"
+            events.add_argument("--collision", type=float, metavar="R", help=text)
+            text = "distance from the centre of mass at which a trajectory ends"
+            events.add_argument("--escape", type=float, metavar="D", help=text)
+            text = "keep the moments at which two bodies are closest, if they are closer than this"
+            events.add_argument("--close-approach", type=float, metavar="D", help=text)
+            text = "keep the moments at which a body goes up through the plane on which this coordinate is 0"
+            events.add_argument("--section", choices=["x", "y", "z"], help=text)
             sampled = one.add_argument_group("options of the random systems")
             for option in options_of(target, "sample"):
                 add_option(sampled, option)
@@ -76,5 +85,20 @@ class Simulate(AbstractCommand):
                 seed=arguments.seed if arguments.state is None else None,
                 settings=settings,
                 compile=arguments.compile,
+                events=_events(arguments, state.q.shape[-1]),
             )
         print(f"{found(path)}: {'done already, ' if done else ''}{summary_of(result)}")
+
+
+def _events(arguments: argparse.Namespace, dimension: int) -> list[Any]:
+    """What the options of events ask for."""
+    from systems import CloseApproach, Collision, Escape, Plane
+
+    kinds = {"collision": Collision, "escape": Escape, "close_approach": CloseApproach}
+    found: list[Any] = [kind(x) for name, kind in kinds.items() if (x := getattr(arguments, name)) is not None]
+    if arguments.section is not None:
+        axis = "xyz".index(arguments.section)
+        if axis >= dimension:
+            raise ValueError(f"section: expected one of the {dimension} dimensions of space, got {arguments.section}")
+        found.append(Plane([float(k == axis) for k in range(dimension)], direction=1))
+    return found

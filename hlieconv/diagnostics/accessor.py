@@ -3,6 +3,8 @@
 import xarray as xr
 
 from hlieconv.diagnostics import balance, conserved, drifts, errors, momentum_map, summaries
+from hlieconv.diagnostics import conserved, drifts, errors, momentum_map, summaries
+from systems import dense
 
 
 class Dynamics:
@@ -54,6 +56,10 @@ class Dynamics:
     def valid_time(self, reference: xr.Dataset, threshold: float = 0.1) -> xr.DataArray:
         """See `hlieconv.diagnostics.valid_time`."""
         return errors.valid_time(self._dataset, reference, threshold)
+
+    def at(self, times, *, field=None, integrator=None) -> xr.Dataset:
+        """See `systems.at`."""
+        return dense.at(self._dataset, times, field=field, integrator=integrator)
 
     def summary(self, reference: xr.Dataset | None = None) -> dict[str, float]:
         """See `hlieconv.diagnostics.summary`."""

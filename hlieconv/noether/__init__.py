@@ -3,6 +3,7 @@
 brackets.py       Poisson brackets, and their integral along a trajectory
 certificates.py   is a Hamiltonian symmetric: exactly, nearly or not at all
 attributions.py   whose fault a drift is: the model's, the integrator's or the rounding's
+energies.py       why an energy is not conserved
 growth.py         by which law an error grows
 discovery.py      which combinations of candidate charges are conserved, from a Hamiltonian or from data
 library.py        the candidates
@@ -15,6 +16,7 @@ from hlieconv.noether.attributions import Attribution, attribution
 from hlieconv.noether.brackets import Bracket, accumulated, poisson_bracket
 from hlieconv.noether.certificates import Certificate, certificate
 from hlieconv.noether.discovery import Discovery, discover
+from hlieconv.noether.energies import Energy, EnergyConservation, energy_conservation
 from hlieconv.noether.growth import Growth, growth_law
 from hlieconv.noether.projection import Projected, Projection, project
 from hlieconv.noether.reading import Found
@@ -24,6 +26,8 @@ __all__ = [
     "Bracket",
     "Certificate",
     "Discovery",
+    "Energy",
+    "EnergyConservation",
     "Found",
     "Growth",
     "Projected",
@@ -32,6 +36,7 @@ __all__ = [
     "attribution",
     "certificate",
     "discover",
+    "energy_conservation",
     "growth_law",
     "poisson_bracket",
     "project",

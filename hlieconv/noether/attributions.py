@@ -96,7 +96,10 @@ def attribution(
         ('round_off', 'truncation')
     """
     hamiltonian = require_hamiltonian(hamiltonian)
-    found = charges_for(hamiltonian, group)
+    charges = isinstance(group, AbstractGroup | str)
+    found: list[Any] = charges_for(hamiltonian, group) if charges else [*group]
+    if any(isinstance(charge, Charge) for charge in found):
+        charges_for(hamiltonian, found)
     step = getattr(integrator, "step", None)
     if not isinstance(integrator, AbstractFixedStep) or not isinstance(step, float):
         raise ValueError(f"integrator: expected one of fixed steps with a step of one number, got {integrator}")

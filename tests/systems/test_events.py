@@ -243,21 +243,29 @@ def test_a_time_of_each_trajectory_and_files_in_parts(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("events", "message"),
+    ("make", "message"),
     [
-        ([Plane([1.0])], "normal: expected 2 numbers"),
-        ([Plane([0.0, 0.0])], "normal: expected 2 numbers"),
-        ([Plane([1.0, 0.0], body=3)], "body: expected an index below 1"),
-        ([Crossing(lambda state: state.q)], "events: expected crossing to have values of shape"),
-        ([Collision(1.0)], "two bodies or more for collision"),
-        ([Escape(-1.0)], "distance: expected a positive number"),
+        (lambda: Plane([1.0]), "normal: expected 2 numbers"),
+        (lambda: Plane([0.0, 0.0]), "normal: expected finite numbers"),
+        (lambda: Plane([1.0, 0.0], math.nan), "offset: expected a finite number"),
+        (lambda: Plane([1.0, 0.0], body=3), "body: expected an index below 1"),
+        (lambda: Plane([1.0, 0.0], direction=2), "direction: expected -1, 0 or 1"),
+        (lambda: Crossing(lambda state: state.q), "events: expected crossing to have values of shape"),
+        (lambda: Collision(1.0), "two bodies or more for collision"),
+        (lambda: Collision(0.0), "radius: expected a positive number"),
+        (lambda: CloseApproach(-1.0), "within: expected a positive number"),
+        (lambda: Escape(-1.0), "distance: expected a positive number"),
     ],
 )
-def test_what_does_not_fit_is_named(events, message):
+def test_what_does_not_fit_is_named(make, message):
     system, state = HenonHeiles.sample(1, seed=0)
     with pytest.raises(ValueError, match=message):
-        simulate(system, state, [0.0, 1.0], events=events)
-    with pytest.raises(ValueError, match="direction: expected -1, 0 or 1"):
-        Plane([1.0], direction=2)
+        simulate(system, state, [0.0, 1.0], events=[make()])
+
+
+def test_events_need_a_way_and_torchdiffeq_a_step():
+    system, state = HenonHeiles.sample(1, seed=0)
     with pytest.raises(ValueError, match="times: expected two times or more"):
         simulate(system, state, [0.0], events=[SECTION])
+    with pytest.raises(ValueError, match="step: expected a longest step"):
+        simulate(system, state, [0.0, 1.0], Torchdiffeq(), events=[SECTION])

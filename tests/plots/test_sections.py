@@ -1,0 +1,56 @@
+"""Surfaces of section and return maps: what is drawn is what was found."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from hlieconv.plots import plot_return_map, plot_section
+from systems import HenonHeiles, Plane, simulate
+
+
+@pytest.fixture(scope="module")
+def crossings():
+    events = [Plane([1.0, 0.0], direction=1), Plane([0.0, 1.0], name="up", direction=1)]
+    return simulate(*HenonHeiles.sample(3, seed=0), [0.0, 40.0], events=events)
+
+
+def test_the_points_are_those_of_one_event(crossings):
+    ax = plot_section(crossings, "y", "p_y", event="plane")
+    for k, line in enumerate(ax.lines):
+        points = np.stack(line.get_data())
+        points = points[:, np.isfinite(points).all(0)]
+        one = crossings.isel(trajectory=k)
+        wanted = one.event_kind.values == 0
+        assert np.array_equal(points[0], one.event_q.values[wanted, 0, 1])
+        assert np.array_equal(points[1], one.event_p.values[wanted, 0, 1])
+    assert len(ax.lines) == 3
+    space = plot_section(crossings, "x", "p_x", "p_y", event=1)
+    assert space.name == "3d"
+    plt.close("all")
+
+
+def test_a_return_map_takes_a_crossing_to_the_next(crossings):
+    ax = plot_return_map(crossings, "y", returns=2)
+    x, y = ax.lines[0].get_data()
+    kept = np.isfinite(y)
+    values = crossings.event_q.values[0, crossings.event_kind.values[0] == 0, 0, 1]
+    assert np.array_equal(np.asarray(x)[kept], values[:-2])
+    assert np.array_equal(np.asarray(y)[kept], values[2:])
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"event": "down"}, "event: expected one of plane, up"),
+        ({"event": 2}, "event: expected one of plane, up"),
+        ({"x": "z"}, "coordinate: expected one of x, y, p_x, p_y"),
+        ({"body": 1}, "body: expected an index below 1"),
+    ],
+)
+def test_what_is_not_there_is_named(crossings, options, message):
+    with pytest.raises(ValueError, match=message):
+        plot_section(crossings, **options)
+    with pytest.raises(ValueError, match="recorded events"):
+        plot_section(simulate(*HenonHeiles.sample(1, seed=0), torch.linspace(0, 1, 3)))
