@@ -80,17 +80,17 @@ for ax, energy in zip(panels, (1 / 12, 1 / 8, 1 / 6 - 1e-4), strict=True):
 plt.show()
 
 # %% [markdown]
-# The crossings are not read off a picture: each is found to round-off in time by more steps of the same method, for each
-# orbit by itself. At $1/12$ all is in order. At $1/8$ islands of order lie in a sea that one orbit fills. Near $1/6$ the
-# sea is all but everywhere.
+# The crossings are not read off a picture: each is found to round-off in time by more steps of the same method, for
+# each orbit by itself. At $1/12$ all is in order. At $1/8$ islands of order lie in a sea that one orbit fills. Near
+# $1/6$ the sea is all but everywhere.
 #
 # ## How fast chaos forgets
 #
 # Two orbits that start $\delta$ apart: in order they part in proportion to time, in chaos as $e^{\lambda t}$. The
 # *Lyapunov exponent* $\lambda$ needs no small $\delta$: the equation of an infinitely small deviation,
 # $\dot w = f'(z)\, w$, follows from the field by automatic differentiation. **Prediction.** A Hamiltonian flow
-# preserves volumes, so that the four exponents add up to zero; and areas $\sum dq \wedge dp$, so that they come in pairs
-# $\pm\lambda$. Two of them are zero: the direction of the flow, and across the energies.
+# preserves volumes, so that the four exponents add up to zero; and areas $\sum dq \wedge dp$, so that they come in
+# pairs $\pm\lambda$. Two of them are zero: the direction of the flow, and across the energies.
 
 # %%
 pair = on_section([-0.25, 0.0], [0.0, 0.0], 1 / 8)
