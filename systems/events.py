@@ -134,12 +134,20 @@ class Plane(AbstractEvent):
     def values(self, field: AbstractVectorField, state: PhaseSpace) -> Float[Tensor, "*batch part"]:
         normal = to_tensor("normal", self.normal).to(state.q)
         values = (state.q * normal).sum(-1) - self.offset
+        values = values if field.mask is None else torch.where(field.mask, values, 1)
         return values if self.body is None else values[..., self.body, None]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AbstractOfPairs(AbstractEvent):
     """Something between two bodies. Its parts are the pairs i < j, as `torch.triu_indices` orders them."""
+
+    def existing(self, field: AbstractVectorField, values: Float[Tensor, "*batch pair"]) -> Tensor:
+        """The values, and 1, which is no event, where a body of the pair does not exist."""
+        if field.mask is None:
+            return values
+        i, j = torch.triu_indices(field.mask.shape[-1], field.mask.shape[-1], 1, device=values.device)
+        return torch.where(field.mask[..., i] & field.mask[..., j], values, 1)
 
     def check(self, field: AbstractVectorField, state: PhaseSpace) -> None:
         check("state", tuple(state.q.shape), state.q.shape[-2] >= 2, f"two bodies or more for {self.name}")
@@ -187,7 +195,7 @@ class Collision(AbstractOfPairs):
         reach = radius[..., :, None] + radius[..., None, :] if radius.ndim else 2 * radius
         apart = _apart(state.q).square().sum(-1)
         i, j = _pairs(state.q)
-        return apart - (reach[..., i, j] if radius.ndim else reach).square()
+        return self.existing(field, apart - (reach[..., i, j] if radius.ndim else reach).square())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -220,7 +228,7 @@ class CloseApproach(AbstractOfPairs):
     def values(self, field: AbstractVectorField, state: PhaseSpace) -> Float[Tensor, "*batch part"]:
         separable = isinstance(field, AbstractSeparable)
         velocity = field.velocity(state.p) if separable else field(state.q.new_zeros(()), state).q
-        return (_apart(state.q) * _apart(velocity)).sum(-1)
+        return self.existing(field, (_apart(state.q) * _apart(velocity)).sum(-1))
 
     def counts(self, field: AbstractVectorField, state: PhaseSpace, part: Tensor) -> Bool[Tensor, " event"] | None:
         distance = _apart(state.q).norm(dim=-1)

@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hlieconv.noether.brackets import Observable
+from systems.integrators.attempt import Attempt
+from systems.integrators.pieces import Pieces
 from systems.integrators.wrapper import AbstractWrapper
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractVectorField
@@ -106,6 +108,16 @@ class Projected(AbstractWrapper):
             taken = self.integrator.integrate(field, outputs[-1], times[k : k + 2])
             outputs.append(project(PhaseSpace(taken.q[-1], taken.p[-1]), self.charges, targets).states)
         return PhaseSpace(torch.stack([x.q for x in outputs]), torch.stack([x.p for x in outputs]))
+
+    def attempt_in_pieces(
+        self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *trajectory"]
+    ) -> tuple[Attempt, Pieces]:
+        """Refused: at an output time the state is moved, and what it passes then did not happen.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("integrator: expected one without projection to look for events, got Projected")
 
 
 def _size(x: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch 1 1"]:

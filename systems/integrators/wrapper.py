@@ -3,10 +3,13 @@
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from jaxtyping import Float
 from torch import Tensor
 
 from systems.integrators.abstract import AbstractIntegrator
+from systems.integrators.attempt import Attempt
 from systems.integrators.named import integrator_of
+from systems.integrators.pieces import Pieces
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractVectorField
 
@@ -39,6 +42,14 @@ class AbstractWrapper(AbstractIntegrator):
     @property
     def has_fixed_steps(self) -> bool:
         return self.integrator.has_fixed_steps
+
+    def attempt_in_pieces(
+        self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *trajectory"]
+    ) -> tuple[Attempt, Pieces]:
+        """By the wrapped one, where only that knows its steps."""
+        if self.has_fixed_steps:
+            return super().attempt_in_pieces(field, state, times)
+        return self.integrator.attempt_in_pieces(field, state, times)
 
     def select(self: Wrapper, index: slice | Tensor) -> Wrapper:
         return replace(self, integrator=self.integrator.select(index))

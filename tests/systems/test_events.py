@@ -26,7 +26,7 @@ from systems import (
     simulate,
     watch,
 )
-from systems.integrators import INTEGRATORS, Leapfrog, Torchdiffeq
+from systems.integrators import INTEGRATORS, AdaptiveGauss, Leapfrog, Torchdiffeq
 from systems.status import Status
 
 SECTION = Plane([1.0, 0.0], direction=1)
@@ -226,6 +226,28 @@ def test_recording_does_not_change_the_trajectory():
     springs = Springs.sample(2, seed=0)
     plain, watched = (simulate(*springs, times, events=e) for e in ([], [Plane([1.0, 0.0])]))
     assert plain.q.equals(watched.q)
+
+
+@pytest.mark.parametrize("method", [Leapfrog(step=0.05), AdaptiveGauss()])
+def test_steps_in_machine_code_have_the_same_events(method):
+    system, state = HenonHeiles.sample(2, seed=0)
+    eager, native = (simulate(system, state, [0.0, 10.0], method, compile=c, events=[SECTION]) for c in ("off", "on"))
+    assert np.allclose(eager.event_time, native.event_time, rtol=0, atol=1e-11, equal_nan=True)
+    assert native.event_time.notnull().any()
+
+
+def test_bodies_that_do_not_exist_meet_nobody():
+    """Two that pass the origin, where a missing third would be."""
+    q = torch.tensor([[[-1.0, 0.0], [-1.0, 0.5], [torch.nan, torch.nan]]]).double()
+    p = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [torch.nan, torch.nan]]]).double()
+    state = PhaseSpace(q, p)
+    system = Springs(mass=torch.ones(1, 3).double(), spring_constant=torch.zeros(3, 3).double(), mask=state.mask)
+    dataset = simulate(
+        system, state, [0.0, 3.0], events=[Plane([1.0, 0.0]), CloseApproach(name="near"), Collision(0.2)]
+    )
+    assert dataset.status.values == Status.OK
+    assert dataset.event_part.values[0].tolist() == [0, 1]
+    assert (dataset.event_kind.values == 0).all()
 
 
 def test_a_time_of_each_trajectory_and_files_in_parts(tmp_path, monkeypatch):
