@@ -149,4 +149,8 @@ class _VariationalSeparable(_Together, AbstractSeparable):
 
 
 class _VariationalNewtonian(_VariationalSeparable, AbstractNewtonian):
-    """For methods that need H = |p|^2 / 2 m + V(q), too."""
+    """For methods that need H = |p|^2 / 2 m + V(q), too: there a velocity is linear in its momentum."""
+
+    def velocity(self, p: Tensor) -> Tensor:
+        assert isinstance(self.field, AbstractNewtonian)
+        return self.field.velocity(p.unflatten(-2, (-1, self.n)).movedim(-3, 0)).movedim(0, -3).flatten(-3, -2)
