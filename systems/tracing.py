@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -83,6 +83,20 @@ def autocast_dtype(x: Tensor) -> torch.dtype | None:
     if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
         return None
     return torch.get_autocast_dtype(device)
+
+
+def pushed_forward(
+    function: Callable[..., Any], points: tuple[Tensor, ...], directions: tuple[Tensor, ...]
+) -> tuple[Any, Any]:
+    """The values of a function of tensors, and their derivatives along directions.
+
+    Example:
+        >>> pushed_forward(torch.square, (torch.tensor(3.0),), (torch.tensor(1.0),))
+        (tensor(9.), tensor(6.))
+    """
+    points, directions = (tuple(x.contiguous() for x in tensors) for tensors in (points, directions))
+    found: Any = torch.func.jvp(function, points, directions)
+    return found[0], found[1]
 
 
 def readable(*tensors: Tensor, wait: bool = False) -> bool:

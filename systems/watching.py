@@ -158,8 +158,10 @@ def _occurring(zeros: Zeros, kind: int, rows: Tensor) -> Occurrences:
 
 def _joined(parts: Sequence[Occurrences], sign: int) -> Occurrences:
     """By trajectory, and in each in the order of time; at one time in the order of the list."""
-    states = [part.state for part in parts]
-    state = PhaseSpace(*(torch.cat(x) for x in zip(*states, strict=True)))
-    whole = Occurrences(*(torch.cat(x) if x[0] is not parts[0].state else state for x in zip(*parts, strict=True)))
+    state = PhaseSpace(*(torch.cat(x) for x in zip(*(part.state for part in parts), strict=True)))
+    row, kind, part, time, rate = (
+        torch.cat([getattr(one, name) for one in parts]) for name in ("trajectory", "kind", "part", "time", "rate")
+    )
+    whole = Occurrences(row, kind, part, time, state, rate)
     order = torch.argsort(sign * whole.time.detach(), stable=True)
     return some(whole, order[torch.argsort(whole.trajectory[order], stable=True)])

@@ -14,6 +14,7 @@ from systems.integrators.abstract import AbstractIntegrator
 from systems.integrators.crossings import interpolated, root_between
 from systems.integrators.pieces import Pieces
 from systems.phase_space import PhaseSpace
+from systems.tracing import pushed_forward
 from systems.vector_field import AbstractVectorField
 
 #: Units in the last place of what a function is made of, within which it is zero: at the start, or where it touches.
@@ -155,7 +156,7 @@ class Finder:
             motion = field(t, state)
             if order == 0:
                 return _moving(event, own, state, motion, found.part)
-            return torch.func.jvp(
+            return pushed_forward(
                 lambda q, p: _moving(event, own, PhaseSpace(q, p), field(t, PhaseSpace(q, p)), found.part)[1],
                 tuple(state),
                 tuple(motion),
@@ -198,7 +199,7 @@ def _moving(
         found = event.values(field, PhaseSpace(q, p))
         return found if part is None else found.gather(-1, part[:, None])[:, 0]
 
-    return torch.func.jvp(values, tuple(state), tuple(motion))
+    return pushed_forward(values, tuple(state), tuple(motion))
 
 
 def _at(mask: Tensor, start: Tensor, end: Tensor, first: Tensor, last: Tensor) -> _Brackets:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from systems.integrators.abstract import AbstractIntegrator
 from systems.integrators.default import most_accurate
 from systems.phase_space import PhaseSpace
+from systems.tracing import pushed_forward
 from systems.vector_field import AbstractNewtonian, AbstractSeparable, AbstractVectorField
 
 
@@ -114,8 +115,8 @@ class _Together(AbstractVectorField):
     def pushed(self, function: Any, *parts: Tensor) -> tuple[Tensor, ...]:
         """The values of a function of tensors, and its derivatives along the deviations."""
         split = [x.unflatten(-2, (-1, self.n)).movedim(-3, 0) for x in parts]
-        states = tuple(x[:1].expand_as(x[1:]).contiguous() for x in split)
-        values, changes = torch.func.jvp(function, states, tuple(x[1:].contiguous() for x in split))
+        states = tuple(x[:1].expand_as(x[1:]) for x in split)
+        values, changes = pushed_forward(function, states, tuple(x[1:] for x in split))
         found = []
         for value, change in zip(values, changes, strict=True):
             found.append(torch.cat([value[:1], change]).movedim(0, -3).flatten(-3, -2))
@@ -145,7 +146,8 @@ class _VariationalSeparable(_Together, AbstractSeparable):
     def kinetic(self, p: Tensor) -> Tensor:
         raise NotImplementedError("deviations have no energy")
 
-    potential = energy = kinetic
+    def potential(self, q: Tensor) -> Tensor:
+        raise NotImplementedError("deviations have no energy")
 
 
 class _VariationalNewtonian(_VariationalSeparable, AbstractNewtonian):

@@ -13,7 +13,7 @@ class Chaos(AbstractCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("path", metavar="F", help="file of trajectories of a known system")
-        text = "how long each is followed, in seconds; by default a hundred times as long as in F"
+        text = "time for which each is followed, in seconds; by default a hundred times that in F"
         parser.add_argument("--time", type=float, help=text)
         parser.add_argument(
             "--points", type=int, default=500, help="number of times at which neighbours are brought back"

@@ -30,14 +30,14 @@ class Simulate(AbstractCommand):
             add_solver(one, "by default the most exact one for the system")
             text = "number of trajectories computed at a time, which is what an interruption costs"
             one.add_argument("--part-size", type=int, help=text)
-            events = one.add_argument_group("events, each found and kept with its time and state")
+            events = one.add_argument_group("events, each recorded with its time and state")
             text = "radius of the bodies: a trajectory ends where two touch"
             events.add_argument("--collision", type=float, metavar="R", help=text)
             text = "distance from the centre of mass at which a trajectory ends"
             events.add_argument("--escape", type=float, metavar="D", help=text)
-            text = "keep the moments at which two bodies are closest, if they are closer than this"
+            text = "record the moments at which two bodies are closest, if they are closer than this"
             events.add_argument("--close-approach", type=float, metavar="D", help=text)
-            text = "keep the moments at which a body goes up through the plane on which this coordinate is 0"
+            text = "record the moments at which a body goes up through the plane on which this coordinate is 0"
             events.add_argument("--section", choices=["x", "y", "z"], help=text)
             sampled = one.add_argument_group("options of the random systems")
             for option in options_of(target, "sample"):

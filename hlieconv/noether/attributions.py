@@ -56,7 +56,7 @@ class Attribution:
 
 def attribution(
     hamiltonian: AbstractHamiltonian,
-    group: AbstractGroup | str | Iterable[Charge],
+    group: AbstractGroup | str | Iterable[Any],
     states: PhaseSpace,
     times: Any,
     integrator: AbstractFixedStep,
@@ -76,7 +76,8 @@ def attribution(
 
     Args:
         hamiltonian: known, or learned and conditioned.
-        group: a group, its name, or any charges.
+        group: a group, its name, or any charges: a `Charge`, an `Energy`, or what has a ``name``, is a function of a
+            state and has a ``scale`` as these do.
         states: ``(*batch, n, d)``, the start; their precision is that of the rollout.
         times: ``(time,)`` of the output, in seconds from the start.
         integrator: of fixed steps.

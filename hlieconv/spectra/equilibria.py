@@ -10,6 +10,7 @@ from torch import Tensor
 
 from systems.checks import check
 from systems.phase_space import PhaseSpace
+from systems.tracing import pushed_forward
 from systems.vector_field import AbstractVectorField
 
 
@@ -103,9 +104,8 @@ def linearised(field: AbstractVectorField, state: PhaseSpace) -> Float[Tensor, "
     """
     z, (n, d) = _flat(state), state.q.shape[-2:]
     unit = torch.eye(z.shape[-1], dtype=z.dtype, device=z.device)
-    columns = unit.reshape(-1, *(1,) * (z.ndim - 1), z.shape[-1]).expand(-1, *z.shape).contiguous()
-    states = z.expand_as(columns).contiguous()
-    _, found = torch.func.jvp(lambda x: _rates(field, x, n, d), (states,), (columns,))
+    columns = unit.reshape(-1, *(1,) * (z.ndim - 1), z.shape[-1]).expand(-1, *z.shape)
+    _, found = pushed_forward(lambda x: _rates(field, x, n, d), (z.expand_as(columns),), (columns,))
     return found.movedim(0, -1).detach()
 
 

@@ -1,5 +1,7 @@
 """Frequency analysis: the lines of a quasi-periodic signal, to many more digits than a Fourier transform has."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -98,7 +100,8 @@ def _peak(signal: NDArray, times: NDArray, step: float, window: NDArray, near: f
         return -abs((weighted * np.exp(-1j * rate * middle)).sum())
 
     options = {"xatol": 1e-9 * width}
-    rate = float(minimize_scalar(size, bounds=(near - width, near + width), method="bounded", options=options).x)
+    found: Any = minimize_scalar(size, bounds=(near - width, near + width), method="bounded", options=options)
+    rate = float(found.x)
     for _ in range(4):
         wave = weighted * np.exp(-1j * rate * middle)
         zeroth, first, second = wave.sum(), (-1j * middle * wave).sum(), (-(middle**2) * wave).sum()
