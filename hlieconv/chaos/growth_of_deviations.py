@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.chaos.tangent import moved_together
+from hlieconv.chaos.tangent import moved_together, scales
 from systems.checks import check
 from systems.integrators.abstract import AbstractIntegrator
 from systems.phase_space import PhaseSpace
@@ -55,11 +55,13 @@ def grown(
     alive = torch.arange(len(state.q), device=state.q.device)
     logs = state.q.new_full((len(times) - 1, len(state.q), count), torch.nan)
     after = state.q.new_full((len(times) - 1, len(state.q), whole, count), torch.nan)
-    now = state
+    now, size = state, scales(state)
     for k, (start, end) in enumerate(pairwise(times)):
         own = None if integrator is None else integrator.select(alive)
         with torch.no_grad():
-            trajectory, moved = moved_together(field.select(alive), now, vectors, torch.stack([start, end]), own)
+            trajectory, moved = moved_together(
+                field.select(alive), now, vectors, size[alive], torch.stack([start, end]), own
+            )
         good = torch.isfinite(moved[-1]).all(-1).all(-1)
         vectors, growth = shortening(moved[-1][good])
         alive, now = alive[good], PhaseSpace(trajectory.q[-1][good], trajectory.p[-1][good])

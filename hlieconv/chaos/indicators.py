@@ -41,11 +41,13 @@ def megno(
 
     Example: two orbits of Henon and Heiles of one energy, 1/8.
         >>> from systems import HenonHeiles, PhaseSpace
+        >>> from systems.integrators import Leapfrog
         >>> y = torch.tensor([0.0, -0.25]).double()
         >>> q = torch.stack([torch.zeros(2).double(), y], -1)[:, None]
         >>> p_x = (0.25 - y**2 + 2 * y**3 / 3).sqrt()
         >>> state = PhaseSpace(q, torch.stack([p_x, torch.zeros(2).double()], -1)[:, None])
-        >>> found = megno(HenonHeiles(mass=[1.0]), state, torch.arange(0.0, 300.0, 1.0).double())
+        >>> times = torch.arange(0.0, 400.0, 2.0).double()
+        >>> found = megno(HenonHeiles(mass=[1.0]), state, times, integrator=Leapfrog(step=0.25))
         >>> (found.isel(time=-1).values > 3).tolist()
         [False, True]
     """

@@ -58,7 +58,7 @@ def tangent_map(
     count = 2 * state.q.shape[-2] * state.q.shape[-1]
     unit = torch.eye(count, dtype=state.q.dtype, device=state.q.device)
     size = scales(state)
-    trajectory, matrix = moved_together(field, state, unit.expand(*size.shape[:-1], -1, -1), times, integrator)
+    trajectory, matrix = moved_together(field, state, unit.expand(*size.shape[:-1], -1, -1), size, times, integrator)
     return TangentMap(trajectory, size[..., :, None] * matrix / size[..., None, :])
 
 
@@ -66,6 +66,7 @@ def moved_together(
     field: AbstractVectorField,
     state: PhaseSpace,
     vectors: Float[Tensor, "*batch z k"],
+    size: Float[Tensor, "*batch z"],
     times: Float[Tensor, " time"],
     integrator: AbstractIntegrator | None = None,
 ) -> tuple[PhaseSpace, Float[Tensor, "time *batch z k"]]:
@@ -73,11 +74,12 @@ def moved_together(
 
     Args:
         field, state, times, integrator: as in `tangent_map`.
-        vectors: deviations in units of `scales`, so that none of them is too small to be seen beside the state.
+        vectors: deviations, in units of
+        size: such as the `scales` of the first state, so that none is too small to be seen beside the state.
     """
     if field.jumps(state) is not None:
         raise ValueError(f"field: expected a smooth force, got {type(field).__name__}, whose force jumps")
-    size, n = scales(state), state.q.shape[-2]
+    n = state.q.shape[-2]
     parts = (size[..., :, None] * vectors).unflatten(-2, (2, n, -1)).movedim(-1, -4)  # (*batch, k, 2, n, d)
     whole = [
         torch.cat([x[..., None, :, :], parts[..., part, :, :]], -3).flatten(-3, -2) for part, x in enumerate(state)

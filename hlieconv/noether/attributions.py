@@ -152,12 +152,12 @@ class _Run:
         self.hamiltonian, self.times = in_dtype(hamiltonian, torch.float64), times
         self.trajectory = PhaseSpace(run.q.double(), run.p.double())
 
-    def drift(self, charge: Charge) -> Tensor:
+    def drift(self, charge: Any) -> Tensor:
         """J(t) - J(0), ``(time, *batch)``."""
         values = charge(self.trajectory)
         return values - values[0]
 
-    def rest(self, charge: Charge) -> Tensor:
+    def rest(self, charge: Any) -> Tensor:
         """What the Hamiltonian did not do to the charge."""
         with torch.no_grad():
             return self.drift(charge) - accumulated(self.hamiltonian, charge, self.times, self.trajectory)

@@ -24,7 +24,7 @@ from systems.registry import SYSTEMS
 from systems.vector_field import AbstractHamiltonian
 
 #: Trajectories and steps by which a cause is found.
-TRAJECTORIES, STEPS = 8, 4000
+TRAJECTORIES, STEPS = 8, 500
 #: Units in the last place below which nothing is lost but digits, times the root of the number of steps.
 ROUNDING = 64
 #: Of the whole change, in one interval between outputs, where bodies met.

@@ -84,7 +84,10 @@ def find_equilibrium(
     # What rounding of the state makes of the rates.
     floor = 64 * eps * (matrix.abs() @ z.abs()[..., None])[..., 0].amax(-1)
     residual = rates.abs().amax(-1)
-    found = residual <= torch.maximum(floor, 1e3 * eps * first)
+    # Forces that fade with the distance vanish nowhere, and Newton's method goes on for ever.
+    left = (torch.linalg.pinv(matrix, rtol=eps**0.5) @ rates[..., None])[..., 0].norm(dim=-1)
+    arrived = left <= eps**0.5 * torch.maximum(z.norm(dim=-1), _flat(state).norm(dim=-1))
+    found = arrived & (residual <= torch.maximum(floor, 1e3 * eps * first))
     eigenvalues = torch.linalg.eigvals(matrix)
     limit = (eps**0.5 if tolerance is None else tolerance) * eigenvalues.abs().amax(-1)
     stable = eigenvalues.real.amax(-1) <= limit

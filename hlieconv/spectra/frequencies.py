@@ -10,6 +10,9 @@ from scipy.optimize import minimize_scalar
 from hlieconv.spectra.power import spacing_of
 from systems.checks import check
 
+#: Lines that are close to each other are found by turns, at most so often.
+REFINEMENTS = 50
+
 
 def frequencies(array: xr.DataArray, count: int = 3, order: int = 3) -> xr.Dataset:
     """The strongest lines of a signal, f(t) = sum_k a_k exp(i w_k t), strongest first.
@@ -70,7 +73,8 @@ def _lines(signal: NDArray, times: NDArray, step: float, count: int, order: int)
         weighted = waves.conj().T * window
         amplitudes = np.linalg.lstsq(weighted @ waves, weighted @ signal, rcond=None)[0]
         left = signal - waves @ amplitudes
-    for _ in range(3 if count > 1 else 0):  # each line again, beside all the others
+    for _ in range(REFINEMENTS if count > 1 else 0):  # each line again, beside all the others
+        before = rates.copy()
         for k in range(count):
             others = np.delete(np.arange(count), k)
             waves = np.exp(1j * times[:, None] * rates)
@@ -79,6 +83,8 @@ def _lines(signal: NDArray, times: NDArray, step: float, count: int, order: int)
             waves = np.exp(1j * times[:, None] * rates)
             weighted = waves.conj().T * window
             amplitudes = np.linalg.lstsq(weighted @ waves, weighted @ signal, rcond=None)[0]
+        if np.abs(rates - before).max() * np.ptp(times) < 1e-13:
+            break
     order_of = np.argsort(-np.abs(amplitudes), kind="stable")
     return np.stack([rates[order_of].astype(complex), amplitudes[order_of]])
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hlieconv.spectra.equilibria import linearised
 from systems.phase_space import PhaseSpace
-from systems.vector_field import AbstractSeparable
+from systems.vector_field import AbstractSeparable, AbstractVectorField
 
 
 class NormalModes(NamedTuple):
@@ -27,7 +27,7 @@ class NormalModes(NamedTuple):
         return torch.where(self.squared >= 0, self.squared.clamp(min=0).sqrt(), torch.nan)
 
 
-def normal_modes(field: AbstractSeparable, q: Float[Tensor, "*batch n d"]) -> NormalModes:
+def normal_modes(field: AbstractVectorField, q: Float[Tensor, "*batch n d"]) -> NormalModes:
     """V'' u = w^2 T''^-1 u at positions of equilibrium, by automatic differentiation of the force and the velocity.
 
     Args:

@@ -51,7 +51,7 @@ def spacing_of(array: xr.DataArray) -> float:
     times = array["time"].values.astype(float)
     check("array", len(times), len(times) >= 4, "4 times or more")
     steps = np.diff(times)
-    blur = 1e-6 * abs(steps.mean()) + 4 * np.finfo(array["time"].dtype).eps * np.abs(times).max()
+    blur = 1e-6 * abs(steps.mean()) + 4 * np.finfo(np.float32).eps * np.abs(times).max()  # times may have been rounded
     equal = bool((np.abs(steps - steps.mean()) <= blur).all())
     check("array", "others", equal, "equal intervals of time (dataset.dynamics.at makes them)")
     finite = bool(np.isfinite(array.values).all())

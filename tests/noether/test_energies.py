@@ -10,7 +10,7 @@ from hlieconv.noether import Energy, attribution, energy_conservation
 from systems import AbstractNewtonian, Gravity, HenonHeiles, PhaseSpace, simulate
 from systems.integrators import RK4, Leapfrog
 
-TIMES = torch.linspace(0, 40, 81)
+TIMES = torch.linspace(0, 20, 41)
 
 
 def run(method, dtype=torch.float64):
@@ -23,7 +23,7 @@ def run(method, dtype=torch.float64):
     [
         (Leapfrog(step=0.1), torch.float64, "truncation"),
         (RK4(step=0.1), torch.float64, "not_symplectic"),
-        (RK4(step=0.01), torch.float32, "round_off"),
+        (RK4(step=0.025), torch.float32, "round_off"),
         (None, torch.float64, "round_off"),
     ],
 )

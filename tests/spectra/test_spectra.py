@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 from scipy.special import ellipk
 
-from hlieconv.models import HNN
+from hlieconv.models import HFC
 from hlieconv.spectra import find_equilibrium, frequencies, normal_modes, power_spectrum
 from systems import AbstractNewtonian, Gravity, HenonHeiles, Pendulum, PhaseSpace, Springs, simulate
 
@@ -29,7 +29,7 @@ def test_the_power_is_the_variance():
 def test_frequencies_are_found_to_many_digits():
     """Three lines, in 50 periods: a Fourier transform's 2 pi / T is 0.02."""
     t = np.linspace(0, 300, 3001)
-    rates, sizes = np.array([1.0, -math.sqrt(2), 0.3 * math.pi]), np.array([1.0, 0.3j, 0.1])
+    rates, sizes = np.array([1.0, -math.sqrt(2), 0.15 * math.pi]), np.array([1.0, 0.3j, 0.1])
     found = frequencies(wave((np.exp(1j * t[:, None] * rates) * sizes).sum(1), t), 3)
     assert np.allclose(found.angular_frequency, rates, rtol=0, atol=1e-8)
     assert np.allclose(found.amplitude, sizes, rtol=0, atol=1e-7)
@@ -49,7 +49,7 @@ def test_the_frequency_of_a_pendulum_is_elliptic():
     system = Pendulum(mass=[1.0], length=[1.0], gravity=1.0)
     amplitude = 1.5
     state = PhaseSpace(torch.tensor([[[amplitude]]]).double(), torch.zeros(1, 1, 1).double())
-    dataset = simulate(system, state, torch.linspace(0, 200, 2001))
+    dataset = simulate(system, state, torch.linspace(0, 200, 2001, dtype=torch.float64))
     signal = (dataset.q + 1j * dataset.p).isel(body=0, space=0)
     exact = math.pi / (2 * ellipk(math.sin(amplitude / 2) ** 2))
     assert float(abs(frequencies(signal, 2).angular_frequency[0, 0])) == pytest.approx(exact, abs=1e-9)
@@ -92,7 +92,7 @@ def test_equilibria_of_henon_and_heiles():
     corners = torch.tensor([[0.0, 1.0], [math.sqrt(3) / 2, -0.5], [-math.sqrt(3) / 2, -0.5], [0.0, 0.0]]).double()
     start = PhaseSpace((corners + 0.05)[:, None], torch.full((4, 1, 2), 0.02).double())
     found = find_equilibrium(HenonHeiles(mass=[1.0]), start)
-    assert torch.allclose(found.state.q[:, 0], corners, rtol=0, atol=1e-14)
+    assert torch.allclose(found.state.q[:, 0], corners, rtol=0, atol=1e-12)
     assert bool(found.found.all())
     assert found.stability.tolist() == ["unstable"] * 3 + ["stable"]
     assert torch.allclose(found.eigenvalues[0].real.sort().values, torch.tensor([-1.0, 0, 0, 1.0]).double(), atol=1e-12)
@@ -126,14 +126,14 @@ def test_what_translations_leave_free_is_left_alone():
 def test_where_there_is_none_it_says_so():
     system = Gravity(mass=[1.0, 1.0], gravitational_constant=1.0)
     start = PhaseSpace.of([[0, 0], [1, 0]], p=torch.zeros(2, 2).double())
-    found = find_equilibrium(system, start, steps=20)
+    found = find_equilibrium(system, start)
     assert str(found.stability) == "not found"
     assert not bool(found.found)
 
 
 def test_modes_of_a_learned_potential():
     torch.manual_seed(0)
-    model = HNN(width=16).double()
+    model = HFC(bodies=2, width=16).double()
     field = model.condition({"mass": torch.ones(1, 2).double(), "stiffness": torch.ones(1, 2).double()})
     q = torch.randn(1, 2, 2).double()
     modes = normal_modes(field, q)
