@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import hlieconv  # noqa: F401
 from hlieconv.noether import Energy, attribution, energy_conservation
 from systems import AbstractNewtonian, Gravity, HenonHeiles, PhaseSpace, simulate
 from systems.integrators import RK4, Leapfrog
@@ -36,8 +37,8 @@ def test_the_cause_is_named(method, dtype, cause):
 def test_half_the_step_does_what_the_sentence_says():
     """RK4: five orders of the drift of the energy, leapfrog: two."""
     for method, gain in ((RK4, 32), (Leapfrog, 4)):
-        long, short = (energy_conservation(run(method(step=step))) for step in (0.1, 0.05))
-        assert math.log2(long.largest / short.largest) == pytest.approx(math.log2(gain), abs=0.5)
+        long, short = (float(run(method(step=step)).dynamics.drift().max("time").median()) for step in (0.1, 0.05))
+        assert math.log2(long / short) == pytest.approx(math.log2(gain), abs=0.5)
 
 
 def test_the_figures_are_those_of_a_known_energy():
@@ -62,10 +63,10 @@ def test_another_energy_is_the_models_fault():
 
     state = PhaseSpace(torch.ones(2, 1, 1).double(), torch.zeros(2, 1, 1).double())
     model, truth = Stiffer(mass=[1.0]), Truth(mass=[1.0])
-    dataset = simulate(model, state, TIMES, Leapfrog(step=0.01), true=truth)
+    dataset = simulate(model, state, TIMES, Leapfrog(step=0.05), true=truth)
     found = energy_conservation(dataset, model)
     assert found.cause == "model"
-    parts = attribution(model, [Energy(truth)], state, torch.linspace(0, 10, 21), Leapfrog(step=0.01))["energy"]
+    parts = attribution(model, [Energy(truth)], state, torch.linspace(0, 10, 21), Leapfrog(step=0.05))["energy"]
     assert parts.cause == "asymmetry"
 
 

@@ -89,7 +89,8 @@ def test_modes_are_those_of_the_closed_form(dtype):
 
 def test_equilibria_of_henon_and_heiles():
     """One minimum and three saddles, at the corners of the triangle, with lambda^2 = 1, -3 (Henon and Heiles 1964)."""
-    corners = torch.tensor([[0.0, 1.0], [math.sqrt(3) / 2, -0.5], [-math.sqrt(3) / 2, -0.5], [0.0, 0.0]]).double()
+    corners = [[0.0, 1.0], [math.sqrt(3) / 2, -0.5], [-math.sqrt(3) / 2, -0.5], [0.0, 0.0]]
+    corners = torch.tensor(corners, dtype=torch.float64)
     start = PhaseSpace((corners + 0.05)[:, None], torch.full((4, 1, 2), 0.02).double())
     found = find_equilibrium(HenonHeiles(mass=[1.0]), start)
     assert torch.allclose(found.state.q[:, 0], corners, rtol=0, atol=1e-12)
