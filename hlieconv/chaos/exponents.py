@@ -46,6 +46,7 @@ def lyapunov_exponents(
         UserWarning: where a trajectory ends early.
 
     Example: a saddle, V = -q^2 / 2, has the exponents 1 and -1.
+        >>> import torch
         >>> from systems import AbstractNewtonian, PhaseSpace
         >>> class Saddle(AbstractNewtonian):
         ...     def potential(self, q):

