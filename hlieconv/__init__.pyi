@@ -51,11 +51,11 @@ from .physics import AbstractShortRange as AbstractShortRange
 from .physics import AbstractVectorField as AbstractVectorField
 from .physics import CalogeroMoser as CalogeroMoser
 from .physics import Charges as Charges
-from .physics import Dashpots as Dashpots
-from .physics import Drive as Drive
 from .physics import CloseApproach as CloseApproach
 from .physics import Collision as Collision
 from .physics import Crossing as Crossing
+from .physics import Dashpots as Dashpots
+from .physics import Drive as Drive
 from .physics import Escape as Escape
 from .physics import Gravity as Gravity
 from .physics import HarmonicTrap as HarmonicTrap
@@ -67,10 +67,10 @@ from .physics import Morse as Morse
 from .physics import Pendulum as Pendulum
 from .physics import PeriodicBox as PeriodicBox
 from .physics import PhaseSpace as PhaseSpace
+from .physics import Plane as Plane
 from .physics import QuadraticDamping as QuadraticDamping
 from .physics import Rods as Rods
 from .physics import SinusoidalDrive as SinusoidalDrive
-from .physics import Plane as Plane
 from .physics import Springs as Springs
 from .physics import Toda as Toda
 from .physics import UniformField as UniformField

@@ -17,10 +17,10 @@ from .dataset.schema import validate as validate
 from .dataset.schema import variables_of as variables_of
 from .dataset.storage import open as open
 from .dataset.storage import save as save
-from .drive import Drive as Drive
-from .drive import SinusoidalDrive as SinusoidalDrive
 from .dense import at as at
 from .dense import solver_of as solver_of
+from .drive import Drive as Drive
+from .drive import SinusoidalDrive as SinusoidalDrive
 from .each_trajectory import each_trajectory as each_trajectory
 from .external import AbstractExternal as AbstractExternal
 from .external import AbstractForce as AbstractForce
@@ -33,6 +33,8 @@ from .events import Collision as Collision
 from .events import Crossing as Crossing
 from .events import Escape as Escape
 from .events import Plane as Plane
+from .external import AbstractExternal as AbstractExternal
+from .external import AbstractForce as AbstractForce
 from .gravity import Gravity as Gravity
 from .harmonic_trap import HarmonicTrap as HarmonicTrap
 from .henon_heiles import HenonHeiles as HenonHeiles

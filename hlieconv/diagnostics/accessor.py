@@ -3,7 +3,6 @@
 import xarray as xr
 
 from hlieconv.diagnostics import balance, conserved, drifts, errors, momentum_map, summaries
-from hlieconv.diagnostics import conserved, drifts, errors, momentum_map, summaries
 from systems import dense
 
 
