@@ -22,12 +22,6 @@ from .dense import solver_of as solver_of
 from .drive import Drive as Drive
 from .drive import SinusoidalDrive as SinusoidalDrive
 from .each_trajectory import each_trajectory as each_trajectory
-from .external import AbstractExternal as AbstractExternal
-from .external import AbstractForce as AbstractForce
-from .fput import FPUT as FPUT
-from .graphs import from_graph as from_graph
-from .graphs import lattice as lattice
-from .graphs import lattice_points as lattice_points
 from .events import CloseApproach as CloseApproach
 from .events import Collision as Collision
 from .events import Crossing as Crossing
@@ -35,6 +29,10 @@ from .events import Escape as Escape
 from .events import Plane as Plane
 from .external import AbstractExternal as AbstractExternal
 from .external import AbstractForce as AbstractForce
+from .fput import FPUT as FPUT
+from .graphs import from_graph as from_graph
+from .graphs import lattice as lattice
+from .graphs import lattice_points as lattice_points
 from .gravity import Gravity as Gravity
 from .harmonic_trap import HarmonicTrap as HarmonicTrap
 from .henon_heiles import HenonHeiles as HenonHeiles
