@@ -36,6 +36,7 @@ from systems.native.compiled import MODES, Compiled, backend_of
 from systems.numbers import FLOATS, to_tensor
 from systems.phase_space import PhaseSpace
 from systems.precision import check_range
+from systems.progress import progress as progress_bar
 from systems.provenance import versions
 from systems.recorded import as_table, as_variables, lengthened, remarks
 from systems.status import Status
@@ -162,7 +163,7 @@ def simulate(
     work.origin = origin
     if integrator is not None and integrator.has_fixed_steps and len(times) > 1:
         warn_of_long_steps(field, state, times, integrator)
-    with _pool(workers or torch.get_num_threads()) as pool, _progress(work.count) as progress:
+    with _pool(workers or torch.get_num_threads()) as pool, progress_bar(work.count, unit="trajectories") as progress:
         if path is None:
             dataset = work.dataset(slice(0, work.count), pool, progress)
         else:
@@ -428,11 +429,6 @@ def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)
-
-
-def _progress(count: int) -> tqdm:
-    """A bar on a terminal, nothing in a pipe."""
-    return tqdm(total=count, unit=" trajectories", disable=None, leave=False)
 
 
 def _checked_state(field: AbstractVectorField, state: Any) -> PhaseSpace:

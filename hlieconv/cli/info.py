@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from hlieconv.cli.command import AbstractCommand
-from hlieconv.cli.options import add_json
+from hlieconv.cli.options import add_json, add_overwrite
 from hlieconv.cli.output import summary_of
+from systems.checks import check
 
 
 class Info(AbstractCommand):
@@ -15,14 +16,40 @@ class Info(AbstractCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("path", metavar="F", help="file of trajectories, or folder of a run")
+        parser.add_argument(
+            "--figure", metavar="F", help="file of the learning curve of a run to draw: .png, .pdf or .svg"
+        )
+        parser.add_argument("--csv", metavar="F", help="file of the records of a run to write: step, loss, ...")
+        add_overwrite(parser, "replace these files if they exist")
         add_json(parser)
 
     def run(self, arguments: argparse.Namespace) -> None:
         path = Path(arguments.path)
         if path.is_dir() and path.suffix not in (".nc", ".zarr"):
+            files = {name: getattr(arguments, name) for name in ("figure", "csv") if getattr(arguments, name)}
+            for name, file in files.items():
+                check(name, file, arguments.overwrite or not Path(file).exists(), "a new file, or --overwrite")
             _run(arguments.path, as_json=arguments.json)
+            _write(arguments.path, **files)
         else:
+            check(
+                "path", arguments.path, not (arguments.figure or arguments.csv), "the folder of a run to draw or write"
+            )
             _file(arguments.path, as_json=arguments.json)
+
+
+def _write(path: str, figure: str | None = None, csv: str | None = None) -> None:
+    if csv is not None:
+        from hlieconv.training.logs import write_csv
+        from hlieconv.training.run import read_metrics
+
+        write_csv(read_metrics(path), csv)
+    if figure is not None:
+        from hlieconv.plots import plot_learning_curve
+        from hlieconv.plots.saving import save_figure
+
+        drawn: Any = plot_learning_curve(path).figure
+        save_figure(drawn, Path(figure))
 
 
 def _file(path: str, *, as_json: bool) -> None:

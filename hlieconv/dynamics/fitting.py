@@ -57,6 +57,7 @@ def fit(
     progress: bool = True,
     recalibrate: bool = False,
     validation: float | int | xr.Dataset | None = None,
+    on_record: Callable[[Record], None] | None = None,
     **changes: Any,
 ) -> Fit[Any]:
     """Train a model on trajectories, in place.
@@ -83,10 +84,12 @@ def fit(
             trainings. A run resumes to the bit in the same mode.
         checkpoint_seconds: time between checkpoints.
         checkpoint_steps: steps between checkpoints, if that comes first.
-        progress: show a bar, on a terminal.
+        progress: show how far it is: a bar on a terminal and in a notebook, a line a minute in a log.
         recalibrate: measure the scales of a model anew that has been fitted before; otherwise it keeps them.
         validation: the fraction of the trajectories that is held out, or a Dataset of other trajectories, in place of
             the preset's fraction.
+        on_record: called with every record, a row of the history, such as `hlieconv.plots.LiveCurve` or
+            `hlieconv.training.TensorBoard`; what it raises ends the training.
         **changes: any other field of `Settings`, in place of the preset's.
 
     Raises:
@@ -107,6 +110,7 @@ def fit(
             model = automatic(dataset, preset=preset)
         options: dict[str, Any] = {"device": device, "compile": compile, "checkpoint_seconds": checkpoint_seconds}
         options |= {"checkpoint_steps": checkpoint_steps, "progress": progress, "recalibrate": recalibrate}
+        options["on_record"] = on_record
         changes |= {} if validation is None else {"validation": validation}
         own = {"path": path, "overwrite": overwrite, "preset": preset, "changes": changes}
         return best_of(model, dataset, functools.partial(fit, **options), **own)
@@ -135,6 +139,7 @@ def fit(
         training = _solution(bodies, chosen)
     else:
         records = {"checkpoint_seconds": checkpoint_seconds, "checkpoint_steps": checkpoint_steps, "progress": progress}
+        records["on_record"] = on_record
         training = _descent(bodies, model, chunks, chosen, compile, where, **records)
     validated = {} if other is None else {"validation": fingerprint(other.fingerprint)}
     config = {

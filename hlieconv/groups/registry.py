@@ -28,6 +28,36 @@ GROUPS: dict[str, tuple[Any, ...]] = {
 }
 
 
+def name_of(symmetry: "hlieconv.groups.abstract.AbstractGroup | str") -> str:
+    """The name by which `group` makes a group again: a registered one, or the import path of its class.
+
+    Raises:
+        ValueError: for a group that no name makes again, such as one of generators.
+
+    Example:
+        >>> from hlieconv.groups import SE3, T
+        >>> name_of(SE3()), name_of(T(2, (0,))), name_of("SO2")
+        ('SE3', 'Tx', 'SO2')
+    """
+    if isinstance(symmetry, str):
+        return symmetry
+    for name, (target, *arguments) in GROUPS.items():
+        kind = pkgutil.resolve_name(target)
+        if type(symmetry) is kind and symmetry.name == kind(*arguments).name:
+            return name
+    path = f"{type(symmetry).__module__}:{type(symmetry).__qualname__}"
+    try:
+        made = group(path)
+    except (ValueError, TypeError):
+        made = None
+    if made is None or type(made) is not type(symmetry) or made.name != symmetry.name:
+        raise ValueError(
+            f"group: expected one that a file can name, a registered one or a class of a module that needs no "
+            f"arguments, got {symmetry.name}"
+        )
+    return path
+
+
 def group(name: str, dimension: int = 2) -> "hlieconv.groups.abstract.AbstractGroup":
     """The group called ``name``; a family without its number (Trivial, T, R) acts on R^dimension.
 

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ def fit_images(
     overwrite: bool = False,
     device: str = "auto",
     checkpoint_seconds: float | int = 60.0,
+    on_record: Callable[[dict[str, float | int]], None] | None = None,
     **changes: Any,
 ) -> Fit[ImageClassifier]:
     """Train an `ImageClassifier`: cross-entropy, images turned at random, batch norm.
@@ -49,6 +50,7 @@ def fit_images(
         overwrite: throw away the run that is in the folder.
         device: "cpu", "cuda", ... or "auto": a GPU where there is one.
         checkpoint_seconds: time between checkpoints.
+        on_record: called with every record, a row of the history.
         **changes: any field of `ImageSettings`, in place of the preset's.
 
     Returns:
@@ -95,6 +97,7 @@ def fit_images(
         path=path,
         overwrite=overwrite,
         checkpoint_seconds=checkpoint_seconds,
+        on_record=on_record,
     )
 
 

@@ -10,7 +10,9 @@ import torch._functorch.config as functorch_config
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from hlieconv.groups import AbstractGroup
 from hlieconv.groups import group as group_of
+from hlieconv.groups.registry import name_of
 from hlieconv.models.abstract import AbstractModel
 from hlieconv.models.frame import Frame, translations_of
 from hlieconv.models.inputs import Features, existing, from_mean
@@ -43,8 +45,8 @@ class HLieConv(AbstractModel):
     """H = sum_i |p_i|^2 / 2 m_i + V(q), where V is a LieConv network that a group leaves unchanged.
 
     Args:
-        group: the symmetry: Trivial, T2, Tx, SO2, SE2, T3, SO3, SE3, ... or the import path of your own.
-        dimension: number of dimensions of space.
+        group: the symmetry: Trivial, T2, Tx, SO2, SE2, T3, SO3, SE3, ..., a group, or the import path of your own.
+        dimension: number of dimensions of space; by default that of the group, and 2 where a name leaves it open.
         body_features: names of the features of every body, mass among them.
         pair_features: names of the features of every pair of bodies.
         pairs: features of a pair that the kernel sees: "invariant", smooth invariants of the group, or "log", the
@@ -82,9 +84,9 @@ class HLieConv(AbstractModel):
 
     def __init__(
         self,
-        group: str = "SE2",
+        group: str | AbstractGroup = "SE2",
         *,
-        dimension: int = 2,
+        dimension: int | None = None,
         body_features: Sequence[str] = ("mass", "stiffness"),
         pair_features: Sequence[str] = (),
         pairs: str = "invariant",
@@ -97,6 +99,9 @@ class HLieConv(AbstractModel):
         centred: bool = False,
     ) -> None:
         super().__init__()
+        group = name_of(group)
+        symmetry = group_of(group, dimension or 2)
+        dimension = symmetry.dimension if dimension is None else dimension
         self.group, self.dimension, self.pairs, self.samples = group, dimension, pairs, samples
         self.body_features, self.pair_features = tuple(body_features), tuple(pair_features)
         self.width, self.blocks, self.bottleneck = width, blocks, bottleneck
@@ -111,7 +116,6 @@ class HLieConv(AbstractModel):
         for name, value, least in (("width", width, bottleneck), ("blocks", blocks, 0), ("samples", samples, 0)):
             if value < least:
                 raise ValueError(f"{name}: expected at least {least}, got {value}")
-        symmetry = group_of(group, dimension)
         if symmetry.dimension != dimension:
             raise ValueError(f"group: expected one that acts on {dimension} dimensions, got {group}")
         self.geometry = InvariantPairs(symmetry) if pairs == "invariant" else LogPairs(symmetry, samples)

@@ -1,7 +1,7 @@
 """Train a regressor of molecules, and measure it: errors in units, equivariance."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ def fit_molecules(
     overwrite: bool = False,
     device: str = "auto",
     checkpoint_seconds: float | int = 60.0,
+    on_record: Callable[[dict[str, float | int]], None] | None = None,
     **changes: Any,
 ) -> Fit[MoleculeRegressor]:
     """Train a `MoleculeRegressor`: absolute error in mean absolute deviations, molecules turned at random.
@@ -47,6 +48,7 @@ def fit_molecules(
         overwrite: throw away the run that is in the folder.
         device: "cpu", "cuda", ... or "auto": a GPU where there is one.
         checkpoint_seconds: time between checkpoints.
+        on_record: called with every record, a row of the history.
         **changes: any field of `MoleculeSettings`, in place of the preset's.
 
     Returns:
@@ -98,6 +100,7 @@ def fit_molecules(
         path=path,
         overwrite=overwrite,
         checkpoint_seconds=checkpoint_seconds,
+        on_record=on_record,
     )
 
 

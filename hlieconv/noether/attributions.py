@@ -7,12 +7,13 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
 from hlieconv.diagnostics import Charge
 from hlieconv.groups.abstract import AbstractGroup
-from hlieconv.noether.brackets import accumulated, charges_for, in_dtype, require_hamiltonian
+from hlieconv.noether.brackets import accumulated, charges_for, in_dtype, on_states
 from hlieconv.noether.growth import Growth, growth_law
 from systems.integrators.stepping import AbstractFixedStep
 from systems.phase_space import PhaseSpace
@@ -55,9 +56,9 @@ class Attribution:
 
 
 def attribution(
-    hamiltonian: AbstractHamiltonian,
+    hamiltonian: Any,
     group: AbstractGroup | str | Iterable[Any],
-    states: PhaseSpace,
+    states: PhaseSpace | xr.Dataset,
     times: Any,
     integrator: AbstractFixedStep,
 ) -> "dict[str, Attribution]":
@@ -75,10 +76,10 @@ def attribution(
     for which they do. Memory holds the states after all steps.
 
     Args:
-        hamiltonian: known, or learned and conditioned.
+        hamiltonian: known, or learned and conditioned; with a Dataset any model.
         group: a group, its name, or any charges: a `Charge`, an `Energy`, or what has a ``name``, is a function of a
             state and has a ``scale`` as these do.
-        states: ``(*batch, n, d)``, the start; their precision is that of the rollout.
+        states: ``(*batch, n, d)``, the start, or a Dataset, for its first ones; their precision is that of the rollout.
         times: ``(time,)`` of the output, in seconds from the start.
         integrator: of fixed steps.
 
@@ -96,7 +97,7 @@ def attribution(
         >>> found["P_x"].cause, found["L_z"].cause
         ('round_off', 'truncation')
     """
-    hamiltonian = require_hamiltonian(hamiltonian)
+    hamiltonian, states = on_states(hamiltonian, states)
     charges = isinstance(group, AbstractGroup | str)
     found: list[Any] = charges_for(hamiltonian, group) if charges else [*group]
     if any(isinstance(charge, Charge) for charge in found):

@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import torch
+import xarray as xr
 from jaxtyping import Float
 from scipy.interpolate import make_interp_spline
 from torch import Tensor, nn
 
 from hlieconv.diagnostics import Charge, charges
 from hlieconv.groups.abstract import AbstractGroup
+from systems.dataset.schema import mask_of, state_of, variables_of
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractHamiltonian
 
@@ -83,6 +85,23 @@ def require_hamiltonian(hamiltonian: Any) -> AbstractHamiltonian:
             f"got {type(hamiltonian).__name__}"
         )
     return hamiltonian
+
+
+def on_states(hamiltonian: Any, states: PhaseSpace | xr.Dataset) -> tuple[AbstractHamiltonian, PhaseSpace]:
+    """A Hamiltonian and states: of a Dataset the first ones, to whose bodies a model is conditioned, in its precision.
+
+    Raises:
+        ValueError: for what is no Hamiltonian, or a Dataset without the variables that the model needs.
+    """
+    if not isinstance(states, xr.Dataset):
+        return require_hamiltonian(hamiltonian), states
+    if not hasattr(hamiltonian, "condition"):
+        like = next(iter(require_hamiltonian(hamiltonian).state_dict().values()), torch.zeros((), dtype=torch.float64))
+        return hamiltonian, state_of(states, dtype=like.dtype, device=like.device)
+    where: dict[str, Any] = {"dtype": hamiltonian.like.dtype, "device": hamiltonian.like.device}
+    mask = mask_of(states, device=where["device"])
+    features = hamiltonian.checked(variables_of(states, hamiltonian.features, **where), mask)
+    return require_hamiltonian(hamiltonian.condition(features, mask)), state_of(states, **where)
 
 
 def in_dtype(module: Field, dtype: torch.dtype) -> Field:

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
 from hlieconv.diagnostics import Charge
 from hlieconv.groups.abstract import AbstractGroup
-from hlieconv.noether.brackets import accumulated, charges_for, poisson_bracket, require_hamiltonian, table
+from hlieconv.noether.brackets import accumulated, charges_for, on_states, poisson_bracket, table
 from systems.integrators import AbstractIntegrator
 from systems.integrators.default import symplectic_for
 from systems.integrators.named import integrator_of
@@ -76,9 +77,9 @@ class Certificate:
 
 
 def certificate(
-    hamiltonian: AbstractHamiltonian,
+    hamiltonian: Any,
     group: AbstractGroup | str | Iterable[Charge],
-    states: PhaseSpace,
+    states: PhaseSpace | xr.Dataset,
     *,
     times: Float[Tensor, " time"] | None = None,
     integrator: AbstractIntegrator | str | None = None,
@@ -97,9 +98,10 @@ def certificate(
     the one that is seen, both relative to `Charge.scale` and as root mean square over the states.
 
     Args:
-        hamiltonian: known, or learned and conditioned.
+        hamiltonian: known, or learned and conditioned; with a Dataset any model.
         group: a group, its name, or any charges.
-        states: ``(*batch, n, d)``; as many and as far apart as the rollouts to be judged.
+        states: ``(*batch, n, d)``; as many and as far apart as the rollouts to be judged; or a Dataset, for its
+            first states.
         times: of the rollout, in seconds from the states; by default 33 over the time in which typical states change
             by as much as they are large.
         integrator: of the rollout, or its name; by default a symplectic one, which preserves the charges that H
@@ -117,7 +119,7 @@ def certificate(
         >>> certificate(system, "SO2", states)["L_z"].verdict
         'broken'
     """
-    hamiltonian = require_hamiltonian(hamiltonian)
+    hamiltonian, states = on_states(hamiltonian, states)
     found = charges_for(hamiltonian, group)
     times = _dynamical_times(hamiltonian, states) if times is None else torch.as_tensor(times).to(states.q)
     steps = integrator_of(integrator or symplectic_for(hamiltonian, float(times.diff().abs().max())))

@@ -11,6 +11,7 @@ sealed.py       safetensors files with their own checksum
 run.py          the folder of a run, which a training resumes or returns: configuration, metrics, checkpoint, model
 loading.py      from that folder to a model, without running what it names
 allocation.py   a limit on the memory that a model takes when it is loaded
+logs.py         records as a table, and to TensorBoard
 result.py       what a training gives back
 supervised.py   training on samples with labels
 """

@@ -1,6 +1,5 @@
 """The training loop. It knows a loss and a stream of batches, and nothing of physics."""
 
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -8,13 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from hlieconv.training.best import Best, check_patience
 from hlieconv.training.checkpoint import finite
 from hlieconv.training.interruption import between_steps
 from hlieconv.training.optimisers import OPTIMISERS, Average, cosine
 from hlieconv.training.run import Run
+from systems.progress import progress as progress_bar
 
 
 class Shuffle:
@@ -63,6 +62,7 @@ def train(
     checkpoint_seconds: float | int = 120.0,
     checkpoint_steps: int | None = None,
     progress: bool = True,
+    on_record: Callable[[dict[str, float | int]], None] | None = None,
 ) -> list[dict[str, float | int]]:
     """Minimise ``loss(model, batches(step))`` over the model's parameters, in place.
 
@@ -87,7 +87,8 @@ def train(
             the record that was validated best; 0: never, and the weights are the last ones.
         checkpoint_seconds: time between checkpoints.
         checkpoint_steps: steps between checkpoints, if that comes first.
-        progress: show a bar, on a terminal.
+        progress: show how far it is (see `systems.progress`).
+        on_record: called with every record; what it raises ends the training.
 
     Returns:
         One record a row of metrics.jsonl: step, loss (its mean since the last record), validation, learning_rate,
@@ -117,7 +118,7 @@ def train(
     good, diverged = state.weights(), False
     end = state.step if best.over else steps
     model.train()
-    bar = tqdm(total=steps, initial=state.step, disable=not (progress and sys.stderr.isatty()), leave=False)
+    bar = progress_bar(steps, unit="steps", initial=state.step, shown=progress)
     with bar, between_steps() as asked, torch.random.fork_rng(devices=_devices(parameters)):
         while state.step < end:
             rate = learning_rate * cosine(state.step, steps, warmup)
@@ -145,7 +146,9 @@ def train(
                     record["validation"] = state.validation(validate)
                 record |= {"learning_rate": rate, "seconds": round(state.seconds, 3)}
                 history.append(record)
-                bar.set_postfix(loss=f"{record['loss']:.3g}")
+                bar.set_postfix(loss=f"{record['loss']:.3g}", refresh=False)
+                if on_record is not None:
+                    on_record(record)
                 if run is not None:
                     run.record(record)
                 if best.over:

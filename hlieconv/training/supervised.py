@@ -47,6 +47,7 @@ def fit_samples(
     path: str | Path | None = None,
     overwrite: bool = False,
     checkpoint_seconds: float | int = 60.0,
+    on_record: Callable[[dict[str, float | int]], None] | None = None,
 ) -> Fit[Model]:
     """`train` the model in place, and keep it: the same call resumes a killed run and returns one that is done.
 
@@ -61,6 +62,7 @@ def fit_samples(
         path: folder of the run; None: nothing is kept.
         overwrite: throw away the run that is in the folder.
         checkpoint_seconds: time between checkpoints.
+        on_record: called with every record.
 
     Raises:
         ValueError: if the folder holds a run with other settings, or for patience without validation.
@@ -70,8 +72,9 @@ def fit_samples(
     chosen["steps"] = max(1, round(chosen["epochs"] * batches.steps_per_epoch))
 
     def training(run: Run | None) -> list[dict[str, float | int]]:
-        choices = {name: chosen[name] for name in CHOICES}
-        return train(model, loss, batches, validate=validate, run=run, checkpoint_seconds=checkpoint_seconds, **choices)
+        choices: dict[str, Any] = {name: chosen[name] for name in CHOICES}
+        choices["checkpoint_seconds"] = checkpoint_seconds
+        return train(model, loss, batches, validate=validate, run=run, on_record=on_record, **choices)
 
     config = {
         "model": describe(model, getattr(model, "config"), registry),  # noqa: B009 (a Module's attributes are tensors)

@@ -66,6 +66,17 @@ def test_info_of_a_run(run, capsys):
     assert json.loads(capsys.readouterr().out)["progress"]["step"] == 20
 
 
+def test_the_learning_curve_and_the_table_of_a_run(run, data, tmp_path, capsys):
+    figure, table = tmp_path / "curve.png", tmp_path / "metrics.csv"
+    command = ["info", run, "--figure", str(figure), "--csv", str(table)]
+    assert cli.main(command) == 0
+    assert figure.stat().st_size > 1000
+    assert table.read_text().splitlines()[0] == "step,loss,learning_rate,seconds"
+    assert cli.main(command) == 2
+    assert "figure: expected a new file, or --overwrite" in capsys.readouterr().err
+    assert cli.main(["info", data, "--csv", str(table)]) == 2
+
+
 def test_the_seed_makes_the_weights(data, run, tmp_path):
     again = str(tmp_path / "again")
     cli.main(["fit", data, "-o", again, "--group", "T2", *SMALL])

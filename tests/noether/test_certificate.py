@@ -5,10 +5,10 @@ import torch
 from systems_at_hand import Tilted, springs
 
 from hlieconv.diagnostics import charges
-from hlieconv.groups import from_generators
+from hlieconv.groups import SE3, from_generators
 from hlieconv.models import HLieConv
 from hlieconv.noether import accumulated, certificate, poisson_bracket
-from systems import HenonHeiles, Pendulum, PhaseSpace, Springs
+from systems import HenonHeiles, Pendulum, PhaseSpace, Springs, simulate
 from systems.integrators import RK4
 
 
@@ -111,3 +111,25 @@ def test_what_is_refused():
 def _arguments():
     system, states = Springs.sample(3, seed=0)
     return system, "SE2", states
+
+
+@pytest.mark.parametrize("group", [SE3(), "SE3"])
+def test_a_model_and_a_dataset(group, dtype):
+    """The same as the model conditioned on the bodies, and its first states; the dimension is that of the group."""
+    data = simulate(*Springs.sample(4, seed=0, bodies=3, dimension=3), torch.linspace(0, 1, 3, dtype=torch.float64))
+    torch.manual_seed(0)
+    model = HLieConv(group, width=8, blocks=1).to(dtype)
+    assert (model.group, model.dimension) == ("SE3", 3)
+    found = certificate(model, group, data)
+    assert found.dtype == dtype
+    assert found.exact
+    features = {name: torch.from_numpy(data[name].values).to(dtype) for name in ("mass", "stiffness")}
+    states = PhaseSpace(*(torch.from_numpy(data[name].values[:, 0]).to(dtype) for name in "qp"))
+    assert certificate(model.condition(features), "SE3", states).rows == found.rows
+    with pytest.raises(ValueError, match="missing stiffness"):
+        certificate(model, "SE3", data.drop_vars("stiffness"))
+
+
+def test_a_group_that_no_name_makes_again():
+    with pytest.raises(ValueError, match="group: expected one that a file can name"):
+        HLieConv(from_generators([[[0.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]], 2, name="shift"))

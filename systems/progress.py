@@ -1,0 +1,55 @@
+"""How far long work is: a bar where somebody looks, a line now and then in a log."""
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+#: Seconds from one line of a log to the next, and before the first.
+LINE_SECONDS = 60.0
+
+
+def progress(total: int, *, unit: str, initial: int = 0, shown: bool = True) -> "tqdm[Any]":
+    """A bar on a terminal and in a notebook; elsewhere a line a minute on stderr, and none in the first minute.
+
+    So a log of long work says every minute how far it is and how much time is left, and short jobs are quiet in a pipe.
+
+    Args:
+        total: how many units there are.
+        unit: what is counted.
+        initial: how many of them are done already.
+        shown: False: nothing is shown anywhere.
+
+    Example:
+        >>> with progress(3, unit="step") as bar:
+        ...     bar.update(2)
+        >>> bar.n
+        2
+    """
+    options: dict[str, Any] = {"total": total, "initial": initial, "unit": f" {unit}", "leave": False}
+    if not shown:
+        return tqdm(disable=True, **options)
+    if _in_notebook():
+        from tqdm.auto import tqdm as notebook_bar
+
+        return notebook_bar(**options)
+    if sys.stderr.isatty():
+        return tqdm(**options)
+    every = {"mininterval": LINE_SECONDS, "maxinterval": LINE_SECONDS, "delay": LINE_SECONDS}
+    return tqdm(file=_Lines(), ncols=0, **every, **options)
+
+
+class _Lines:
+    """What the bar writes over itself on a terminal is a line each in a log."""
+
+    def write(self, text: str) -> None:
+        if line := text.strip():
+            sys.stderr.write(f"{line}\n")
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def _in_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and type(ipython.get_ipython()).__name__ == "ZMQInteractiveShell"
