@@ -3,7 +3,7 @@
 Names are imported on first use, so that ``import systems`` (and every ``--help``) is instant.
 """
 
-import lazy_loader
+from systems.door import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)
 __all__.remove("open")  # ``import *`` would hide Python's  # pyright: ignore[reportUnsupportedDunderAll]

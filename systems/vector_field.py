@@ -444,7 +444,10 @@ def _same_dtype(values: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def _boolean(name: str, mark: Any, device: torch.device | None) -> Tensor:
-    tensor = torch.as_tensor(mark, device=mark.device if isinstance(mark, Tensor) else device)
+    try:
+        tensor = torch.as_tensor(mark, device=mark.device if isinstance(mark, Tensor) else device)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"{name}: expected True or False for each body, got {mark!r}") from error
     check(name, tensor.dtype, tensor.dtype == torch.bool and tensor.ndim > 0, "True or False for each body")
     return tensor
 

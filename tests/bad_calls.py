@@ -1,8 +1,8 @@
-"""Run by test_public_calls.py: calls every public function with bad arguments and counts what comes of it.
+"""Run by test_public_calls.py: calls every public function with bad arguments and says what comes of it.
 
-The calls are generated from the names that the packages export: of each parameter every kind of value that its type
-does not allow, or that means nothing (NaN), the other arguments being good. A new function is covered at once, as long
-as `GOOD` has a value for each of its required parameters.
+The calls are generated from the names that the packages export: of every function, constructor and class method, of
+each parameter, every kind of value that its type does not allow or that means nothing (NaN), the other arguments being
+good. A new function is covered at once, as long as `good_values` has a value for each of its required parameters.
 """
 
 import contextlib
@@ -10,34 +10,81 @@ import importlib
 import inspect
 import io
 import json
+import math
 import os
+import re
 import signal
 import sys
 import tempfile
 import warnings
 from collections import Counter
+from functools import partial
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import torch
 
+from hlieconv.diagnostics import charges
+from hlieconv.dynamics import fit
 from hlieconv.groups import SE2
 from hlieconv.images import ImageClassifier, ImageData
-from hlieconv.models import HLieConv
+from hlieconv.models import HLieConv, PairExpansion
 from hlieconv.molecules import MoleculeRegressor, Molecules
-from hlieconv.nn import LieResNet
+from hlieconv.nn import LieResNet, nearest
+from hlieconv.noether import discover, growth_law
 from systems import Plane, Springs, simulate
+from systems.dataset.schema import parameters_of
+from systems.integrators import Leapfrog
 
-PACKAGES = ("systems", "systems.dataset", "systems.integrators", "hlieconv", "hlieconv.groups", "hlieconv.nn")
-PACKAGES += ("hlieconv.models", "hlieconv.dynamics", "hlieconv.images", "hlieconv.molecules", "hlieconv.noether")
-PACKAGES += ("hlieconv.diagnostics", "hlieconv.plots")
+PACKAGES = ("systems", "systems.dataset", "systems.integrators", "systems.native", "hlieconv", "hlieconv.groups")
+PACKAGES += ("hlieconv.nn", "hlieconv.models", "hlieconv.dynamics", "hlieconv.images", "hlieconv.molecules")
+PACKAGES += ("hlieconv.noether", "hlieconv.diagnostics", "hlieconv.plots")
 
 #: Seconds for one call.
 PATIENCE = 3
 
-#: What keeps a call short if its bad argument is accepted.
-SHORT = {"fit": {"steps": 1, "device": "cpu"}}
-SHORT |= {name: {"epochs": 1, "channels": 4, "layers": 1} for name in ("fit_images", "fit_molecules")}
+#: The only thing that lies in the folder when all is done.
+RUN = "run"
+
+#: What else a call needs, because one argument or another has to be given.
+WITH = {
+    "Springs": {"mass": 1.0, "stiffness": 1.0},
+    "Gravity": {"mass": 1.0, "gravitational_constant": 1.0},
+    "Pendulum": {"mass": 1.0, "length": 1.0, "gravity": 1.0},
+    "PhaseSpace.of": {"p": np.ones((3, 2))},
+    "from_arrays": {"p": np.linspace(0, 1, 30).reshape(5, 3, 2)},
+    # What keeps a call short if its bad argument is accepted.
+    "fit": {"steps": 1, "device": "cpu"},
+    "fit_images": {"epochs": 1, "channels": 4, "layers": 1},
+    "fit_molecules": {"epochs": 1, "channels": 4, "layers": 1},
+    "discover": {"states": Springs.sample(20, bodies=3, seed=0)[1]},
+}
+
+#: What the library gives back: its numbers are what was found, which may be infinite.
+RECORDS = {"Attribution", "Certificate", "Discovery", "Evidence", "Fit", "Found", "Projection"}
+FOUND = {
+    "object",
+    "module",
+    "unknown",
+    "nan",
+    "inf",
+    "negative",
+    "nan tensor",
+    "inf tensor",
+    "no bodies",
+    "a wrong shape",
+}
+
+#: Values that only look senseless: patterns of calls, and why.
+SENSIBLE = {
+    r"\w+\((path|folder|cache)=(unknown|text)\)": "any text is the name of a file",
+    r"rot_mnist\((url|md5)=unknown\)": "looked at when there is no file",
+    r"\w+\((units|si)=unknown\)": "looked at where values are converted",
+    r"[Bb]oosts?\(mass=a wrong shape\)": "any batch",
+    r"\w+\((name|long_name|symmetry)=unknown\)": "any text is a name",
+    r"\w+\((time|trajectory)=negative\)": "counted from the end",
+}
 
 
 class Hang(BaseException):
@@ -48,28 +95,30 @@ def kinds(annotation):
     """Values that are bad for a parameter of this type, by name."""
     text = str(annotation)
     found = {"object": object(), "class": dict, "bytes": b"\0", "set": {1, 2}, "ellipsis": ..., "module": json}
-    if "None" not in text:
+    if "Callable" in text:
+        del found["class"]
+    if "None" not in text and "Optional" not in text:
         found["none"] = None
-    if "str" not in text and "Path" not in text:
-        found |= {"text": "no such thing", "empty text": ""}
     if "Any" in text:
         return {name: value for name, value in found.items() if name in ("object", "module")}
+    if "str" not in text and "Path" not in text:
+        found |= {"text": "no such thing", "empty text": ""}
     if "float" in text or "int" in text:
-        found |= {"nan": float("nan"), "complex": 1j}
-        found |= {"inf": float("inf"), "list": [1, "a"]} if "Sequence" not in text and "tuple" not in text else {}
+        found |= {"nan": math.nan, "complex": 1j, "negative": -3}
+        found |= {"inf": math.inf, "list": [1, "a"]} if "Sequence" not in text and "tuple" not in text else {}
     if "Float[" in text or "Tensor" in text:
         found |= {
             "nan tensor": torch.full((4, 2), torch.nan),
             "complex tensor": torch.ones(4, 2, dtype=torch.complex64),
-        }
-        found |= {
             "no bodies": torch.ones(0, 2),
-            "number": 3.0,
             "ragged": [[1.0], [1.0, 2.0]],
             "inf tensor": torch.full((4, 2), torch.inf),
+            "words": np.array(["a", "b"]),
         }
-        found |= {"a wrong shape": torch.ones(2, 3, 5, 7, 11), "words": np.array(["a", "b"])}
-    if "str" in text and "Sequence" not in text and "Iterable" not in text and "tuple" not in text:
+        # A plain tensor has any shape.
+        found |= {"a wrong shape": torch.ones(2, 3, 5, 7, 11)} if "[Tensor, '..." not in text and "[" in text else {}
+        found |= {} if "float" in text else {"number": 3.0}
+    if "str" in text and not re.search("Sequence|Iterable|tuple|dict|Mapping", text):
         found |= {"number": 3.5, "unknown": "no such thing\n", "list": ["a"]}
     if "bool" in text:
         found |= {"text for bool": "yes", "array for bool": np.ones(3)}
@@ -77,10 +126,13 @@ def kinds(annotation):
 
 
 def good_values():
+    """A good value for each parameter: by "function.parameter" where it matters, else by the parameter's name."""
     torch.manual_seed(0)
     system, state = Springs.sample(2, bodies=3, seed=0)
     times = torch.linspace(0, 0.2, 5, dtype=torch.float64)
     dataset = simulate(system, state, times)
+    many = simulate(*Springs.sample(20, bodies=3, seed=0), torch.linspace(0, 0.04, 5, dtype=torch.float64))
+    law = fit(PairExpansion.of(many), many, path=RUN).model
     images = torch.zeros(20, 1, 8, 8, dtype=torch.uint8)
     labels = torch.arange(20) % 10
     molecules = Molecules(
@@ -89,21 +141,29 @@ def good_values():
     model, network = HLieConv(width=8, blocks=0), LieResNet(SE2(), 1, 1, channels=4, layers=1)
     classifier = ImageClassifier("RxSO2", size=(8, 8), channels=4, layers=1).eval()
     regressor = MoleculeRegressor("T3", channels=4, layers=1).eval()
-    arrays = np.linspace(0, 1, 30).reshape(5, 3, 2)
+    arrays = WITH["from_arrays"]["p"]
+    found = discover(*Springs.sample(20, bodies=3, seed=0))
+    line = torch.ones(5).double()
     shared = {
-        **dict.fromkeys(("field", "hamiltonian", "system"), system),
-        **dict.fromkeys(("state", "trajectory"), state),
-        **dict.fromkeys(("group", "parent"), SE2()),
+        **dict.fromkeys(("field", "hamiltonian", "system", "source"), system),
+        **dict.fromkeys(("state", "states", "trajectory"), state),
+        **dict.fromkeys(("group", "parent", "symmetry"), SE2()),
         **dict.fromkeys(("points", "queries"), torch.rand(4, 2)),
         **dict.fromkeys(("module", "network"), network),
         **dict.fromkeys(("k", "dimension", "dim", "in_channels", "out_channels", "pair_channels"), 2),
         **dict.fromkeys(("q", "p"), arrays),
-        **dict.fromkeys(("mass", "stiffness"), 1.0),
-        "dataset": dataset,
+        **dict.fromkeys(("stiffness", "size", "unexplained", "expected", "seconds", "chi_square"), 1.0),
+        **dict.fromkeys(("dataset", "reference"), dataset),
+        **dict.fromkeys(("drift", "asymmetry", "truncation", "round_off", "singular_values", "correction"), line),
+        **dict.fromkeys(("f", "g"), charges("SE2")[0]),
+        "before": {"P_x": 0.0},
+        "after": {"P_x": 0.0},
+        **dict.fromkeys(("predicted", "true"), torch.rand(5)),
+        "mass": torch.ones(2, 3),
         "data": ImageData("made", images, labels, images, labels),
         "times": times,
         "values": torch.rand(4, 1),
-        "images": images[:2],
+        "images": torch.zeros(2, 1, 8, 8),
         "angles": torch.tensor(0.1),
         "model": model,
         "molecules": molecules,
@@ -126,13 +186,60 @@ def good_values():
         "fields": (system, system),
         "normal": [1.0, 0.0],
         **dict.fromkeys(("radius", "distance", "within"), 0.1),
-        "function": lambda state: state.q[..., 0, 0],
         "event": Plane([1.0, 0.0]),
         "events": [Plane([1.0, 0.0])],
+        "dims": ("body",),
+        "units": "1",
+        "long_name": "mass",
+        "function": lambda q, p: (q * p).sum(),
+        "frame": pd.DataFrame({"time": [0, 1, 0, 1], "body": [0, 0, 1, 1], "x": 1.0, "p_x": 1.0}),
+        "names": ["mass"],
+        "integrator": Leapfrog(step=0.1),
+        "history": [{"loss": 1.0}],
+        "settings": None,
+        "spacing": 0.1,
+        "confusion": np.eye(3),
+        "rows": [{"angle": 0.0, "accuracy": 1.0}],
+        "growth": growth_law(times, times),
+        "dtype": torch.float64,
+        "products": ("P_x",),
+        "approximate": found.approximate,
+        "charges": charges("SE2"),
+        "coefficients": line,
+        "errors": times,
+        "axis": 0,
+        "matrix": torch.eye(2),
+        "shift": torch.zeros(2),
+        "plot": partial(lambda group, ax: ax),
+        "features": parameters_of(dataset),
+        "noise": None,
+        "seed": 0,
+        "preset": "best",
     }
     own = {
-        "ImageClassifier.size": (8, 8),
         "Drive.function": lambda t, q: q,
+        "ImageClassifier.size": (8, 8),
+        "Crossing.function": lambda state: state.q[..., 0, 0],
+        "Certificate.rows": (),
+        "Certificate.states": 3,
+        "Certificate.symmetry": "SE2",
+        "Discovery.charges": found.charges,
+        "Discovery.group": "SE2",
+        "Found.library": found.charges[0].library,
+        "Fit.settings": 0,
+        "Evidence.noise": 0,
+        "evidence.model": law,
+        "evidence.dataset": many,
+        "geometric_mean.values": dataset.energy,
+        "geometric_mean.dim": "trajectory",
+        "plot_growth.drift": dataset.energy,
+        "plot_rotation.rows": [{"angle": 0.0, "accuracy": 1.0}],
+        "to_dataset.trajectory": simulate_trajectory(state),
+        "accumulated.trajectory": simulate_trajectory(state),
+        "boosts.dimension": 2,
+        "load.path": RUN,
+        "animate_trajectories.path": "here.gif",
+        "PhaseSpace.of.q": np.ones((3, 2)),
         "reference_energy.name": "u0",
         "MoleculeRegressor.group": "T3",
         **dict.fromkeys(("HLieConv.group", "ImageClassifier.group", "LieConvField.group"), "SE2"),
@@ -142,21 +249,36 @@ def good_values():
     return shared | own
 
 
+def simulate_trajectory(state):
+    """Of five times, the same state."""
+    return type(state)(*(x.expand(5, *x.shape) for x in state))
+
+
 def public():
-    """Every public function and class that can be called, by its name."""
+    """Every public function, constructor and class method, by its name."""
     found = {}
     for package in PACKAGES:
         module = importlib.import_module(package)
         for name in module.__all__:
             value = getattr(module, name)
-            concrete = inspect.isclass(value) and not inspect.isabstract(value) and not issubclass(value, tuple)
-            if inspect.isfunction(value) or concrete:
+            if inspect.isfunction(value):
                 found[value] = name
-    return {name: function for function, name in found.items() if not name.startswith("Abstract")}
+            if not inspect.isclass(value) or name.startswith("Abstract"):
+                continue
+            if not inspect.isabstract(value) and not issubclass(value, tuple):
+                found[value] = name
+            for method in dir(value):
+                if not method.startswith("_") and inspect.ismethod(one := getattr(value, method)) and ours(one):
+                    found[one] = f"{name}.{method}"
+    return {name: function for function, name in found.items()}
+
+
+def ours(function):
+    return function.__func__.__module__.partition(".")[0] in ("systems", "hlieconv")
 
 
 def outcome(function, arguments, parameter):
-    """ "good" (the error names the argument), "other" (another error), "accepted" or "hang"."""
+    """ "good" (the error names the argument), "other" (another error), "accepted" or "hang", and the error."""
     positional, named = [], dict(arguments)
     for name, one in inspect.signature(function).parameters.items():
         if one.kind in (one.POSITIONAL_ONLY, one.VAR_POSITIONAL) and name in named:
@@ -168,34 +290,48 @@ def outcome(function, arguments, parameter):
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     except Hang:
-        return "hang"
+        return "hang", ""
     except (ValueError, TypeError) as error:
-        return "good" if parameter in str(error) else "other"
-    except Exception:
-        return "other"
-    return "accepted"
+        return "good" if re.search(rf"\b{parameter}\b", str(error)) else "other", error
+    except Exception as error:
+        return "other", error
+    return "accepted", ""
+
+
+def is_sensible(name, call, kind):
+    return (name in RECORDS and kind in FOUND) or any(re.fullmatch(pattern, call) for pattern in SENSIBLE)
 
 
 def survey():
     counts, details, uncovered, good = Counter(), [], [], good_values()
     for name, function in public().items():
         parameters = inspect.signature(function).parameters
-        known = {one: good.get(f"{name}.{one}", good.get(one)) for one in parameters}
-        required = [one for one, p in parameters.items() if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
-        if missing := [one for one in required if known[one] is None]:
+        known = {one: good.get(f"{name}.{one}", good.get(one, parameters)) for one in parameters}
+        required = [one for one, p in parameters.items() if p.default is p.empty and p.kind not in (2, 4)]
+        if missing := [one for one in required if known[one] is parameters]:
             uncovered.append(f"{name}: {', '.join(missing)}")
             continue
         for one, parameter in parameters.items():
-            if parameter.kind is parameter.VAR_KEYWORD:
+            if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
                 continue
             for kind, value in kinds(parameter.annotation).items():
-                arguments = {other: known[other] for other in required} | SHORT.get(name, {}) | {one: value}
+                call = f"{name}({one}={kind})"
+                arguments = {other: known[other] for other in required} | WITH.get(name, {}) | {one: value}
                 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-                    found = outcome(function, arguments, one)
+                    found, error = outcome(function, arguments, one)
+                if found != "good" and is_sensible(name, call, kind):
+                    found = "sensible"
                 counts[found] += 1
-                if found != "good":
-                    details.append(f"{found}: {name}({one}={kind})")
-    return {"counts": counts, "uncovered": uncovered, "details": details}
+                if found not in ("good", "sensible"):
+                    details.append(f"{found}: {call} {type(error).__name__}: {str(error)[:100]}".removesuffix(" str: "))
+    _, together = outcome(nearest, {"queries": torch.ones(4, 2), "points": torch.ones(4, 3), "k": 2}, "points")
+    found = {"uncovered": uncovered, "together": str(together), "left": left()}
+    return found | {"counts": counts, "details": details}
+
+
+def left():
+    """What lies in the folder but the run and files of senseless names."""
+    return [name for name in os.listdir() if name != RUN and not name.startswith("no such thing")]
 
 
 if __name__ == "__main__":

@@ -34,22 +34,18 @@ FLOORS = [
     ["systems.pairs"],
     ["systems.edges"],
     ["systems.vector_field", "systems.provenance"],
-    [
-        "systems.phase_space",
-        "systems.checks",
-        "systems.files",
-        "systems.fingerprint",
-        "systems.tracing",
-        "systems.edges",
-    ],
+    ["systems.door"],
+    ["systems.expectations"],
+    ["systems.phase_space", "systems.checks", "systems.files", "systems.fingerprint", "systems.tracing"],
     ["systems.registry", "systems.status", "systems.numbers", "systems.units"],
 ]
 
 SOURCES = sources(ROOT, ["systems", "hlieconv"])
 GRAPH = imports(SOURCES, sources(ROOT, ["systems", "hlieconv"], "pyi"))
 
-#: All of `systems` but the one file that is about torch.
-PHYSICS = [name for name in SOURCES if name.startswith("systems.") and name != "systems.tracing"]
+#: All of `systems` but the files that are about torch and about arguments.
+NO_PHYSICS = {"systems.tracing", "systems.door", "systems.expectations"}
+PHYSICS = [name for name in SOURCES if name.startswith("systems.") and name not in NO_PHYSICS]
 
 #: Whatever the floors are: physics knows nothing of learning; groups, networks and the loop know nothing of physics;
 #: instruments know nothing of models, so that they work on any Hamiltonian and any Dataset.

@@ -2,6 +2,7 @@
 
 import builtins
 import importlib
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -47,7 +48,7 @@ def test_a_registered_thing_is_exported(target):
 def test_every_name_is_there(package):
     module = importlib.import_module(package)
     for name, source in exports(package, STUBS[package]).items():
-        assert getattr(module, name) is getattr(importlib.import_module(source), name)
+        assert inspect.unwrap(getattr(module, name)) is inspect.unwrap(getattr(importlib.import_module(source), name))
     with pytest.raises(AttributeError, match="smaple"):
         _ = module.smaple
 

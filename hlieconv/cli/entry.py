@@ -22,6 +22,7 @@ from hlieconv.cli.simulate import Simulate
 from hlieconv.cli.table import ImportTable
 from hlieconv.cli.task import EvaluateTask, FitTask
 from hlieconv.training.interruption import interruptible
+from systems.checks import ArgumentTypeError
 from systems.files import waiting
 
 #: Every command by its name.
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return _fail("interrupted: the same command resumes what it can", 130)
-    except ValueError as error:
+    except (ValueError, ArgumentTypeError) as error:
         return _fail(str(error), 2)
     except OSError as error:
         return _fail(f"path: {error.filename or 'a file'} cannot be used: {error.strerror or error}", 2)

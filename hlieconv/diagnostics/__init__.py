@@ -10,29 +10,6 @@ summaries.py      all of this in a few numbers
 accessor.py       all of these as ``dataset.dynamics``; registered when this package is imported
 """
 
-from hlieconv.diagnostics.accessor import Dynamics
-from hlieconv.diagnostics.balance import energy_balance
-from hlieconv.diagnostics.conserved import angular_momentum, energy, momentum
-from hlieconv.diagnostics.drifts import drift
-from hlieconv.diagnostics.errors import geometric_mean, state_error, valid_time
-from hlieconv.diagnostics.momentum_map import Boost, Charge, boost, boosts, charges, charges_of
-from hlieconv.diagnostics.summaries import summary
+from systems.door import attach
 
-__all__ = [
-    "Boost",
-    "Charge",
-    "Dynamics",
-    "angular_momentum",
-    "boost",
-    "boosts",
-    "charges",
-    "charges_of",
-    "drift",
-    "energy",
-    "energy_balance",
-    "geometric_mean",
-    "momentum",
-    "state_error",
-    "summary",
-    "valid_time",
-]
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

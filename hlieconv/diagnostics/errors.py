@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hlieconv.diagnostics.momentum_map import along
 from hlieconv.diagnostics.presence import presence
+from systems.checks import check_choice
 from systems.dataset.schema import mask_of, times_of, trajectory_of
 
 
@@ -63,7 +64,12 @@ def valid_time(dataset: xr.Dataset, reference: xr.Dataset, threshold: float = 0.
 
 
 def geometric_mean(values: xr.DataArray, dim: str = "trajectory") -> xr.DataArray:
-    """exp(mean(log)), for errors that differ by orders of magnitude; zeros count as the smallest float."""
+    """exp(mean(log)), for errors that differ by orders of magnitude; zeros count as the smallest float.
+
+    Raises:
+        ValueError: if the values have no such dim.
+    """
+    check_choice("dim", dim, values.dims)
     tiny = np.finfo(values.dtype).tiny
     log = xr.apply_ufunc(np.log, values.clip(min=tiny), keep_attrs=True)
     return xr.apply_ufunc(np.exp, log.mean(dim, keep_attrs=True), keep_attrs=True)

@@ -15,9 +15,10 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.groups import group
 from hlieconv.groups.abstract import AbstractGroup
 from hlieconv.groups.algebra import axis_name
+from hlieconv.groups.registry import group
+from systems.checks import check
 from systems.dataset.schema import trajectory_of, variables_of
 from systems.phase_space import PhaseSpace
 
@@ -110,6 +111,10 @@ class Boost:
     name: str
     mass: Float[Tensor, "*batch n"]
     axis: int
+
+    def __post_init__(self) -> None:
+        check("axis", self.axis, self.axis >= 0, "an axis of space")
+        check("mass", self.mass, bool(self.mass.isfinite().all()) and self.mass.numel() > 0, "finite numbers")
 
     def __call__(self, state: PhaseSpace, t: Float[Tensor, "*times"] | float = 0.0) -> Float[Tensor, "*both"]:
         """The charge, one value a trajectory (and time)."""

@@ -16,6 +16,6 @@ rollouts.py         rollout(model, dataset, times): the trajectories that a mode
 evaluation.py       chunk_error(model, dataset): the test error of the paper
 """
 
-import lazy_loader
+from systems.door import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -234,8 +234,6 @@ def make_loss(settings: Settings, second: float = 1.0, *, canonical: bool = Fals
     """
     if settings.loss == "force_matching":
         return ForceMatching(canonical)
-    if settings.integrator not in INTEGRATORS:
-        raise ValueError(f"integrator: expected one of {', '.join(INTEGRATORS)}, got {settings.integrator!r}")
     kind = getattr(integrators, INTEGRATORS[settings.integrator].partition(":")[2])
     lengths = {"rollout": settings.chunk - 1, "one_step": 1, "multiple_shooting": settings.segment}
     return Shooting(kind(step=settings.step * second) if settings.step else kind(), lengths[settings.loss])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hlieconv.dynamics.trajectories import spacing_of
 from hlieconv.models import AbstractModel
-from systems import AbstractHamiltonian, AbstractVectorField, PhaseSpace, simulate
+from systems import AbstractHamiltonian, AbstractVectorField, PhaseSpace
 from systems.dataset.schema import (
     mask_of,
     parameters_of,
@@ -29,6 +29,7 @@ from systems.fingerprint import fingerprint
 from systems.integrators import AbstractIntegrator
 from systems.integrators.default import symplectic_for
 from systems.integrators.named import integrator_of
+from systems.simulation import simulate
 
 
 def rollout(

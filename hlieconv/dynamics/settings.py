@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hlieconv.training.settings import AbstractSettings, Range, choose, setting
+from systems.integrators import INTEGRATORS
 
 LOSSES = ("force_matching", "rollout", "one_step", "multiple_shooting")
 OPTIMISERS = ("soap", "adam", "lbfgs")
@@ -21,7 +22,7 @@ class Settings(AbstractSettings):
     loss: str = setting(
         "force_matching", "training loss: force_matching compares forces, the others compare integrated points", LOSSES
     )
-    integrator: str = setting("rk4", "integrator of the losses that compare integrated points")
+    integrator: str = setting("rk4", "integrator of the losses that compare integrated points", tuple(INTEGRATORS))
     step: float = setting(
         0.0, "longest step of that integrator in seconds; 0 takes one step from point to point", Range(0)
     )

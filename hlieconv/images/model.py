@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from hlieconv.groups import group as group_of
+from hlieconv.groups.registry import group as group_of
 from hlieconv.nn import BottleneckBlock, LieConv, LieResNet, Lifting, Neighbourhood
 from hlieconv.nn.config import config_of
 from hlieconv.nn.resnet import Geometry

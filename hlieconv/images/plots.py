@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from hlieconv.plots.style import axes_or_new
+from systems.checks import check
 
 
 def plot_confusion(confusion: Any, *, ax: Axes | None = None) -> Axes:
@@ -16,6 +17,7 @@ def plot_confusion(confusion: Any, *, ax: Axes | None = None) -> Axes:
         ax: where to draw; None: a new figure.
     """
     counts = np.asarray(confusion)
+    check("confusion", confusion, counts.dtype.kind in "iuf" and counts.ndim == 2, "a table (classes, classes)")
     ax = axes_or_new(ax)
     ax.imshow(counts / counts.sum(1, keepdims=True).clip(min=1), cmap="Blues", vmin=0, vmax=1)
     for true, row in enumerate(counts):

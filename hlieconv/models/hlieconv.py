@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from hlieconv.groups import AbstractGroup
-from hlieconv.groups import group as group_of
+from hlieconv.groups.registry import group as group_of
 from hlieconv.groups.registry import name_of
 from hlieconv.models.abstract import AbstractModel
 from hlieconv.models.frame import Frame, translations_of

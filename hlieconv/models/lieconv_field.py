@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hlieconv.groups import T, Trivial
-from hlieconv.groups import group as group_of
+from hlieconv.groups.registry import group as group_of
 from hlieconv.models.fields import PUBLISHED, AbstractNetwork, LearnedField, NetworkOptions
 from hlieconv.models.frame import translations_of
 from hlieconv.nn import LieResNet

@@ -4,7 +4,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from hlieconv.groups import AbstractGroup
-from hlieconv.nn import LiftedPoints, lift
+from hlieconv.nn import LiftedPoints
+from hlieconv.nn.lifting import lift
 from hlieconv.nn.metric import Metric
 
 

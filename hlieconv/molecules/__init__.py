@@ -11,6 +11,6 @@ plots.py      predicted against true
 Names are imported on first use, so that no command imports torch before it must.
 """
 
-import lazy_loader
+from systems.door import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

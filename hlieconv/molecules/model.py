@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from hlieconv.groups import group as group_of
+from hlieconv.groups.registry import group as group_of
 from hlieconv.molecules.data import ELEMENTS, TARGETS
 from hlieconv.nn import LieResNet, Lifting, Neighbourhood
 from hlieconv.nn.config import config_of

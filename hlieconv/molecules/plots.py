@@ -6,6 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from hlieconv.plots.style import axes_or_new
+from systems.checks import check
+from systems.numbers import to_array
 
 
 def plot_prediction(
@@ -20,7 +22,8 @@ def plot_prediction(
         ax: where to draw; None: a new figure.
         **points: of ``ax.plot``.
     """
-    predicted, true = np.asarray(predicted), np.asarray(true)
+    predicted, true = to_array("predicted", predicted), to_array("true", true)
+    check("true", true.shape, true.shape == predicted.shape, f"the shape of predicted, {predicted.shape}")
     ax = axes_or_new(ax)
     ax.plot(true, predicted, ".", **{"markersize": 2, "alpha": 0.4} | points)
     ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]

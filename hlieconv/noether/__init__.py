@@ -12,32 +12,6 @@ reading.py        names for what was found
 projection.py     states put back onto the level set of their charges
 """
 
-from hlieconv.noether.attributions import Attribution, attribution
-from hlieconv.noether.brackets import Bracket, accumulated, poisson_bracket
-from hlieconv.noether.certificates import Certificate, certificate
-from hlieconv.noether.discovery import Discovery, discover
-from hlieconv.noether.energies import Energy, EnergyConservation, energy_conservation
-from hlieconv.noether.growth import Growth, growth_law
-from hlieconv.noether.projection import Projected, Projection, project
-from hlieconv.noether.reading import Found
+from systems.door import attach
 
-__all__ = [
-    "Attribution",
-    "Bracket",
-    "Certificate",
-    "Discovery",
-    "Energy",
-    "EnergyConservation",
-    "Found",
-    "Growth",
-    "Projected",
-    "Projection",
-    "accumulated",
-    "attribution",
-    "certificate",
-    "discover",
-    "energy_conservation",
-    "growth_law",
-    "poisson_bracket",
-    "project",
-]
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

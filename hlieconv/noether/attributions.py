@@ -16,6 +16,7 @@ from hlieconv.groups.abstract import AbstractGroup
 from hlieconv.noether.brackets import accumulated, charges_for, in_dtype, on_states
 from hlieconv.noether.growth import Growth, growth_law
 from systems.integrators.stepping import AbstractFixedStep
+from systems.numbers import to_tensor
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractHamiltonian
 
@@ -105,7 +106,7 @@ def attribution(
     step = getattr(integrator, "step", None)
     if not isinstance(integrator, AbstractFixedStep) or not isinstance(step, float):
         raise ValueError(f"integrator: expected one of fixed steps with a step of one number, got {integrator}")
-    times = torch.as_tensor(times, dtype=torch.float64, device=states.q.device)
+    times = to_tensor("times", times).double().to(states.q.device)
     fine, outputs = _every_step(times, step)
     runs = {
         (dtype, shorter): _Run(hamiltonian, states, fine, dataclasses.replace(integrator, step=step / shorter), dtype)

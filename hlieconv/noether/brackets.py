@@ -10,7 +10,8 @@ from jaxtyping import Float
 from scipy.interpolate import make_interp_spline
 from torch import Tensor, nn
 
-from hlieconv.diagnostics import Charge, charges
+from hlieconv.diagnostics import Charge
+from hlieconv.diagnostics.momentum_map import charges
 from hlieconv.groups.abstract import AbstractGroup
 from systems.dataset.schema import mask_of, state_of, variables_of
 from systems.phase_space import PhaseSpace

@@ -10,7 +10,8 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.diagnostics import drift, energy
+from hlieconv.diagnostics.conserved import energy
+from hlieconv.diagnostics.drifts import drift
 from hlieconv.diagnostics.presence import presence
 from hlieconv.noether.attributions import Attribution, attribution
 from hlieconv.noether.brackets import in_dtype

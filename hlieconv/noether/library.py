@@ -7,9 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.diagnostics import Charge, charges
-from hlieconv.groups import GROUPS, group
+from hlieconv.diagnostics import Charge
+from hlieconv.diagnostics.momentum_map import charges
+from hlieconv.groups import GROUPS
 from hlieconv.groups.algebra import axis_name
+from hlieconv.groups.registry import group
 from hlieconv.noether.brackets import Observable
 from systems.phase_space import PhaseSpace
 

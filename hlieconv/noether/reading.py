@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.diagnostics import charges
-from hlieconv.groups import GROUPS, group
+from hlieconv.diagnostics.momentum_map import charges
+from hlieconv.groups import GROUPS
+from hlieconv.groups.registry import group
 from hlieconv.noether.library import Library
 from hlieconv.noether.null_space import Changes
 from systems.phase_space import PhaseSpace

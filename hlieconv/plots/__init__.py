@@ -15,40 +15,6 @@ four_symmetries.py the figure of the demo
 groups.py         orbits, lifts and neighbourhoods of planar groups
 """
 
-from hlieconv.plots.animation import animate_trajectories
-from hlieconv.plots.charges import plot_charges, plot_growth
-from hlieconv.plots.errors import plot_error
-from hlieconv.plots.groups import plot_lift, plot_neighbourhood, plot_orbits, plot_planar_groups
-from hlieconv.plots.learning_curve import LiveCurve, plot_learning_curve
-from hlieconv.plots.phase_portrait import plot_phase_portrait
-from hlieconv.plots.report import write_report
-from hlieconv.plots.sections import plot_return_map, plot_section
-from hlieconv.plots.style import COLOURS, STYLE, style
-from hlieconv.plots.summary import plot_summary
-from hlieconv.plots.time_series import plot_drift, plot_energy, plot_momentum
-from hlieconv.plots.trajectories import plot_trajectories
+from systems.door import attach
 
-__all__ = [
-    "COLOURS",
-    "STYLE",
-    "LiveCurve",
-    "animate_trajectories",
-    "plot_charges",
-    "plot_drift",
-    "plot_energy",
-    "plot_error",
-    "plot_growth",
-    "plot_learning_curve",
-    "plot_lift",
-    "plot_momentum",
-    "plot_neighbourhood",
-    "plot_orbits",
-    "plot_phase_portrait",
-    "plot_planar_groups",
-    "plot_return_map",
-    "plot_section",
-    "plot_summary",
-    "plot_trajectories",
-    "style",
-    "write_report",
-]
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

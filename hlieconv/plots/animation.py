@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hlieconv.plots.style import COLOURS, MANY, edge_lines, edges_of, label, style, times_of
+from systems.checks import Index
 from systems.files import appearing, locked
 
 #: File endings by matplotlib's writer.
@@ -19,7 +20,7 @@ WRITERS = {".gif": "pillow", ".mp4": "ffmpeg"}
 def animate_trajectories(
     dataset: xr.Dataset,
     path: str | Path,
-    trajectory: int = 0,
+    trajectory: Index = 0,
     *,
     reference: xr.Dataset | None = None,
     seconds: float = 5.0,

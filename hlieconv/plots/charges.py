@@ -5,9 +5,10 @@ import torch
 import xarray as xr
 from matplotlib.axes import Axes
 
-from hlieconv.diagnostics import charges_of
+from hlieconv.diagnostics.momentum_map import charges_of
 from hlieconv.groups.abstract import AbstractGroup
-from hlieconv.noether import Growth, growth_law
+from hlieconv.noether import Growth
+from hlieconv.noether.growth import growth_law
 from hlieconv.plots.style import ROUND_OFF, axes_or_new, plot_band, times_of
 
 

@@ -3,7 +3,7 @@
 import xarray as xr
 from matplotlib.axes import Axes
 
-from hlieconv.diagnostics import geometric_mean, state_error
+from hlieconv.diagnostics.errors import geometric_mean, state_error
 from hlieconv.plots.style import ROUND_OFF, axes_or_new, label, times_of
 
 

@@ -9,8 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
-from hlieconv.groups import GROUPS, AbstractGroup, group
-from hlieconv.nn import LiftedPoints, lift
+from hlieconv.groups import GROUPS, AbstractGroup
+from hlieconv.groups.registry import group
+from hlieconv.nn import LiftedPoints
+from hlieconv.nn.lifting import lift
 from hlieconv.nn.metric import Distances, Metric
 from hlieconv.plots.style import COLOURS, axes_or_new, style
 

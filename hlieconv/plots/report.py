@@ -12,8 +12,12 @@ import numpy as np
 import torch
 import xarray as xr
 
-from hlieconv.diagnostics import drift, energy, state_error, summary
-from hlieconv.noether import energy_conservation, growth_law
+from hlieconv.diagnostics.conserved import energy
+from hlieconv.diagnostics.drifts import drift
+from hlieconv.diagnostics.errors import state_error
+from hlieconv.diagnostics.summaries import summary
+from hlieconv.noether.energies import energy_conservation
+from hlieconv.noether.growth import growth_law
 from hlieconv.plots.style import COLOURS, ROUND_OFF, times_of
 from hlieconv.plots.time_series import component_of, drift_of
 from systems.checks import check

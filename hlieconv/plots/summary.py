@@ -4,14 +4,15 @@ import matplotlib.pyplot as plt
 import xarray as xr
 from matplotlib.figure import Figure
 
-from hlieconv.diagnostics import summary
+from hlieconv.diagnostics.summaries import summary
 from hlieconv.plots.errors import plot_error
 from hlieconv.plots.style import style
 from hlieconv.plots.time_series import plot_drift, plot_energy
 from hlieconv.plots.trajectories import plot_trajectories
+from systems.checks import Index
 
 
-def plot_summary(dataset: xr.Dataset, reference: xr.Dataset | None = None, trajectory: int = 0) -> Figure:
+def plot_summary(dataset: xr.Dataset, reference: xr.Dataset | None = None, trajectory: Index = 0) -> Figure:
     """Paths, energy, drift of what may be conserved, and errors where a reference is given.
 
     Args:

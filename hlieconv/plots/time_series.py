@@ -3,18 +3,19 @@
 import xarray as xr
 from matplotlib.axes import Axes
 
-from hlieconv.diagnostics import angular_momentum, drift, energy, momentum
-from hlieconv.diagnostics.conserved import rotations, translations
+from hlieconv.diagnostics.conserved import angular_momentum, energy, momentum, rotations, translations
+from hlieconv.diagnostics.drifts import drift
 from hlieconv.plots.style import axes_or_new, label, plot_band, times_of
+from systems.checks import Index
 
 
-def plot_energy(dataset: xr.Dataset, trajectory: int = 0, *, ax: Axes | None = None, **line) -> Axes:
+def plot_energy(dataset: xr.Dataset, trajectory: Index = 0, *, ax: Axes | None = None, **line) -> Axes:
     """The energy of one trajectory against time."""
     return _plot_curve(energy(dataset), trajectory, ax, line)
 
 
 def plot_momentum(
-    dataset: xr.Dataset, component: str = "L_z", trajectory: int = 0, *, ax: Axes | None = None, **line
+    dataset: xr.Dataset, component: str = "L_z", trajectory: Index = 0, *, ax: Axes | None = None, **line
 ) -> Axes:
     """One component of the momentum (P_x, P_y, P_z) or angular momentum (L_z, L_x, L_y) of one trajectory.
 
@@ -52,8 +53,8 @@ def drift_of(dataset: xr.Dataset, component: str) -> xr.DataArray:
     """The drift of the energy or of one component, ``(trajectory, time)``."""
     if component == "energy":
         return drift(dataset, "energy")
-    quantity = {"P": "momentum", "L": "angular_momentum"}.get(component[:1], component)
-    return _one(dataset, drift(dataset, quantity), component)
+    quantity = {"P": "momentum", "L": "angular_momentum"}.get(component[:1])
+    return _one(dataset, None if quantity is None else drift(dataset, quantity), component)
 
 
 def _one(dataset: xr.Dataset, array: xr.DataArray | None, component: str) -> xr.DataArray:

@@ -6,10 +6,11 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from hlieconv.plots.style import COLOURS, MANY, axes_or_new, edge_lines, edges_of, label
+from systems.checks import Index
 
 
 def plot_trajectories(
-    dataset: xr.Dataset, trajectory: int = 0, *, reference: xr.Dataset | None = None, ax: Axes | None = None
+    dataset: xr.Dataset, trajectory: Index = 0, *, reference: xr.Dataset | None = None, ax: Axes | None = None
 ) -> Axes:
     """The paths of all bodies in the plane of the first two dimensions; a dot where each starts.
 

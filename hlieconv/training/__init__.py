@@ -16,6 +16,6 @@ result.py       what a training gives back
 supervised.py   training on samples with labels
 """
 
-import lazy_loader
+from systems.door import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

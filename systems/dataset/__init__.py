@@ -7,7 +7,7 @@ standard.py   one system of units for all variables
 storage.py    files that are whole or absent, written in parts
 """
 
-import lazy_loader
+from systems.door import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)
 __all__.remove("open")  # ``import *`` would hide Python's  # pyright: ignore[reportUnsupportedDunderAll]

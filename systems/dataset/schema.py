@@ -31,7 +31,7 @@ Tensors have time first, Datasets trajectory first: one is a transposed view of 
 import functools
 import operator
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int8, Int64
 from torch import Tensor
 
-from systems.checks import check
+from systems.checks import ANY, Index, check
 from systems.dataset.times import as_coordinate
 from systems.edges import matrix_of
 from systems.phase_space import PhaseSpace
@@ -79,12 +79,12 @@ EDGES = ("edge_body", "edge_other_body")
 
 def to_dataset(
     trajectory: PhaseSpace,
-    times: Float[Tensor, " time *own"],
+    times: Annotated[Float[Tensor, " time *own"], ANY],
     *,
     field: AbstractVectorField | None = None,
     mask: Bool[Tensor, "*own_mask n"] | None = None,
-    energy: Float[Tensor, "time trajectory"] | None = None,
-    true_energy: Float[Tensor, "time trajectory"] | None = None,
+    energy: Annotated[Float[Tensor, "time trajectory"], ANY] | None = None,
+    true_energy: Annotated[Float[Tensor, "time trajectory"], ANY] | None = None,
     status: Int8[Tensor, " trajectory"] | None = None,
     variables: Mapping[str, xr.DataArray] | None = None,
     attrs: Mapping[str, Any] | None = None,
@@ -102,6 +102,9 @@ def to_dataset(
         variables: more variables to store, such as what a model was conditioned on (see `parameters_of`).
         attrs: more attributes.
 
+    Raises:
+        ValueError: for times of another shape.
+
     Example:
         >>> import torch
         >>> from systems import Springs, to_dataset
@@ -113,7 +116,8 @@ def to_dataset(
         >>> dataset.attrs["system"], dataset.mass.units
         ('springs', '1')
     """
-    _, count, n, _ = trajectory.q.shape
+    span, count, n, _ = trajectory.q.shape
+    check("times", tuple(times.shape), times.shape in {(span,), (span, count)}, f"shape ({span},) or ({span}, {count})")
     if field is not None:
         mask = field.mask if mask is None else mask
         variables = stored_variables(field, trajectory.q.shape[1:]) | dict(variables or {})
@@ -210,7 +214,7 @@ def trajectory_of(
 
 
 def state_of(
-    dataset: xr.Dataset, time: int = 0, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
+    dataset: xr.Dataset, time: Index = 0, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
 ) -> PhaseSpace:
     """The states ``(trajectory, n, d)`` at one index of time; of a lazy Dataset nothing else is read.
 

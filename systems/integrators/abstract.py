@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from systems.checks import check_type
 from systems.integrators.attempt import Attempt, status_of
 from systems.integrators.pieces import Pieces, between, steps_between
 from systems.phase_space import PhaseSpace
@@ -37,6 +38,17 @@ class AbstractIntegrator(ABC):
     """
     symmetric: ClassVar[bool]
     """Whether a step back undoes a step."""
+
+    def __post_init__(self) -> None:
+        """A ValueError unless ``step`` is None, a positive number or a tensor of them, one a trajectory."""
+        step = getattr(self, "step", None)
+        if step is None:
+            return
+        values = torch.as_tensor(step)
+        if values.is_complex() or not values.numel():
+            raise ValueError(f"step: expected positive numbers, got {step}")
+        if readable(values) and not bool((torch.isfinite(values) & (values > 0)).all()):
+            raise ValueError(f"step: expected a positive number, got {step}")
 
     @property
     def has_fixed_steps(self) -> bool:
@@ -116,6 +128,9 @@ class AbstractIntegrator(ABC):
             raise ValueError(
                 f"field: {type(self).__name__} needs an {self.requires.__name__}, got {type(field).__name__}{lost}"
             )
+        is_state = isinstance(state, tuple) and all(isinstance(x, Tensor) for x in state)
+        check_type("state", state, is_state, "a PhaseSpace")
+        check_type("times", times, isinstance(times, Tensor), "a tensor")
         q, p = state
         if q.ndim < 2 or q.shape != p.shape:
             raise ValueError(
@@ -151,9 +166,7 @@ def _check_values(state: PhaseSpace, times: Tensor) -> None:
 
 
 def _check_step(step: Any, state: PhaseSpace) -> None:
-    """A ValueError unless ``step`` is None, a positive number or a tensor of them, one a trajectory."""
-    if step is None:
-        return
+    """A ValueError unless a tensor of steps has one a trajectory."""
     if isinstance(step, Tensor):
         if step.dtype != state.q.dtype or step.device != state.q.device:
             raise ValueError(
@@ -163,6 +176,3 @@ def _check_step(step: Any, state: PhaseSpace) -> None:
             raise ValueError(
                 f"step: expected a number or shape (*batch) = {tuple(state.q.shape[:-2])}, got {tuple(step.shape)}"
             )
-    values = torch.as_tensor(step)
-    if readable(values) and not bool((torch.isfinite(values) & (values > 0)).all()):
-        raise ValueError(f"step: expected a positive number, got {step}")

@@ -1,5 +1,6 @@
 """A Gauss method of order 16 that chooses each trajectory's steps: exact to round-off."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -78,9 +79,9 @@ class AdaptiveGauss(AbstractStepping):
     preserves = "quadratic"
     requires = AbstractVectorField
 
-    def check(self, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> None:
-        super().check(field, state, times)
-        check("tolerance", self.tolerance, self.tolerance is None or self.tolerance > 0, "a positive number")
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check("tolerance", self.tolerance, self.tolerance is None or 0 < self.tolerance < math.inf, "a positive number")
         check("max_steps", self.max_steps, self.max_steps >= 1, "at least 1")
 
     def relative_tolerance(self, dtype: torch.dtype) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -66,22 +67,26 @@ class Torchdiffeq(AbstractIntegrator):
     preserves = "linear"
     requires = AbstractVectorField
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("method", self.method, ADAPTIVE + FIXED)
+        for name, value in self._tolerances.items():
+            check(name, value, value is None or 0 < value < math.inf, "a positive number")
+            if value is not None and self.method in FIXED:
+                raise ValueError(
+                    f"{name}: {self.method} has fixed steps and ignores a tolerance, got {value}: give step"
+                )
+
     @property
     def has_fixed_steps(self) -> bool:
         return self.method in FIXED
 
     def check(self, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> None:
         super().check(field, state, times)
-        check_choice("method", self.method, ADAPTIVE + FIXED)
         if times.ndim > 1:
             raise ValueError(
                 f"times: torchdiffeq has one step size a batch, expected shape (time,), got {tuple(times.shape)}"
             )
-        for name, value in self._tolerances.items():
-            if value is not None and self.method in FIXED:
-                raise ValueError(
-                    f"{name}: {self.method} has fixed steps and ignores a tolerance, got {value}: give step"
-                )
 
     def integrate(
         self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]

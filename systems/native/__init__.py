@@ -4,6 +4,6 @@ trace.py sees a field as scalar arithmetic (scalars.py, operations.py); emit.py 
 methods/; build.py finds a compiler and keeps the library; kernel.py calls it; compiled.py has the wrapper for users.
 """
 
-import lazy_loader
+from systems.door import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -10,7 +10,7 @@ import xarray as xr
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hlieconv.groups import group as group_of
+from hlieconv.groups.registry import group as group_of
 from hlieconv.models.abstract import AbstractModel
 from hlieconv.models.expansion import law
 from hlieconv.models.expansion.configuration import Configuration

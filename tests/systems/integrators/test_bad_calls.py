@@ -1,5 +1,6 @@
 """Every integrator names what is wrong, before any work starts."""
 
+import inspect
 import math
 
 import pytest
@@ -7,7 +8,8 @@ import torch
 from problems import METHODS, Central, Relativistic, Twisted
 
 from systems import AbstractHamiltonian, AbstractNewtonian, AbstractSeparable, AbstractVectorField, PhaseSpace
-from systems.integrators import AdaptiveGauss, Gauss4, ImplicitMidpoint, Recomputed, Torchdiffeq
+from systems.checks import ArgumentTypeError
+from systems.integrators import AdaptiveGauss, Gauss4, ImplicitMidpoint, Leapfrog, Recomputed, Torchdiffeq
 
 
 class Decaying(AbstractVectorField):
@@ -53,6 +55,15 @@ def test_states_and_times(name, case):
     q, p, times, message = INPUTS[case]
     with pytest.raises(ValueError, match=message):
         METHODS[name]().integrate(Unused(mass=1.0), PhaseSpace(q, p), times)
+
+
+@pytest.mark.parametrize(
+    ("state", "times", "name"), [(None, TIMES, "state"), (PhaseSpace(ONES, ONES), [0, 1], "times")]
+)
+def test_types(state, times, name):
+    """As the methods themselves say it, without the checks of types in tests."""
+    with pytest.raises(ArgumentTypeError, match=f"{name}: expected"):
+        inspect.unwrap(Leapfrog.check)(Leapfrog(), Unused(mass=1.0), state, times)
 
 
 STEPS = {

@@ -1,0 +1,16 @@
+from .accessor import Dynamics as Dynamics
+from .balance import energy_balance as energy_balance
+from .conserved import angular_momentum as angular_momentum
+from .conserved import energy as energy
+from .conserved import momentum as momentum
+from .drifts import drift as drift
+from .errors import geometric_mean as geometric_mean
+from .errors import state_error as state_error
+from .errors import valid_time as valid_time
+from .momentum_map import Boost as Boost
+from .momentum_map import Charge as Charge
+from .momentum_map import boost as boost
+from .momentum_map import boosts as boosts
+from .momentum_map import charges as charges
+from .momentum_map import charges_of as charges_of
+from .summaries import summary as summary

@@ -1,0 +1,107 @@
+"""The door of the packages: what users call by public names is checked before it begins, once.
+
+A package exports its names by `attach`. A function that it exports checks its arguments against its annotations
+(`systems.expectations`), a class those of its constructor and of its class methods, such as `sample`. Inside of the
+house functions are imported from their own files, where they are bare: neither a step nor a force pays.
+"""
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any, TypeVar, cast
+
+import lazy_loader
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """``__getattr__, __dir__, __all__`` of a package: the names of its stub, imported on first use and `guarded`.
+
+    Example:
+        >>> import systems
+        >>> systems.simulate(1, 2, 3)
+        Traceback (most recent call last):
+        ...
+        systems.checks.ArgumentTypeError: field: expected a VectorField, got 1
+    """
+    load, names, exported = lazy_loader.attach_stub(package, file)
+
+    def get(name: str) -> Any:
+        value = guarded(load(name), package)
+        vars(sys.modules[package])[name] = value
+        return value
+
+    return get, names, exported
+
+
+def guarded(value: Any, package: str) -> Any:
+    """A function with its arguments checked; a class as it is, with those of what makes its objects checked."""
+    if isinstance(value, FunctionType) and not hasattr(value, "__door__"):
+        return _exported(value, package)
+    if isinstance(value, type):
+        for owner in value.__mro__:
+            if owner.__module__.partition(".")[0] in ("systems", "hlieconv"):
+                _with_door(owner)
+    return value
+
+
+@functools.cache
+def _exported(function: FunctionType, package: str) -> FunctionType:
+    door = checked(function)
+    # A function is pickled by the name where it is found.
+    door.__module__ = package
+    return door
+
+
+def _with_door(owner: type) -> None:
+    """Its constructor and its class methods are checked from now on; a NamedTuple takes what it is given."""
+    for name, method in [*vars(owner).items()]:
+        if name == "__init__" and not hasattr(method, "__door__"):
+            setattr(owner, name, checked(method, owner))
+        elif isinstance(method, classmethod) and name[0] != "_" and not hasattr(method.__func__, "__door__"):
+            setattr(owner, name, classmethod(checked(method.__func__)))
+
+
+def checked(function: Function, owner: type | None = None) -> Function:
+    """The same function, which refuses arguments that its annotations do not allow.
+
+    Nothing is checked while torch compiles or exports. Values are looked at only where there are any: not under
+    `torch.func.vmap`.
+
+    Args:
+        function: what is called.
+        owner: the class of which it is the constructor.
+
+    Raises:
+        ArgumentTypeError: of the result, for what is no number, no text, no Dataset ...
+        ValueError: of the result, for NaN, infinity and tensors of a wrong shape.
+
+    Example:
+        >>> @checked
+        ... def wait(seconds: float) -> None: ...
+        >>> wait("long")
+        Traceback (most recent call last):
+        ...
+        systems.checks.ArgumentTypeError: seconds: expected a finite number that is not negative, got 'long'
+    """
+    expected = functools.cache(lambda: _expectations(function, owner))
+
+    @functools.wraps(function)
+    def door(*args: Any, **kwargs: Any) -> Any:
+        from torch.compiler import is_compiling
+
+        if not is_compiling():
+            expected().verify(args, kwargs)
+        return function(*args, **kwargs)
+
+    setattr(door, "__door__", True)  # noqa: B010
+    return cast(Function, door)
+
+
+def _expectations(function: Callable[..., Any], owner: type | None) -> Any:
+    from systems.expectations import Expectations
+
+    return Expectations(inspect.signature(function), owner or function)
