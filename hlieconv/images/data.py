@@ -116,6 +116,8 @@ def rot_mnist(
     official = folder / OFFICIAL
     if fetch and source != "made" and not all((folder / table).exists() for table in TABLES):
         download(url, official, md5=md5)
+    if not folder.is_dir():
+        raise ValueError(f"folder: expected one with RotMNIST's files or MNIST's, got {folder}, which is none")
     if source != "made" and (official.exists() or all((folder / table).exists() for table in TABLES)):
         return _kept(folder / "rotmnist-official.npz", "RotMNIST", lambda: _official(folder, md5))
     if source == "official":
