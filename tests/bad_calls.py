@@ -24,6 +24,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import torch
+from scipy import sparse
 
 from hlieconv.diagnostics import charges
 from hlieconv.dynamics import fit
@@ -84,6 +85,9 @@ SENSIBLE = {
     r"[Bb]oosts?\(mass=a wrong shape\)": "any batch",
     r"\w+\((name|long_name|symmetry)=unknown\)": "any text is a name",
     r"\w+\((time|trajectory)=negative\)": "counted from the end",
+    r"CloseApproach\(within=inf\)": "at any distance",
+    r"Plane\((offset|body)=negative\)": "on the other side, or counted from the end",
+    r"Collision\(radius=(no bodies|a wrong shape)\)": "looked at when there are bodies",
 }
 
 
@@ -220,6 +224,9 @@ def good_values():
         "Drive.function": lambda t, q: q,
         "ImageClassifier.size": (8, 8),
         "Crossing.function": lambda state: state.q[..., 0, 0],
+        "from_graph.graph": sparse.csr_array(np.array([[0.0, 1.0], [1.0, 0.0]])),
+        **dict.fromkeys((f"EnergyConservation.{one}" for one in ("drift_per_body", "fluctuation", "largest")), 0.0),
+        **dict.fromkeys(("EnergyConservation.cause", "EnergyConservation.sentence"), "unknown"),
         "Certificate.rows": (),
         "Certificate.states": 3,
         "Certificate.symmetry": "SE2",
