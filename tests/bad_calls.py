@@ -63,7 +63,7 @@ WITH = {
 }
 
 #: What the library gives back: its numbers are what was found, which may be infinite.
-RECORDS = {"Attribution", "Certificate", "Discovery", "Evidence", "Fit", "Found", "Projection"}
+RECORDS = {"Attribution", "Certificate", "Discovery", "EnergyConservation", "Evidence", "Fit", "Found", "Projection"}
 FOUND = {
     "object",
     "module",
