@@ -1,5 +1,6 @@
 """How far long work is: a bar where somebody looks, a line now and then in a log."""
 
+import importlib.util
 import sys
 from typing import Any
 
@@ -10,7 +11,7 @@ LINE_SECONDS = 60.0
 
 
 def progress(total: int, *, unit: str, initial: int = 0, shown: bool = True) -> "tqdm[Any]":
-    """A bar on a terminal and in a notebook; elsewhere a line a minute on stderr, and none in the first minute.
+    """A bar on a terminal and in a notebook that has ipywidgets; elsewhere a line a minute on stderr, and none in the first minute.
 
     So a log of long work says every minute how far it is and how much time is left, and short jobs are quiet in a pipe.
 
@@ -52,4 +53,5 @@ class _Lines:
 
 def _in_notebook() -> bool:
     ipython = sys.modules.get("IPython")
-    return ipython is not None and type(ipython.get_ipython()).__name__ == "ZMQInteractiveShell"
+    kernel = ipython is not None and type(ipython.get_ipython()).__name__ == "ZMQInteractiveShell"
+    return kernel and importlib.util.find_spec("ipywidgets") is not None
