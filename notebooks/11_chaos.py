@@ -109,8 +109,8 @@ print("on an island:", last[1].values.round(4), f" ln(t) / t = {math.log(2000) /
 
 # %% [markdown]
 # Between 0.04 and 0.06, depending on where in the sea the orbit has been so long (the literature has about 0.047): a
-# mistake doubles every 12 to 15 time units, and 16 digits are gone before 800. The sum is zero to the last digits at any step, because the method is symplectic, and so is the
-# derivative of its steps:
+# mistake doubles every 12 to 15 time units, and 16 digits are gone before 800. The sum is zero to the last digits at
+# any step, because the method is symplectic, and so is the derivative of its steps:
 
 # %%
 form = torch.zeros(4, 4)

@@ -77,7 +77,7 @@ class FPUT(AbstractChain):
             bodies: number of bodies, the walls among them.
             alpha: strength of the cubic term.
             beta: strength of the quartic term.
-            walls: whether the first and the last body are fixed.
+            walls: fix the first and the last body.
 
         Raises:
             ValueError: for numbers of trajectories below 1 or of bodies below 2.

@@ -85,6 +85,7 @@ SENSIBLE = {
     r"[Bb]oosts?\(mass=a wrong shape\)": "any batch",
     r"\w+\((name|long_name|symmetry)=unknown\)": "any text is a name",
     r"\w+\((time|trajectory)=negative\)": "counted from the end",
+    r"from_graph\(weight=unknown\)": "any text is the name of an edge's attribute",
     r"CloseApproach\(within=inf\)": "at any distance",
     r"Plane\((offset|body)=negative\)": "on the other side, or counted from the end",
     r"Collision\(radius=(no bodies|a wrong shape)\)": "looked at when there are bodies",

@@ -1,7 +1,11 @@
 """Fixtures that every test shares."""
 
+import signal
+
 import pytest
 import torch
+
+from hlieconv.training.interruption import SIGNALS
 
 torch.set_num_threads(1)  # pytest-xdist already uses every core
 
@@ -14,3 +18,19 @@ def dtype(request):
 @pytest.fixture
 def generator():
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def default_dtype():
+    """What a page or a test sets, no other one sees."""
+    before = torch.get_default_dtype()
+    yield
+    torch.set_default_dtype(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heard_signals():
+    """Signals end a process as in a terminal, where a nohup or a shell's background has them ignored."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)

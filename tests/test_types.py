@@ -33,8 +33,8 @@ reveal_type(state.q)  # Tensor
 reveal_type(simulate)  # \\(field: AbstractVectorField, .*\\) -> Dataset
 reveal_type(hl.simulate)  # \\(field: AbstractVectorField, .*\\) -> Dataset
 reveal_type(dataset)  # Dataset
-reveal_type(fit)  # \\(model: AbstractModel \\| AbstractVectorField, .*\\) -> Fit\\[Any\\]
-reveal_type(hl.fit)  # \\(model: AbstractModel \\| AbstractVectorField, .*\\) -> Fit\\[Any\\]
+reveal_type(fit)  # \\(model: AbstractModel \\| AbstractVectorField \\| .*\\) -> Fit\\[Any\\]
+reveal_type(hl.fit)  # \\(model: AbstractModel \\| AbstractVectorField \\| .*\\) -> Fit\\[Any\\]
 reveal_type(HLieConv)  # type\\[HLieConv\\]
 reveal_type(hl.HLieConv.of(dataset))  # HLieConv
 reveal_type(SE2())  # SE2

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hlieconv.cli.command import AbstractCommand
-from hlieconv.cli.options import add_json, add_overwrite
+from hlieconv.cli.options import add_json, add_overwrite, add_wait
 from hlieconv.cli.output import summary_of
 from systems.checks import check
 
@@ -21,6 +21,7 @@ class Info(AbstractCommand):
         )
         parser.add_argument("--csv", metavar="F", help="file of the records of a run to write: step, loss, ...")
         add_overwrite(parser, "replace these files if they exist")
+        add_wait(parser)
         add_json(parser)
 
     def run(self, arguments: argparse.Namespace) -> None:

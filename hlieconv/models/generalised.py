@@ -50,7 +50,7 @@ class Generalised(AbstractModel):
         body_features: names of the features of every coordinate.
         trajectory_features: names of the features of a trajectory.
         mass_matrix: "learned", or the name of a known system whose ``mass_matrix(q)`` is taken: "pendulum".
-        angles: whether the coordinates are angles.
+        angles: take the coordinates as angles, by their cosine and sine.
         width: number of channels of a hidden layer.
         depth: number of hidden layers.
         normalised: measure the units of momentum and time, and the scales of features, before training.

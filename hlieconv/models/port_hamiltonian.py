@@ -63,6 +63,9 @@ class PortHamiltonian(AbstractModel):
 
     name = "port_hamiltonian"
     input_unit: Tensor
+    length_unit: Tensor
+    drag_unit: Tensor
+    force_unit: Tensor
     slowing: Any
     joint: Any
     gain: Any
@@ -107,7 +110,8 @@ class PortHamiltonian(AbstractModel):
         self.slowing = perceptron((count, WIDTH, 1)) if drag else None
         self.joint = perceptron((2 * count + 1, WIDTH, 1)) if dashpots else None
         self.gain = perceptron((count, WIDTH, 1)) if control else None
-        self.register_buffer("input_unit", torch.ones(()))
+        for unit in ("input_unit", "length_unit", "drag_unit", "force_unit"):
+            self.register_buffer(unit, torch.ones(()))
         names = (*self.body_features, *self.pair_features)
         self.frame = Frame(dimension, names, translations_of(self.system.geometry.group), units=normalised)
 
@@ -158,9 +162,18 @@ class PortHamiltonian(AbstractModel):
         if not self.normalised:
             return
         self.system.calibrate(q, p, features, mask)
+        length, momentum = (_size(x) for x in (q, p))
+        self.length_unit.copy_(length)
+        self.drag_unit.copy_(momentum / length)
+        self.force_unit.copy_(self.system.energy_unit / length)
         if self.control:
-            size = self.checked(features, mask)["amplitude"].square().mean().sqrt()
-            self.input_unit.copy_(torch.where(size > 0, size, 1))
+            self.input_unit.copy_(_size(self.checked(features, mask)["amplitude"]))
+
+
+def _size(x: Tensor) -> Tensor:
+    """The root mean square of what is not 0, as it is where there is no body; 1 if all is."""
+    size = (x.square().sum() / (x != 0).sum().clamp(min=1)).sqrt()
+    return torch.where(size > 0, size, 1)
 
 
 class PortHamiltonianField(AbstractVectorField):
@@ -173,8 +186,8 @@ class PortHamiltonianField(AbstractVectorField):
         self.system = model.system.framed(features, mask)
         columns = model.system.columns.bodies(features, mask)
         self.columns = columns
-        self.slowing = None if model.slowing is None else softplus(model.slowing(columns))
-        self.gain = None if model.gain is None else model.gain(columns)
+        self.slowing = None if model.slowing is None else model.drag_unit * softplus(model.slowing(columns))
+        self.gain = None if model.gain is None else model.force_unit * model.gain(columns)
         self.input = None
         if model.control:
             kind = system_class(model.control)
@@ -230,9 +243,9 @@ class PortHamiltonianField(AbstractVectorField):
         square = sum((x.square() for x in apart[1:]), apart[0].square())
         along = sum((x * v for x, v in zip(apart[1:], faster[1:], strict=True)), apart[0] * faster[0])
         a, b = self.columns[..., :, None, :], self.columns[..., None, :, :]
-        near = (square / (1 + square))[..., None]
+        near = (square / (self.model.length_unit.square() + square))[..., None]
         seen = [x.expand(*square.shape, x.shape[-1]) for x in (a + b, a * b)]
-        size = softplus(self.model.joint(torch.cat([*seen, near], -1))[..., 0])
+        size = self.model.drag_unit * softplus(self.model.joint(torch.cat([*seen, near], -1))[..., 0])
         size = 0.5 * (size + size.mT)  # rounding of products may differ on both sides
         distinct = square > 0
         pull = -size * torch.where(distinct, along / torch.where(distinct, square, 1), 0)

@@ -34,6 +34,8 @@ def test_what_has_ended_is_not_conserved_and_not_valid(name):
     assert broken.dynamics.valid_time(truth).values.tolist() == pytest.approx([1.2, np.inf, np.inf])
     assert broken.dynamics.error(truth).values[0, -1] == 1
     for quantity in ("energy", "momentum", "angular_momentum"):
+        if quantity == "angular_momentum" and truth.sizes["space"] == 1:
+            continue
         if quantity == "energy" or truth.attrs["coordinate_system"] == "cartesian":
             drift = broken.dynamics.drift(quantity)
             assert np.isinf(drift.values[0, -1]).all()

@@ -14,6 +14,7 @@ from hlieconv.dynamics.losses import make_loss
 from hlieconv.dynamics.settings import LOSSES, Settings
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models import MODELS
+from hlieconv.training.best import Best
 from hlieconv.training.loop import _State
 from hlieconv.training.optimisers import OPTIMISERS, Average
 from systems import Springs, simulate
@@ -26,7 +27,7 @@ def step(name, loss="force_matching", optimiser="adam"):
     data = trajectories_of(DATA)
     bodies, loss = LearnedBodies(model, data), make_loss(Settings(loss=loss))
     samples = loss.samples(chunks_of(data, 5), data.mass).to(torch.float32, torch.device("meta"))
-    state = _State(bodies, OPTIMISERS[optimiser](bodies.parameters(), 1e-3), Average(bodies, 0.9))
+    state = _State(bodies, OPTIMISERS[optimiser](bodies.parameters(), 1e-3), Average(bodies, 0.9), Best(0), steps=3)
     index = torch.zeros(4, dtype=torch.long, device="meta")
 
     def evaluate(bodies, index):

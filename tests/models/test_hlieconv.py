@@ -235,10 +235,10 @@ def test_one_batch_of_bodies_serves_many_times():
         ({"pairs": "angles"}, "pairs: expected invariant or log, got 'angles'"),
         ({"readout": "max"}, "readout: expected pairs or mean, got 'max'"),
         ({"group": "SE9"}, "group: expected one of"),
-        ({"group": "SE3"}, "group: expected one that acts on 2 dimensions, got SE3"),
+        ({"group": "SE3", "dimension": 2}, "group: expected one that acts on 2 dimensions, got SE3"),
         ({"group": "RxSO2"}, "group: expected Trivial, T, SO or SE for invariant pairs"),
         ({"width": 0}, "width: expected at least 4, got 0"),
-        ({"blocks": -1}, "blocks: expected at least 0, got -1"),
+        ({"blocks": -1}, "blocks: expected a whole number that is not negative, got -1"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, words):

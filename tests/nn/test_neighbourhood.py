@@ -204,7 +204,7 @@ def test_padding_does_not_change_how_many_points_are_kept(generator):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"radius": -1.0}, "radius: expected a positive number, got -1.0"),
+        ({"radius": -1.0}, "radius: expected a finite number that is not negative or None, got -1.0"),
         ({"fill": 1.5}, "fill: expected a fraction in (0, 1], got 1.5"),
         ({"neighbours": 0}, "neighbours: expected at least 1, got 0"),
         ({"choice": "all"}, "choice: expected nearest or random, got 'all'"),

@@ -172,7 +172,9 @@ def test_the_size_of_a_block_depends_on_the_problem_only():
     def block(count, n, points):
         system = Springs(mass=torch.ones(n), spring_constant=1.0)
         state = PhaseSpace(torch.zeros(count, n, 2), torch.zeros(count, n, 2))
-        return simulation._Work(system, state, torch.arange(points), None, "off", {}, None, {}, None, False).block
+        return simulation._Work(
+            system, state, torch.arange(float(points)), None, "off", {}, None, {}, None, False
+        ).block
 
     assert block(1, 6, 500) == block(5000, 6, 500) <= 1024
     assert block(2, 600, 2) == 1

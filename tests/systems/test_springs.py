@@ -478,8 +478,8 @@ def test_lattices():
         ({"dimension": 0}, "dimension: expected at least 1, got 0"),
         ({"bodies": 0}, "bodies: expected a number"),
         ({"bodies": (5, 3)}, r"bodies: expected a number or a range .*got \(5, 3\)"),
-        ({"rest_length": -1.0}, "rest_length: expected a number"),
-        ({"rest_length": (0.5, math.inf)}, "rest_length: expected a number"),
+        ({"rest_length": -1.0}, "rest_length: expected a finite number"),
+        ({"rest_length": (0.5, math.inf)}, "rest_length: expected a finite number"),
     ],
 )
 def test_sample_names_what_is_wrong(settings, says):
