@@ -13,7 +13,7 @@ LINE_SECONDS = 60.0
 def progress(total: int, *, unit: str, initial: int = 0, shown: bool = True) -> "tqdm[Any]":
     """A bar on a terminal and in a notebook that has ipywidgets; elsewhere a line a minute, none in the first one.
 
-    So a log of long work (stderr) says every minute how far it is and how much time is left, and short jobs are quiet in a pipe.
+    So a log of long work (stderr) says how far it is and how much time is left, and short jobs are quiet in a pipe.
 
     Args:
         total: how many units there are.
