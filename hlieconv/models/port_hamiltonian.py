@@ -42,9 +42,9 @@ class PortHamiltonian(AbstractModel):
         body_features: names of the features of every body, mass among them.
         pair_features: names of the features of every pair of bodies.
         trajectory_features: names of the parameters of the input.
-        control: the input: sinusoidal_drive, or empty for none; `of` takes what the data hold.
-        drag: whether bodies are slowed by themselves.
-        dashpots: whether pairs of bodies slow each other.
+        control: name of the input, sinusoidal_drive, or empty for none; `of` takes what the data hold.
+        drag: let each body be slowed by itself.
+        dashpots: let pairs of bodies slow each other.
         width: number of channels of H.
         blocks: number of blocks of H; 0 suffices where only pairs interact.
         normalised: measure the units of the data before training.
