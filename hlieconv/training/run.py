@@ -202,7 +202,8 @@ def adopt(source: str | Path, path: str | Path, **sections: Any) -> None:
     source, path = Path(source), Path(path)
     with locked(path):
         path.mkdir(parents=True, exist_ok=True)
-        (path / MODEL).unlink(missing_ok=True)
+        for name in (MODEL, CHECKPOINT):
+            (path / name).unlink(missing_ok=True)
         config = read_config(source) | sections
         _write_config(path / CONFIG, config)
         for name in (METRICS, MODEL):  # the model last: with it the run is done
@@ -249,10 +250,11 @@ def read_config(path: str | Path, *, verify: bool = True) -> dict[str, Any]:
 
 
 def read_metrics(path: str | Path) -> list[dict[str, float | int]]:
-    """The records of a run.
+    """The records of a run, as far as its checkpoint goes those that it holds too.
 
     Warns:
-        UserWarning: if lines are no records, as the last one that a kill cut short: they are left out.
+        UserWarning: if lines are no records, as the last one that a kill cut short: they are left out; or if records
+            were lost or changed that the checkpoint still has: these are taken.
     """
     file, records, odd = Path(path) / METRICS, [], []
     check_regular(file)
@@ -265,7 +267,19 @@ def read_metrics(path: str | Path) -> list[dict[str, float | int]]:
             records.append(record)
     if odd:
         warnings.warn(f"{file}: lines that are no records are left out: {odd}", UserWarning, stacklevel=3)
-    return records
+    kept = _kept_records(Path(path) / CHECKPOINT)
+    if [_crc32(record) for record in records[: len(kept)]] == [_crc32(record) for record in kept]:  # NaN is itself
+        return records
+    warnings.warn(f"{file}: records were lost or changed: they are those of {CHECKPOINT}", UserWarning, stacklevel=3)
+    return kept + [record for record in records if record["step"] > kept[-1]["step"]]
+
+
+def _kept_records(checkpoint: Path) -> list[dict[str, float | int]]:
+    """The records in a checkpoint; none if there is none, or it cannot be read."""
+    try:
+        return restore(checkpoint).get("history", []) if checkpoint.exists() else []
+    except ValueError:  # the training says what is damaged
+        return []
 
 
 def _write_config(file: Path, config: dict[str, Any]) -> None:

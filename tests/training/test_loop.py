@@ -4,6 +4,7 @@ import json
 import math
 import os
 import signal
+import warnings
 from itertools import pairwise
 
 import pytest
@@ -14,6 +15,7 @@ from hlieconv.training import Run, Shuffle, train
 from hlieconv.training.checkpoint import restore, save
 from hlieconv.training.interruption import SIGNALS, interruptible
 from hlieconv.training.optimisers import Average, cosine
+from hlieconv.training.run import read_metrics
 
 STEPS, LAST = 60, 43
 CONFIG = {"model": {"name": "regression", "config": {}}}
@@ -141,6 +143,19 @@ def test_a_signal_ends_a_training_with_a_checkpoint(tmp_path, number):
     regress(whole)
     regress(resumed, Run(tmp_path, CONFIG))
     assert_same_bits(whole, resumed)
+
+
+@pytest.mark.parametrize("lost", [0, 2, -1, None], ids=["the first", "one between", "the last", "all"])
+def test_records_that_were_lost_are_those_of_the_checkpoint(tmp_path, lost):
+    history = regress(network(), Run(tmp_path, CONFIG))
+    file = tmp_path / "metrics.jsonl"
+    lines = file.read_text().splitlines(keepends=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_metrics(tmp_path) == history
+    file.write_text("" if lost is None else "".join(line for line in lines if line != lines[lost]))
+    with pytest.warns(UserWarning, match="records were lost or changed: they are those of checkpoint"):
+        assert read_metrics(tmp_path) == history
 
 
 def test_a_checkpoint_keeps_layout_and_alignment(tmp_path):
