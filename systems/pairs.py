@@ -77,13 +77,17 @@ class _Placed:
     """Parameters of some dims, each put where it broadcasts with the squares when it is asked for."""
 
     def __init__(self, parameters: Parameters, dims: tuple[tuple[str, ...], ...], place: Callable[..., Tensor]) -> None:
-        self.names = [name for name, (own, _) in parameters.items() if own in dims]
-        self._parameters, self._place = parameters, place
+        self._parameters, self._dims, self._place = parameters, dims, place
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, (own, _) in self._parameters.items() if own in self._dims]
 
     def __getitem__(self, name: str) -> Tensor:
-        if name not in self.names:
+        own, value = self._parameters[name]
+        if own not in self._dims:
             raise KeyError(name)
-        return self._place(*self._parameters[name])
+        return self._place(own, value)
 
 
 class AbstractPairs(AbstractNewtonian):
@@ -180,17 +184,17 @@ class AbstractPairs(AbstractNewtonian):
     def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
         apart, square, pair = self._of_pairs(q)
         weight = self._existing_pairs(self._finite(self.pair_force, square, pair))
-        back = weight
         if self.edges is None:
             weight = self._mirrored(weight) if self.reciprocal else weight
-        elif not self.reciprocal:
+            return torch.stack([(weight * x).sum(-1) for x in apart], -1)
+        back = weight
+        if not self.reciprocal:
             back = self._existing_pairs(self._finite(self.pair_force, square, pair.swapped))
-        return torch.stack([self._summed(weight * x, back * x, q.shape[-2]) for x in apart], -1)
+        return torch.stack([self._along_edges(weight * x, back * x, q.shape[-2]) for x in apart], -1)
 
-    def _summed(self, pull: Tensor, back: Tensor, bodies: int) -> Tensor:
-        """What the bodies feel: i the pull of all j; or, along edges, j also the opposite of what it pulls back."""
-        if self.edges is None:
-            return pull.sum(-1)
+    def _along_edges(self, pull: Tensor, back: Tensor, bodies: int) -> Tensor:
+        """What the bodies feel along edges: i what j pulls, and j the opposite of what it pulls back."""
+        assert self.edges is not None  # whoever asks has looked
         i, j = self.edges
         total = pull.new_zeros(*pull.shape[:-1], bodies)
         return total.index_add(-1, i, pull).index_add(-1, j, -back)

@@ -255,7 +255,8 @@ class Springs(AbstractPairs):
             signs[..., i, j], signs[..., j, i] = sides, -sides
             sides = signs
         pull = self._existing_pairs(self._constant_of(pair) * (pair.rest_length * sides - apart))
-        return self._summed(pull, pull, q.shape[-2])[..., None]
+        total = pull.sum(-1) if self.edges is None else self._along_edges(pull, pull, q.shape[-2])
+        return total[..., None]
 
     def _centred(self, q: Tensor) -> list[Tensor]:
         """Positions about the mean of the bodies, ``(*batch, n)`` for each dimension.
