@@ -99,12 +99,14 @@ def traced(field: AbstractVectorField, bodies: int, dimension: int, dtype: torch
 
 def _parameters(field: AbstractVectorField) -> list[str]:
     marks = [name for name in field.marks if getattr(field, name) is not None]
-    return [*(variable.name for variable in field.variables), *marks]
+    return [*(variable.name for variable in (*field.variables, *field.context)), *marks]
 
 
 def _own_shape(field: AbstractVectorField, name: str) -> tuple[int, ...]:
     """Of a parameter, without the dimensions of the batch."""
-    own = {variable.name: len(variable.dims) for variable in field.variables} | dict.fromkeys(field.marks, 1)
+    own = {variable.name: len(variable.dims) for variable in (*field.variables, *field.context)} | dict.fromkeys(
+        field.marks, 1
+    )
     shape = getattr(field, name).shape
     return tuple(shape[len(shape) - own[name] :])
 

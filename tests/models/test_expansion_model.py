@@ -1,6 +1,7 @@
 """PairExpansion: forces are gradients, the group is a symmetry to round-off, and a law is what it says it is."""
 
 import json
+import shutil
 
 import pytest
 import sympy
@@ -15,7 +16,9 @@ from hlieconv.models.expansion.shapes import SHAPES
 from hlieconv.models.expansion.spline import Spline, knots
 from hlieconv.models.expansion.terms import Bodies, Factor, Pair, from_json, to_json
 from hlieconv.noether import certificate
-from systems import AbstractPairs, PhaseSpace
+from systems import AbstractPairs, PhaseSpace, simulate
+from systems.integrators import Leapfrog
+from systems.native.kernel import WRITTEN_OUT
 
 GROUPS = ["Trivial", "T2", "Tx", "Ty", "SO2", "SE2", "T3", "SO3", "SE3"]
 FEATURES = {"body_features": ("mass", "stiffness"), "pair_features": ("rest_length",)}
@@ -242,3 +245,19 @@ def test_a_law_of_pairs_is_a_field_of_pairs(dtype):
     plain = ExpansionPotential(model, model.checked(features, mask), mask)
     torch.testing.assert_close(field.force(q), plain.force(q))
     assert isinstance(PairExpansion("SE2").condition(features), ExpansionPotential)
+
+
+@pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="needs a C compiler")
+def test_a_law_of_pairs_moves_in_machine_code():
+    """Each trajectory by its own weights, one operation after the other and in loops over pairs."""
+    k, m = Factor("stiffness"), Factor("mass")
+    model = model_of(
+        "SE2", [Pair("power", (2.0,), (False,), (k, k)), Pair("softened", (0.3, -1.0), (True, False), (m,))]
+    )
+    times = torch.linspace(0, 0.2, 3, dtype=torch.float64)
+    for n in (3, WRITTEN_OUT + 1):
+        features, q = bodies(n, 2, 4, torch.float64)
+        field, state = model.condition(features), PhaseSpace(q, torch.zeros_like(q))
+        fast, slow = (simulate(field, state, times, Leapfrog(step=0.05), compile=one) for one in ("on", "off"))
+        assert (fast.attrs["backend"], slow.attrs["backend"]) == ("native", "eager")
+        xr.testing.assert_allclose(fast.q, slow.q, rtol=1e-13, atol=1e-13)

@@ -29,7 +29,7 @@ from hlieconv.models.expansion.terms import (
     from_json,
     to_json,
 )
-from systems import AbstractNewtonian, AbstractPairs
+from systems import AbstractNewtonian, AbstractPairs, Variable
 from systems.pairs import Parameters, nearest
 
 KINDS: dict[str, type[Term]] = {kind.__name__: kind for kind in (Pair, Anisotropic, Central, Monomial, Triple, Spline)}
@@ -211,19 +211,20 @@ class ExpansionPairs(AbstractPairs):
         bodies = Bodies(features, mask)
         n, (first, second, *_) = bodies.count, bodies.sites
         self.shapes: list[Term] = []
-        self.matrices: list[Tensor] = []
         for term, weight in model.weighted(bodies):
             matrix = weight.new_zeros(*weight.shape[:-1], n, n)
             matrix[..., first, second] = weight
             self.shapes.append(term)
-            self.matrices.append(matrix + matrix.mT)
+            name = f"weight_{len(self.context)}"
+            self.register_buffer(name, matrix + matrix.mT, persistent=False)
+            self.context = (*self.context, Variable(name, ("body", "other_body"), "1", "weight of a term"))
         self.regular = all(regular(term.shape, term.parameters) for term in self.shapes)  # type: ignore[misc]
 
     def select(self, index: slice | Tensor) -> Any:
         return self.model.selected(self.features, self.mask, index)
 
     def pair_parameters(self) -> Parameters:
-        return {f"weight_{k}": (("body", "other_body"), matrix) for k, matrix in enumerate(self.matrices)}
+        return {weight.name: (weight.dims, getattr(self, weight.name)) for weight in self.context}
 
     def pair_potential(self, square: Float[Tensor, "*pairs"], pair: Any) -> Float[Tensor, "*pairs"]:
         return self._sum(square, pair, "value")
