@@ -81,7 +81,7 @@ class AbstractVectorField(nn.Module, ABC):
     """Whether the bodies have an order, as those of a chain have, and cannot be exchanged."""
     checked_on_gpu: ClassVar[bool] = True
     """Whether values are looked at on a GPU too, for which the host waits; not if one is made at each training step."""
-    context: tuple[Variable, ...] = ()
+    undeclared: tuple[Variable, ...] = ()
     """Tensors of each trajectory that are not declared, as a learned field has them: inputs of its machine code."""
     variables: tuple[Variable, ...] = ()
     borrowed: tuple[str, ...] = ()

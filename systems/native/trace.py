@@ -99,12 +99,12 @@ def traced(field: AbstractVectorField, bodies: int, dimension: int, dtype: torch
 
 def _parameters(field: AbstractVectorField) -> list[str]:
     marks = [name for name in field.marks if getattr(field, name) is not None]
-    return [*(variable.name for variable in (*field.variables, *field.context)), *marks]
+    return [*(variable.name for variable in (*field.variables, *field.undeclared)), *marks]
 
 
 def _own_shape(field: AbstractVectorField, name: str) -> tuple[int, ...]:
     """Of a parameter, without the dimensions of the batch."""
-    own = {variable.name: len(variable.dims) for variable in (*field.variables, *field.context)} | dict.fromkeys(
+    own = {variable.name: len(variable.dims) for variable in (*field.variables, *field.undeclared)} | dict.fromkeys(
         field.marks, 1
     )
     shape = getattr(field, name).shape

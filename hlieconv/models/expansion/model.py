@@ -215,16 +215,16 @@ class ExpansionPairs(AbstractPairs):
             matrix = weight.new_zeros(*weight.shape[:-1], n, n)
             matrix[..., first, second] = weight
             self.shapes.append(term)
-            name = f"weight_{len(self.context)}"
+            name = f"weight_{len(self.undeclared)}"
             self.register_buffer(name, matrix + matrix.mT, persistent=False)
-            self.context = (*self.context, Variable(name, ("body", "other_body"), "1", "weight of a term"))
+            self.undeclared = (*self.undeclared, Variable(name, ("body", "other_body"), "1", "weight of a term"))
         self.regular = all(regular(term.shape, term.parameters) for term in self.shapes)  # type: ignore[misc]
 
     def select(self, index: slice | Tensor) -> Any:
         return self.model.selected(self.features, self.mask, index)
 
     def pair_parameters(self) -> Parameters:
-        return {weight.name: (weight.dims, getattr(self, weight.name)) for weight in self.context}
+        return {weight.name: (weight.dims, getattr(self, weight.name)) for weight in self.undeclared}
 
     def pair_potential(self, square: Float[Tensor, "*pairs"], pair: Any) -> Float[Tensor, "*pairs"]:
         return self._sum(square, pair, "value")
