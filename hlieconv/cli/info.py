@@ -88,12 +88,12 @@ def _run(path: str, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(config | {"progress": progress}, indent=2))
         return
-    name = config["model"]["name"]
-    print(f"{path}: {name}, {progress['state']}")
+    name, law = config["model"]["name"], ""
     if name == "expansion" and progress["state"] == "done":
         from hlieconv.dynamics import load
 
-        print(f"  {load(path).law()}")
+        law = f"\n  {load(path).law()}"
+    print(f"{path}: {name}, {progress['state']}{law}")
     sections = {"model": config["model"]["config"]} | {name: config.get(name, {}) for name in ("settings", "data")}
     for section, values in (sections | {"versions": config.get("versions", {}), "progress": progress}).items():
         print(f"  {section}")

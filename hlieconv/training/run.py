@@ -6,7 +6,8 @@
     model.safetensors        the trained model: present when the training is done
 
 Files are replaced atomically by one process at a time; nothing is ever unpickled. The configuration, the checkpoint and
-the model hold their SHA-256, a record its CRC-32, which are verified when they are read.
+the model hold their SHA-256, a record its CRC-32, the model the SHA-256 of all records too; they are verified when they
+are read.
 """
 
 import hashlib
@@ -28,7 +29,7 @@ from systems.files import check_regular, leftover, locked, named_errors, write_a
 LENGTHS = {"steps", "epochs"}
 
 CONFIG, METRICS, CHECKPOINT, MODEL = "config.json", "metrics.jsonl", "checkpoint.safetensors", "model.safetensors"
-LINE_CHECKSUM = "crc32"
+LINE_CHECKSUM, RECORDS_CHECKSUM = "crc32", "sha256 of the records"
 
 
 class Run:
@@ -130,10 +131,10 @@ class Run:
         with named_errors(self.path / METRICS), open(self.path / METRICS, "a") as file:
             file.write(_line(record))
 
-    def finish(self, model: nn.Module) -> None:
-        """Write the trained model."""
+    def finish(self, model: nn.Module, records: list[dict[str, float | int]]) -> None:
+        """Write the trained model, which knows the records of its training from others."""
         tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-        write_atomically(self.path / MODEL, sealed(tensors))
+        write_atomically(self.path / MODEL, sealed(tensors, {RECORDS_CHECKSUM: _sha256(records)}))
 
 
 def keep(
@@ -166,7 +167,7 @@ def keep(
         weights = run.weights()
         if weights is None:
             history = training(run)
-            run.finish(model)
+            run.finish(model, history)
             return history
     try:
         model.load_state_dict(weights)
@@ -254,9 +255,14 @@ def read_metrics(path: str | Path) -> list[dict[str, float | int]]:
 
     Warns:
         UserWarning: if lines are no records, as the last one that a kill cut short: they are left out; or if records
-            were lost or changed that the checkpoint still has: these are taken.
+            were lost or changed: those are taken that the checkpoint still has.
     """
-    file, records, odd = Path(path) / METRICS, [], []
+    return _metrics(Path(path))[0]
+
+
+def _metrics(path: Path) -> tuple[list[dict[str, float | int]], bool]:
+    """The records, and whether they are, for all that is known, those of the training."""
+    file, records, odd, notes = path / METRICS, [], [], []
     check_regular(file)
     lines = file.read_text(errors="replace").splitlines() if file.exists() else []
     for number, line in enumerate(lines, 1):
@@ -266,12 +272,17 @@ def read_metrics(path: str | Path) -> list[dict[str, float | int]]:
         else:
             records.append(record)
     if odd:
-        warnings.warn(f"{file}: lines that are no records are left out: {odd}", UserWarning, stacklevel=3)
-    kept = _kept_records(Path(path) / CHECKPOINT)
-    if [_crc32(record) for record in records[: len(kept)]] == [_crc32(record) for record in kept]:  # NaN is itself
-        return records
-    warnings.warn(f"{file}: records were lost or changed: they are those of {CHECKPOINT}", UserWarning, stacklevel=3)
-    return kept + [record for record in records if record["step"] > kept[-1]["step"]]
+        notes.append(f"lines that are no records are left out: {odd}")
+    kept = _kept_records(path / CHECKPOINT)
+    if _sha256(records[: len(kept)]) != _sha256(kept):  # as texts: NaN is itself
+        notes.append(f"records were lost or changed: they are those of {CHECKPOINT}")
+        records = kept + [record for record in records if record["step"] > kept[-1]["step"]]
+    whole = _records_checksum(path / MODEL) in (None, _sha256(records))
+    if not whole:
+        notes.append("records were lost or changed, and nothing has them all; the trained model is whole")
+    if notes:
+        warnings.warn(f"{file}: {'; '.join(notes)}", UserWarning, stacklevel=4)
+    return records, whole
 
 
 def _kept_records(checkpoint: Path) -> list[dict[str, float | int]]:
@@ -280,6 +291,14 @@ def _kept_records(checkpoint: Path) -> list[dict[str, float | int]]:
         return restore(checkpoint).get("history", []) if checkpoint.exists() else []
     except ValueError:  # the training says what is damaged
         return []
+
+
+def _records_checksum(model: Path) -> str | None:
+    """What a trained model knows of its records; None of one of an earlier version, or that cannot be read."""
+    try:
+        return unsealed(model)[1].get(RECORDS_CHECKSUM) if model.exists() else None
+    except ValueError:  # whoever loads it says what is damaged
+        return None
 
 
 def _write_config(file: Path, config: dict[str, Any]) -> None:
@@ -306,8 +325,9 @@ def _record(line: str) -> dict[str, float | int] | None:
     return record if good and all(type(value) in (int, float) for value in record.values()) else None
 
 
-def _sha256(config: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+def _sha256(tree: Any) -> str:
+    """Of JSON values."""
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 
 def progress_of(path: str | Path) -> dict[str, Any]:
@@ -316,10 +336,12 @@ def progress_of(path: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: if there is no run.
     """
-    config, records = read_config(path), read_metrics(path)
+    config, (records, whole) = read_config(path), _metrics(Path(path))
     last, settings = records[-1] if records else {"step": 0}, config.get("settings", {})
     if not (Path(path) / MODEL).exists():
         state = "begun: the same fit command goes on with it"
+    elif not whole:
+        state = "finished: its records are damaged, so that nobody knows how it ended"
     elif not finished(records, settings.get("steps", 0), settings.get("patience", 0)):
         state = "diverged: the model is the last good one"
     else:

@@ -26,7 +26,7 @@ def sealed(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = N
     """
     tensors, known = dict(tensors), dict(metadata or {})
     digest = _digest(safetensors.torch.save(tensors, metadata=known))
-    return safetensors.torch.save(tensors, metadata=known | {CHECKSUM: digest})
+    return _ordered(safetensors.torch.save(tensors, metadata=known | {CHECKSUM: digest}))
 
 
 def unsealed(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -47,6 +47,13 @@ def unsealed(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if expected not in (None, _digest(content)):
         raise ValueError(f"{path}: is damaged, its checksum is not the one that was written")
     return tensors, metadata
+
+
+def _ordered(content: bytes) -> bytes:
+    """The same file; safetensors writes metadata in any order, and the same run should be the same bytes."""
+    header = json.dumps(_header(content), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[8 + _length(content) :]
 
 
 def _digest(content: bytes) -> str:

@@ -1,9 +1,10 @@
 """Counts what becomes of flipped bits and of mutations in every kind of file: noticed, mended, harmless, or read.
 
-    python tests/benchmarks/damage_of_files.py --count 1000 --seed 1 [--first 300 --minutes 5] [--kinds run springs.nc]
+    python tests/benchmarks/damage_of_files.py --count 1000 --seed 1 [--first 300 --minutes 5] [--kinds run law] [-o F]
 
 A draw is a process of its own, with limits on its time and memory: a hang or a crash is a failure like any other. What
-fails is printed with the seed's number of the draw; the exit code is 1 then.
+fails is printed with the seed's number of the draw; the exit code is 1 then. results/damage.json is written by
+`-o results/damage.json`.
 """
 
 import argparse
@@ -38,6 +39,7 @@ from damage import (
 )
 
 from systems import simulation
+from systems.provenance import write_result
 
 DAMAGES = {"flip": flip, "mutate": mutate}
 CPU_SECONDS, SECONDS, BYTES = 60, 120, 2**33
@@ -90,7 +92,9 @@ def main():
     parser.add_argument("--kinds", nargs="+")
     parser.add_argument("--damages", nargs="+", choices=DAMAGES, default=[*DAMAGES])
     parser.add_argument("--minutes", type=float, default=60.0, help="the rest is left out, and its first draw is said")
+    parser.add_argument("-o", dest="result", type=Path, help="file of the result")
     arguments = parser.parse_args()
+    root = Path.cwd()
     simulation.BLOCK_TRAJECTORIES = 1
     folder = Path(tempfile.mkdtemp())
     whole, work = folder / "whole", folder / "work"
@@ -107,10 +111,10 @@ def main():
         assert code == 0, f"{name}: {code} {out}{err}"
         right[name] = written(kind) or out
         restored(whole, work, name, kind)
-    failures = 0
+    result = {"seed": arguments.seed}
     until = time.monotonic() + 60 * arguments.minutes
     for damage in (DAMAGES[name] for name in arguments.damages):
-        counts = collections.defaultdict(collections.Counter)
+        counts, failures = collections.defaultdict(collections.Counter), []
         for number, (draw, name) in enumerate(islice(draws(arguments.seed, [*kinds]), arguments.count)):
             if time.monotonic() > until:
                 print(f"{damage.__name__}: the time is over before draw {number}", flush=True)
@@ -119,15 +123,26 @@ def main():
             if number >= arguments.first:
                 found = judged(kinds[name], *observed(kinds[name], folder), written(kinds[name]), right[name])
                 if found.startswith("failed") or found == "unnoticed":
-                    failures += 1
-                    print(f"{damage.__name__} {number}: {what}: {found}", flush=True)
+                    failures.append(f"{number}: {what}: {found}")
+                    print(f"{damage.__name__} {failures[-1]}", flush=True)
                 counts[name][found.partition(" ")[0]] += 1
             restored(whole, work, name, kinds[name])
-        total = sum(counts.values(), collections.Counter())
-        for name, count in [*sorted(counts.items()), ("all", total)]:
-            print(f"{damage.__name__:7} {name:16} {dict(sorted(count.items()))}", flush=True)
+        rows = {name: dict(sorted(count.items())) for name, count in sorted(counts.items())}
+        rows["all"] = dict(sorted(sum(counts.values(), collections.Counter()).items()))
+        for name, row in rows.items():
+            print(f"{damage.__name__:7} {name:16} {row}", flush=True)
+        result[damage.__name__] = {"draws": sum(rows["all"].values()), "kinds": rows, "failures": failures}
+    os.chdir(root)
+    if arguments.result:
+        write_result(arguments.result, result | {"cpu_seconds": round(cpu_seconds())})
     shutil.rmtree(folder)
-    return 1 if failures else 0
+    return 1 if any(result[name]["failures"] for name in arguments.damages) else 0
+
+
+def cpu_seconds():
+    """Of this process and of all that it started."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 if __name__ == "__main__":

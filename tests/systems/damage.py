@@ -61,12 +61,14 @@ def trajectories(folder):
     times = torch.linspace(0, 1, 20, dtype=torch.float64)
     for suffix in (".nc", ".zarr"):
         simulate(system, state, times, path=folder / f"springs{suffix}").close()
-    fit = ["fit", str(folder / "springs.nc"), *SMALL_FIT]
-    assert cli.main([*fit, "-o", str(folder / "run")]) == 0
+    fit = ["fit", str(folder / "springs.nc")]
+    assert cli.main([*fit, *SMALL_FIT, "-o", str(folder / "run")]) == 0
+    assert cli.main([*fit, "--model", "expansion", "-o", str(folder / "law")]) == 0
     return {
         "springs.nc": Kind(["diagnose", "springs.nc"]),
         "springs.zarr": Kind(["diagnose", "springs.zarr"]),
         "run": Kind(["rollout", "run", "springs.nc", "-o", "rollout.nc", "--overwrite"], "rollout.nc"),
+        "law": Kind(["info", "law", "--csv", "records.csv", "--overwrite"], "records.csv"),
     }
 
 

@@ -114,7 +114,7 @@ def run_of(folder, **changes):
     """A run of a small model whose configuration says something else."""
     model = HLieConv(width=8, blocks=1)
     run = Run(folder / "run", {"model": describe(model, model.config, MODELS), "rollout": {}})
-    run.finish(model)
+    run.finish(model, [])
     config = json.loads((folder / "run/config.json").read_text())
     config["model"]["config"] |= changes
     del config["sha256"]

@@ -65,7 +65,7 @@ def kept(request, tmp_path):
         "data": {},
         "rollout": {"spacing": 0.1, "integrator": None, "step": None},
     }
-    Run(tmp_path / "run", config).finish(model)
+    Run(tmp_path / "run", config).finish(model, [])
     return package, model, tmp_path / "run"
 
 
@@ -128,7 +128,7 @@ def test_what_is_trusted_or_in_hand_is_loaded(tmp_path, traces):
         tmp_path / "run",
         {"model": describe(model, model.config, {}), "rollout": {"spacing": 0.1, "integrator": None, "step": None}},
     )
-    run.finish(model)
+    run.finish(model, [])
     assert type(hlieconv.dynamics.load(run.path, trust_code=True)) is Model
     rename(run.path, group="SE2")
     assert type(hlieconv.dynamics.load(run.path, model=Model)) is Model

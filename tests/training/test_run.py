@@ -59,6 +59,7 @@ def test_records_that_are_damaged_are_left_out_and_said(tmp_path):
     file.write_text(whole + '{"step": 3, "lo')  # a kill
     with pytest.warns(UserWarning, match=r"left out: \[3\]"):
         assert read_metrics(tmp_path / "run") == [first, second]
+    (tmp_path / "run/model.safetensors").unlink()
     file.write_text(json.dumps(first) + "\n")  # of an earlier version, without a checksum
     assert read_metrics(tmp_path / "run") == [first]
 
@@ -76,6 +77,20 @@ def test_every_flipped_bit_of_a_record_is_seen(tmp_path):
             warnings.simplefilter("always")
             found = read_metrics(tmp_path / "run")
         assert found == records or caught, bit
+
+
+@pytest.mark.parametrize("lost", ["first", "last", "all", "order", "number"])
+def test_records_that_are_lost_are_missed_without_a_checkpoint(tmp_path, lost):
+    """The model knows what its records were."""
+    train(tmp_path / "run")
+    file = tmp_path / "run/metrics.jsonl"
+    first, second = file.read_text().splitlines(keepends=True)
+    changed = {"first": second, "last": first, "all": "", "order": second + first}
+    file.write_text(changed.get(lost, f'{first}{{"step": 2, "loss": 0.125}}\n'))
+    with pytest.warns(UserWarning, match=r"metrics\.jsonl: records were lost or changed, and nothing has them all"):
+        read_metrics(tmp_path / "run")
+    with pytest.warns(UserWarning, match="lost or changed"):
+        assert progress_of(tmp_path / "run")["state"].startswith("finished: its records are damaged")
 
 
 def test_overwrite_always_wins(tmp_path):
