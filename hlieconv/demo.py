@@ -117,7 +117,7 @@ def _fit_and_roll_out(folder: Path, group: str, size: Size, seed: int) -> dict[s
     torch.set_num_threads(1)
     train, truth = (xr.open_dataset(folder / f"{name}.nc", engine="h5netcdf") for name in ("train", "truth"))
     torch.manual_seed(seed)
-    model = HLieConv(group=group, body_features=("mass", "stiffness"))
+    model = HLieConv.of(train, group=group)
     fit(model, train, path=folder / group, steps=size.steps, validation=0.0, seed=seed, progress=False)
     predicted = rollout(
         model, truth, integrator=BlanesMoanSRKN6(step=0.02), path=folder / f"{group}.nc", dtype=torch.float64

@@ -54,7 +54,7 @@ test = hl.simulate(*hl.Springs.sample(300, seed=1), times, seed=1)
 
 # %%
 torch.manual_seed(0)
-model = hl.HLieConv(group="SE2")
+model = hl.HLieConv.of(train)
 print(f"{sum(parameter.numel() for parameter in model.parameters()):,} weights, told of each body:", *model.features)
 result = hl.fit(model, train, steps=300, progress=False)
 history = pd.DataFrame(result.history)

@@ -66,7 +66,7 @@ groups = ["Trivial", "T2", "SO2", "SE2"]
 
 def train_one(name, data, steps=300):
     torch.manual_seed(0)
-    model = HLieConv(group=name, width=32)
+    model = HLieConv.of(data, group=name, width=32)
     fit(model, data, steps=steps, batch=32, validation=0.0, progress=False)
     return model
 

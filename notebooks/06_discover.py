@@ -222,7 +222,7 @@ bodies = {"mass": system.mass[:1].float(), "stiffness": system.stiffness[:1].flo
 _, where = Springs.sample(100, seed=1, bodies=3)
 for group in ("SE2", "T2"):
     torch.manual_seed(0)
-    model = HLieConv(group=group, width=32, blocks=1)
+    model = HLieConv.of(data, group=group, width=32, blocks=1)
     fit(model, data, steps=150, batch=32, progress=False)
     learned = model.double().requires_grad_(False).condition({name: x.double() for name, x in bodies.items()})
     print(f"\nnetwork with {group}: {noether.discover(learned, where)}")

@@ -81,7 +81,7 @@ def rollout(
         >>> from hlieconv.models import HLieConv
         >>> from systems import Springs, simulate
         >>> data = simulate(*Springs.sample(2, seed=0), torch.linspace(0, 1, 11, dtype=torch.float64))
-        >>> predicted = rollout(HLieConv(group="SE2"), data, dtype=torch.float64)
+        >>> predicted = rollout(HLieConv.of(data), data, dtype=torch.float64)
         >>> float(predicted.dynamics.drift("momentum").max()) < 1e-12
         True
     """

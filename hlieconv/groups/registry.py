@@ -58,6 +58,40 @@ def name_of(symmetry: "hlieconv.groups.abstract.AbstractGroup | str") -> str:
     return path
 
 
+def resolved(
+    symmetry: "hlieconv.groups.abstract.AbstractGroup | str", dimension: int | None = None
+) -> "tuple[str, hlieconv.groups.abstract.AbstractGroup]":
+    """The name that a model stores, and the group: of a group, of its name or of an import path.
+
+    Args:
+        symmetry: a group or its name.
+        dimension: of the space that it acts on; by default the group's own, and 2 where a name leaves it open.
+
+    Raises:
+        ValueError: for an unknown name, a group that no name makes again, or one that acts on another space.
+
+    Example:
+        >>> from hlieconv.groups import SE3
+        >>> [(name, found.dimension) for name, found in map(resolved, (SE3(), "SE3", "T"))]
+        [('SE3', 3), ('SE3', 3), ('T', 2)]
+    """
+    name = name_of(symmetry)
+    found = group(name, dimension or 2)
+    if dimension not in (None, found.dimension):
+        raise ValueError(f"group: expected one that acts on {dimension} dimensions, got {name}")
+    return name, found
+
+
+def motions(dimension: int) -> str:
+    """The name of the group of all motions of space: SE(2), SE(3), or the translations of a line.
+
+    Example:
+        >>> motions(3), motions(1)
+        ('SE3', 'T1')
+    """
+    return f"SE{dimension}" if dimension in (2, 3) else f"T{dimension}"
+
+
 def group(name: str, dimension: int = 2) -> "hlieconv.groups.abstract.AbstractGroup":
     """The group called ``name``; a family without its number (Trivial, T, R) acts on R^dimension.
 

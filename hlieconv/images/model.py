@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from hlieconv.groups.registry import group as group_of
+from hlieconv.groups import AbstractGroup
+from hlieconv.groups.registry import resolved
 from hlieconv.nn import BottleneckBlock, LieConv, LieResNet, Lifting, Neighbourhood
 from hlieconv.nn.config import config_of
 from hlieconv.nn.resnet import Geometry
@@ -31,7 +32,7 @@ class ImageClassifier(nn.Module):
     neighbours are drawn from them once, by the seed of the network, or the nearest ones are taken.
 
     Args:
-        group: which the scores are invariant to: Trivial, Tx, Ty, T2, SO2, R, RxSO2, SE2.
+        group: which the scores are invariant to: Trivial, Tx, Ty, T2, SO2, R, RxSO2, SE2, or a group.
         size: (height, width) by which the radii are set; images of other sizes may follow.
         colours: channels of an image.
         classes: how many there are.
@@ -56,7 +57,7 @@ class ImageClassifier(nn.Module):
 
     def __init__(
         self,
-        group: str = "SE2",
+        group: str | AbstractGroup = "SE2",
         *,
         size: tuple[int, int] | list[int] = (28, 28),
         colours: int = 1,
@@ -77,15 +78,13 @@ class ImageClassifier(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.group, self.size, self.colours, self.classes = group, list(size), colours, classes
+        self.group, symmetry = resolved(group, 2)
+        self.size, self.colours, self.classes = list(size), colours, classes
         self.pool, self.crop, self.seed = pool, crop, seed
         self.channels, self.layers, self.subsampling, self.mid_channels = channels, layers, subsampling, mid_channels
         self.samples, self.stabiliser = samples, stabiliser
         self.fill, self.neighbours, self.choice = fill, neighbours, choice
         self.coordinates, self.alpha = coordinates, alpha
-        symmetry = group_of(group)
-        if symmetry.dimension != 2:
-            raise ValueError(f"group: expected one that acts on the plane, got {group}")
         if crop is not None and not crop > 0:
             raise ValueError(f"crop: expected a positive radius, got {crop}")
         if pool < 1:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from hlieconv.groups.registry import name_of
 from hlieconv.training.settings import FRACTION, POSITIVE, AbstractSettings, Range, choose, setting
 
 IMAGE_GROUPS = ("Trivial", "Tx", "Ty", "T2", "SO2", "R", "RxSO2", "SE2")
@@ -83,5 +84,6 @@ def image_settings(preset: str = "small", **changes: Any) -> ImageSettings:
         >>> image_settings("paper", group="T2").samples, image_settings("paper", group="SE2").samples
         (1, 2)
     """
-    group = changes.get("group", ImageSettings.group)
+    group = name_of(changes.get("group", ImageSettings.group))
+    changes["group"] = group
     return choose(PRESETS, preset, group, owner="fit_images", changes=changes)

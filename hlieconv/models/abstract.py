@@ -10,6 +10,7 @@ import xarray as xr
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from hlieconv.groups.registry import motions
 from hlieconv.models.frame import Frame
 from hlieconv.nn.config import arguments_of, config_of
 from systems import AbstractVectorField
@@ -86,7 +87,7 @@ class AbstractModel(nn.Module, ABC):
         parameters, d = parameters_of(dataset), dataset.sizes["space"]
         own = {name: {*array.dims} - {"trajectory"} for name, array in parameters.items()}
         found = {
-            "group": f"SE{d}" if d in (2, 3) else f"T{d}",
+            "group": motions(d),
             "bodies": dataset.sizes["body"],
             "dimension": d,
             "body_features": tuple(sorted((name for name in own if own[name] == {"body"}), key="mass".__ne__)),

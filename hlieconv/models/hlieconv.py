@@ -11,8 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from hlieconv.groups import AbstractGroup
-from hlieconv.groups.registry import group as group_of
-from hlieconv.groups.registry import name_of
+from hlieconv.groups.registry import resolved
 from hlieconv.models.abstract import AbstractModel
 from hlieconv.models.frame import Frame, translations_of
 from hlieconv.models.inputs import Features, existing, from_mean
@@ -99,10 +98,9 @@ class HLieConv(AbstractModel):
         centred: bool = False,
     ) -> None:
         super().__init__()
-        group = name_of(group)
-        symmetry = group_of(group, dimension or 2)
-        dimension = symmetry.dimension if dimension is None else dimension
-        self.group, self.dimension, self.pairs, self.samples = group, dimension, pairs, samples
+        self.group, symmetry = resolved(group, dimension)
+        self.dimension = dimension = symmetry.dimension
+        self.pairs, self.samples = pairs, samples
         self.body_features, self.pair_features = tuple(body_features), tuple(pair_features)
         self.width, self.blocks, self.bottleneck = width, blocks, bottleneck
         self.normalised, self.centred = normalised, centred
@@ -116,8 +114,6 @@ class HLieConv(AbstractModel):
         for name, value, least in (("width", width, bottleneck), ("blocks", blocks, 0), ("samples", samples, 0)):
             if value < least:
                 raise ValueError(f"{name}: expected at least {least}, got {value}")
-        if symmetry.dimension != dimension:
-            raise ValueError(f"group: expected one that acts on {dimension} dimensions, got {group}")
         self.geometry = InvariantPairs(symmetry) if pairs == "invariant" else LogPairs(symmetry, samples)
         embedded = 4 if self.pair_features else 0
         self.embed_pairs = perceptron((len(self.pair_features), 32, embedded)) if embedded else None

@@ -6,8 +6,8 @@ import xarray as xr
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hlieconv.groups import T, Trivial
-from hlieconv.groups.registry import group as group_of
+from hlieconv.groups import AbstractGroup, T, Trivial
+from hlieconv.groups.registry import resolved
 from hlieconv.models.fields import PUBLISHED, AbstractNetwork, LearnedField, NetworkOptions
 from hlieconv.models.frame import translations_of
 from hlieconv.nn import LieResNet
@@ -22,7 +22,7 @@ class LieConvField(AbstractNetwork):
     some) and the trivial group are symmetries of such a field.
 
     Args:
-        group: symmetry group: Trivial, T2, Tx, Ty, ...
+        group: symmetry group: Trivial, T2, Tx, Ty, ..., or a group, whose dimension is that of space.
         width: number of channels of the network (published: 384).
         blocks: number of bottleneck blocks (published: 4).
         **options: see `AbstractNetwork`.
@@ -48,20 +48,20 @@ class LieConvField(AbstractNetwork):
 
     def __init__(
         self,
-        group: str = "T2",
+        group: str | AbstractGroup = "T2",
         *,
         width: int = 64,
         blocks: int = 2,
         **options: Unpack[NetworkOptions],
     ) -> None:
-        super().__init__(**options)
-        symmetry = group_of(group, self.dimension)
+        name, symmetry = resolved(group, options.get("dimension"))
+        super().__init__(**(options | {"dimension": symmetry.dimension}))
         if not isinstance(symmetry, T | Trivial):
-            raise ValueError(f"group: expected translations or Trivial, whose values do not turn, got {group}")
+            raise ValueError(f"group: expected translations or Trivial, whose values do not turn, got {name}")
         self.frame = self.frame_along(translations_of(symmetry))
         if self.pair_features:
             raise ValueError(f"pair_features: expected none, got {', '.join(self.pair_features)}")
-        self.group, self.width, self.blocks = group, width, blocks
+        self.group, self.width, self.blocks = name, width, blocks
         self.resnet = LieResNet(
             symmetry,
             self.dimension + len(self.body_features),

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from hlieconv.groups import AbstractGroup
 from hlieconv.models.abstract import AbstractModel
 from hlieconv.models.frame import Frame, translations_of
 from hlieconv.models.hlieconv import HLieConv
@@ -37,8 +38,8 @@ class PortHamiltonian(AbstractModel):
     2020 (arXiv:2002.12880).
 
     Args:
-        group: the symmetry of H.
-        dimension: number of dimensions of space.
+        group: the symmetry of H, a name or a group.
+        dimension: number of dimensions of space; by default that of the group, and 2 where a name leaves it open.
         body_features: names of the features of every body, mass among them.
         pair_features: names of the features of every pair of bodies.
         trajectory_features: names of the parameters of the input.
@@ -73,9 +74,9 @@ class PortHamiltonian(AbstractModel):
 
     def __init__(
         self,
-        group: str = "SE2",
+        group: str | AbstractGroup = "SE2",
         *,
-        dimension: int = 2,
+        dimension: int | None = None,
         body_features: Sequence[str] = ("mass", "stiffness"),
         pair_features: Sequence[str] = (),
         trajectory_features: Sequence[str] = (),
@@ -88,7 +89,7 @@ class PortHamiltonian(AbstractModel):
     ) -> None:
         super().__init__()
         check_choice("control", control, CONTROLS)
-        self.group, self.dimension, self.control = group, dimension, control
+        self.control = control
         self.body_features, self.pair_features = tuple(body_features), tuple(pair_features)
         self.trajectory_features = tuple(trajectory_features)
         self.drag, self.dashpots, self.width, self.blocks = drag, dashpots, width, blocks
@@ -106,6 +107,7 @@ class PortHamiltonian(AbstractModel):
             blocks=blocks,
             normalised=normalised,
         )
+        self.group, self.dimension = self.system.group, self.system.dimension
         count = len(self.body_features)
         self.slowing = perceptron((count, WIDTH, 1)) if drag else None
         self.joint = perceptron((2 * count + 1, WIDTH, 1)) if dashpots else None
@@ -113,7 +115,7 @@ class PortHamiltonian(AbstractModel):
         for unit in ("input_unit", "length_unit", "drag_unit", "force_unit"):
             self.register_buffer(unit, torch.ones(()))
         names = (*self.body_features, *self.pair_features)
-        self.frame = Frame(dimension, names, translations_of(self.system.geometry.group), units=normalised)
+        self.frame = Frame(self.dimension, names, translations_of(self.system.geometry.group), units=normalised)
 
     @classmethod
     def of(cls, dataset: xr.Dataset, *, preset: str = "best", **options: Any) -> Any:

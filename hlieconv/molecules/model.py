@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from hlieconv.groups.registry import group as group_of
+from hlieconv.groups import AbstractGroup
+from hlieconv.groups.registry import resolved
 from hlieconv.molecules.data import ELEMENTS, TARGETS
 from hlieconv.nn import LieResNet, Lifting, Neighbourhood
 from hlieconv.nn.config import config_of
@@ -33,7 +34,7 @@ class MoleculeRegressor(nn.Module):
     coordinates see directions, and can tell the two.
 
     Args:
-        group: which the outputs are invariant to: Trivial, SO3, T3, SE3.
+        group: which the outputs are invariant to: Trivial, SO3, T3, SE3, or a group.
         targets: names in `TARGETS`.
         largest: atoms of the largest molecule.
         channels, layers, pooling: options of the `LieResNet`.
@@ -61,7 +62,7 @@ class MoleculeRegressor(nn.Module):
 
     def __init__(
         self,
-        group: str = "T3",
+        group: str | AbstractGroup = "T3",
         *,
         targets: Sequence[str] = ("homo",),
         largest: int = 29,
@@ -78,13 +79,11 @@ class MoleculeRegressor(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.group, self.targets, self.largest, self.seed = group, tuple(targets), largest, seed
+        self.group, symmetry = resolved(group, 3)
+        self.targets, self.largest, self.seed = tuple(targets), largest, seed
         self.channels, self.layers, self.pooling, self.normalise = channels, layers, pooling, normalise
         self.samples, self.stabiliser = samples, stabiliser
         self.fill, self.neighbours, self.coordinates, self.alpha = fill, neighbours, coordinates, alpha
-        symmetry = group_of(group, dimension=3)
-        if symmetry.dimension != 3:
-            raise ValueError(f"group: expected one that acts on space, got {group}")
         unknown = [name for name in targets if name not in TARGETS]
         if not targets or unknown:
             raise ValueError(f"targets: expected some of {', '.join(TARGETS)}, got {', '.join(unknown) or 'none'}")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from hlieconv.groups.registry import name_of
 from hlieconv.training.settings import FRACTION, POSITIVE, AbstractSettings, Range, choose, setting
 
 TARGET_NAMES = ("mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "u0", "u", "h", "g", "cv")
@@ -89,5 +90,6 @@ def molecule_settings(preset: str = "small", **changes: Any) -> MoleculeSettings
         >>> molecule_settings("paper", group="SE3").samples
         4
     """
-    group = changes.get("group", MoleculeSettings.group)
+    group = name_of(changes.get("group", MoleculeSettings.group))
+    changes["group"] = group
     return choose(PRESETS, preset, group, owner="fit_molecules", changes=changes)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hlieconv.diagnostics import Charge
 from hlieconv.groups.abstract import AbstractGroup
-from hlieconv.noether.brackets import accumulated, charges_for, in_dtype, on_states
+from hlieconv.noether.brackets import accumulated, asked, charges_for, in_dtype, on_states
 from hlieconv.noether.growth import Growth, growth_law
 from systems.integrators.stepping import AbstractFixedStep
 from systems.numbers import to_tensor
@@ -58,7 +58,7 @@ class Attribution:
 
 def attribution(
     hamiltonian: Any,
-    group: AbstractGroup | str | Iterable[Any],
+    group: AbstractGroup | str | Iterable[Any] | None,
     states: PhaseSpace | xr.Dataset,
     times: Any,
     integrator: AbstractFixedStep,
@@ -79,7 +79,7 @@ def attribution(
     Args:
         hamiltonian: known, or learned and conditioned; with a Dataset any model.
         group: a group, its name, or any charges: a `Charge`, an `Energy`, or what has a ``name``, is a function of a
-            state and has a ``scale`` as these do.
+            state and has a ``scale`` as these do; None for the model's own group, or that of all motions of space.
         states: ``(*batch, n, d)``, the start, or a Dataset, for its first ones; their precision is that of the rollout.
         times: ``(time,)`` of the output, in seconds from the start.
         integrator: of fixed steps.
@@ -98,6 +98,7 @@ def attribution(
         >>> found["P_x"].cause, found["L_z"].cause
         ('round_off', 'truncation')
     """
+    group, states = asked(hamiltonian, group, states)
     hamiltonian, states = on_states(hamiltonian, states)
     charges = isinstance(group, AbstractGroup | str)
     found: list[Any] = charges_for(hamiltonian, group) if charges else [*group]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hlieconv.diagnostics import Charge
 from hlieconv.diagnostics.momentum_map import charges
 from hlieconv.groups.abstract import AbstractGroup
+from hlieconv.groups.registry import motions
 from systems.dataset.schema import mask_of, state_of, variables_of
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractHamiltonian
@@ -103,6 +104,28 @@ def on_states(hamiltonian: Any, states: PhaseSpace | xr.Dataset) -> tuple[Abstra
     mask = mask_of(states, device=where["device"])
     features = hamiltonian.checked(variables_of(states, hamiltonian.features, **where), mask)
     return require_hamiltonian(hamiltonian.condition(features, mask)), state_of(states, **where)
+
+
+def asked(
+    hamiltonian: Any,
+    group: AbstractGroup | str | Iterable[Any] | xr.Dataset | None,
+    states: PhaseSpace | xr.Dataset | None,
+) -> tuple[AbstractGroup | str | Iterable[Any], PhaseSpace | xr.Dataset]:
+    """The group and the states of a question that may leave the group out, as in ``certificate(model, dataset)``.
+
+    Then it is the group that the model was made for, or that of all motions of space.
+
+    Raises:
+        ValueError: without states.
+    """
+    if states is None:
+        if not isinstance(group, PhaseSpace | xr.Dataset):
+            raise ValueError("states: expected states, or a Dataset, got none")
+        group, states = None, group
+    elif isinstance(group, PhaseSpace | xr.Dataset):
+        raise ValueError(f"group: expected a group, its name or charges, got a {type(group).__name__}")
+    dimension = states.sizes["space"] if isinstance(states, xr.Dataset) else states.q.shape[-1]
+    return group or getattr(hamiltonian, "group", None) or motions(dimension), states
 
 
 def in_dtype(module: Field, dtype: torch.dtype) -> Field:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hlieconv.diagnostics import Charge
 from hlieconv.groups.abstract import AbstractGroup
-from hlieconv.noether.brackets import accumulated, charges_for, on_states, poisson_bracket, table
+from hlieconv.noether.brackets import accumulated, asked, charges_for, on_states, poisson_bracket, table
 from systems.integrators import AbstractIntegrator
 from systems.integrators.default import symplectic_for
 from systems.integrators.named import integrator_of
@@ -78,8 +78,8 @@ class Certificate:
 
 def certificate(
     hamiltonian: Any,
-    group: AbstractGroup | str | Iterable[Charge],
-    states: PhaseSpace | xr.Dataset,
+    group: AbstractGroup | str | Iterable[Charge] | PhaseSpace | xr.Dataset | None = None,
+    states: PhaseSpace | xr.Dataset | None = None,
     *,
     times: Float[Tensor, " time"] | None = None,
     integrator: AbstractIntegrator | str | None = None,
@@ -99,7 +99,8 @@ def certificate(
 
     Args:
         hamiltonian: known, or learned and conditioned; with a Dataset any model.
-        group: a group, its name, or any charges.
+        group: a group, its name, or any charges; left out, as in ``certificate(model, dataset)``, it is the group that
+            the model was made for, or that of all motions of space.
         states: ``(*batch, n, d)``; as many and as far apart as the rollouts to be judged; or a Dataset, for its
             first states.
         times: of the rollout, in seconds from the states; by default 33 over the time in which typical states change
@@ -119,6 +120,7 @@ def certificate(
         >>> certificate(system, "SO2", states)["L_z"].verdict
         'broken'
     """
+    group, states = asked(hamiltonian, group, states)
     hamiltonian, states = on_states(hamiltonian, states)
     found = charges_for(hamiltonian, group)
     times = _dynamical_times(hamiltonian, states) if times is None else torch.as_tensor(times).to(states.q)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.noether.brackets import Observable, require_hamiltonian, table
+from hlieconv.noether.brackets import Observable, on_states, table
 from hlieconv.noether.library import Library, library_of
 from hlieconv.noether.null_space import ORDER, Changes, of_hamiltonian, of_trajectories
 from hlieconv.noether.reading import Combinations, Found, Reader, group_of
@@ -66,8 +67,8 @@ class Discovery:
 
 
 def discover(
-    source: AbstractHamiltonian | xr.Dataset,
-    states: PhaseSpace | None = None,
+    source: Any,
+    states: PhaseSpace | xr.Dataset | None = None,
     library: str | Sequence[Observable] = "affine",
     *,
     tolerance: float | None = None,
@@ -83,8 +84,10 @@ def discover(
     within trajectories. `hlieconv.noether.null_space` derives both tests.
 
     Args:
-        source: a Hamiltonian (a model: conditioned), or a Dataset of trajectories.
-        states: ``(state, n, d)``, where the Hamiltonian is looked at: at least two for each candidate.
+        source: a Hamiltonian, known, or learned and conditioned; with a Dataset of states any model; or a Dataset of
+            trajectories alone.
+        states: ``(state, n, d)``, where the Hamiltonian is looked at: at least two for each candidate; or a Dataset,
+            for its first states.
         library: "affine", p . (A q + b) summed over the bodies (and boosts, where the masses are known);
             "quadratic", all polynomials of degree 2 in the whole state; or functions of a state.
         tolerance: of data: what varies by less than this part of its variation is constant; by default 1e-6 in float64.
@@ -103,16 +106,16 @@ def discover(
     """
     if isinstance(source, xr.Dataset):
         return _from_data(source, library, tolerance)
-    return _from_hamiltonian(require_hamiltonian(source), states, library)
+    if states is None:
+        raise ValueError("states: expected states of the Hamiltonian, or a Dataset, got none")
+    return _from_hamiltonian(*on_states(source, states), library)
 
 
 def _from_hamiltonian(
-    hamiltonian: AbstractHamiltonian, states: PhaseSpace | None, library: str | Sequence[Observable]
+    hamiltonian: AbstractHamiltonian, states: PhaseSpace, library: str | Sequence[Observable]
 ) -> Discovery:
-    if states is None or states.q.ndim != 3:
-        raise ValueError(
-            f"states: expected shape (state, n, d), got {None if states is None else tuple(states.q.shape)}"
-        )
+    if states.q.ndim != 3:
+        raise ValueError(f"states: expected shape (state, n, d), got {tuple(states.q.shape)}")
     _check_coordinates(hamiltonian.coordinates, library)
     count, n, d = states.q.shape
     mass = hamiltonian.values.get("mass")

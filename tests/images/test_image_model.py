@@ -103,7 +103,7 @@ def test_the_lifts_of_se2():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"group": "SE3"}, "group: expected one that acts on the plane"),
+        ({"group": "SE3"}, "group: expected one that acts on 2 dimensions"),
         ({"group": "nothing"}, "group: expected one of"),
         ({"crop": -1.0}, "crop: expected a finite number that is not negative"),
         ({"crop": 0.01, "size": (8, 8)}, "a disc with pixels in it"),

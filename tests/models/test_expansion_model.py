@@ -190,7 +190,7 @@ def test_a_law_reads_well():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"group": "SE3"}, "group: expected one that acts on 2 dimensions"),
+        ({"group": "SE3", "dimension": 2}, "group: expected one that acts on 2 dimensions"),
         ({"group": "RxSO2"}, "group: expected Trivial, T, SO or SE"),
         ({"body_features": ("stiffness",)}, "body_features: expected mass among them, got stiffness"),
     ],

@@ -85,7 +85,7 @@ def test_buckets():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"group": "SE2"}, "group: expected one that acts on space"),
+        ({"group": "SE2"}, "group: expected one that acts on 3 dimensions"),
         ({"targets": ["energy"]}, "targets: expected some of mu, .* got energy"),
         ({"targets": []}, "got none"),
     ],

@@ -62,7 +62,7 @@ def test_commands(tmp_path, capsys):
         (["--target", "energy"], "target: expected one of mu,"),
         (["--largest", "3"], "molecule: expected at most largest = 3 atoms"),
         (["--epochs", "0"], "epochs: expected a positive number"),
-        (["--group", "SE2"], "group: expected one that acts on space"),
+        (["--group", "SE2"], "group: expected one that acts on 3 dimensions"),
     ],
 )
 def test_bad_arguments_are_one_line(options, message, tmp_path, capsys):

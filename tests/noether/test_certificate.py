@@ -1,15 +1,23 @@
 """Brackets against finite differences and formulas; verdicts on symmetries that are exact, approximate and broken."""
 
+from pkgutil import resolve_name
+
 import pytest
 import torch
 from systems_at_hand import Tilted, springs
 
 from hlieconv.diagnostics import charges
-from hlieconv.groups import SE3, from_generators
+from hlieconv.groups import SE2, SE3, T, from_generators
+from hlieconv.images import ImageClassifier
+from hlieconv.images.settings import image_settings
 from hlieconv.models import HLieConv
-from hlieconv.noether import accumulated, certificate, poisson_bracket
-from systems import HenonHeiles, Pendulum, PhaseSpace, Springs, simulate
-from systems.integrators import RK4
+from hlieconv.models.registry import MODELS
+from hlieconv.molecules import MoleculeRegressor
+from hlieconv.molecules.settings import molecule_settings
+from hlieconv.nn.config import arguments_of
+from hlieconv.noether import accumulated, attribution, certificate, discover, poisson_bracket
+from systems import HenonHeiles, Pendulum, PhaseSpace, Springs, simulate, state_of, variables_of
+from systems.integrators import RK4, Leapfrog
 
 
 def test_algebra_of_the_brackets(dtype):
@@ -120,14 +128,59 @@ def test_a_model_and_a_dataset(group, dtype):
     torch.manual_seed(0)
     model = HLieConv(group, width=8, blocks=1).to(dtype)
     assert (model.group, model.dimension) == ("SE3", 3)
-    found = certificate(model, group, data)
+    times = torch.linspace(0, 0.1, 3)
+    found = certificate(model, group, data, times=times)
     assert found.dtype == dtype
     assert found.exact
     features = {name: torch.from_numpy(data[name].values).to(dtype) for name in ("mass", "stiffness")}
     states = PhaseSpace(*(torch.from_numpy(data[name].values[:, 0]).to(dtype) for name in "qp"))
-    assert certificate(model.condition(features), "SE3", states).rows == found.rows
+    assert certificate(model.condition(features), "SE3", states, times=times).rows == found.rows
     with pytest.raises(ValueError, match="missing stiffness"):
         certificate(model, "SE3", data.drop_vars("stiffness"))
+
+
+@pytest.mark.parametrize(("name", "own"), [("hfc", "SE2"), ("expansion", "SE2")])
+def test_the_group_may_be_left_out(name, own):
+    """Then it is the model's own, and that of all motions of space where the model has none."""
+    data = simulate(*Springs.sample(12, seed=0, bodies=3), torch.linspace(0, 1, 3, dtype=torch.float64))
+    model, times = resolve_name(MODELS[name]).of(data).double(), torch.linspace(0, 0.5, 6, dtype=torch.float64)
+    assert repr(certificate(model, data, times=times)) == repr(certificate(model, own, data, times=times))
+    conditioned = model.condition(variables_of(data, model.features, dtype=torch.float64))
+    assert repr(discover(model, data)) == repr(discover(conditioned, state_of(data)))
+    found = (attribution(model, group, data, times, Leapfrog(step=0.1)) for group in (None, own))
+    assert repr(next(found)) == repr(next(found))
+    with pytest.raises(ValueError, match="states: expected states, or a Dataset, got none"):
+        certificate(model)
+    with pytest.raises(ValueError, match="group: expected a group, its name or charges, got a Dataset"):
+        certificate(model, data, data)
+
+
+def test_another_group_than_all_motions():
+    data = simulate(*Springs.sample(2, seed=0, bodies=3), torch.linspace(0, 1, 3, dtype=torch.float64))
+    model = HLieConv.of(data, group=T(2), width=8, blocks=0).double()
+    assert certificate(model, data, times=torch.linspace(0, 0.1, 3, dtype=torch.float64)).symmetry == "T2"
+
+
+WITH_GROUP = [target for target in MODELS.values() if "group" in arguments_of(resolve_name(target))]
+
+
+@pytest.mark.parametrize("target", WITH_GROUP)
+def test_models_take_groups_as_they_are(target):
+    for group, name in ((T(2, (0,)), "Tx"), (T(3), "T3")):
+        model = resolve_name(target)(group)
+        assert (model.group, model.dimension, model.config["group"]) == (name, group.dimension, name)
+        with pytest.raises(ValueError, match="group: expected one that acts on 1 dimensions, got"):
+            resolve_name(target)(group, dimension=1)
+
+
+def test_images_and_molecules_take_groups_as_they_are():
+    assert (ImageClassifier(SE2(), size=(8, 8), channels=8, layers=1).group, MoleculeRegressor(T(3)).group) == (
+        "SE2",
+        "T3",
+    )
+    assert (image_settings(group=SE2()).group, molecule_settings(group=SE3()).group) == ("SE2", "SE3")
+    with pytest.raises(ValueError, match="group: expected one that acts on 3 dimensions, got SE2"):
+        MoleculeRegressor(SE2())
 
 
 def test_a_group_that_no_name_makes_again():

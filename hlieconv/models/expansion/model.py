@@ -10,7 +10,8 @@ import xarray as xr
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hlieconv.groups.registry import group as group_of
+from hlieconv.groups import AbstractGroup
+from hlieconv.groups.registry import resolved
 from hlieconv.models.abstract import AbstractModel
 from hlieconv.models.expansion import law
 from hlieconv.models.expansion.configuration import Configuration
@@ -43,8 +44,8 @@ class PairExpansion(AbstractModel):
     it chooses the terms and solves for their coefficients by robust least squares. Before that V = 0.
 
     Args:
-        group: the symmetry: Trivial, T2, Tx, SO2, SE2, T3, SO3, SE3, ...
-        dimension: of space.
+        group: the symmetry: Trivial, T2, Tx, SO2, SE2, T3, SO3, SE3, ..., or a group.
+        dimension: of space; by default that of the group, and 2 where a name leaves it open.
         body_features: what it is told of every body, mass among them.
         pair_features: what it is told of every pair of bodies.
         triples: allow terms of three bodies.
@@ -74,21 +75,19 @@ class PairExpansion(AbstractModel):
 
     def __init__(
         self,
-        group: str = "SE2",
+        group: str | AbstractGroup = "SE2",
         *,
-        dimension: int = 2,
+        dimension: int | None = None,
         body_features: Sequence[str] = ("mass", "stiffness"),
         pair_features: Sequence[str] = (),
         triples: bool = True,
     ) -> None:
         super().__init__()
-        self.group, self.dimension, self.triples = group, dimension, triples
+        self.group, self.symmetry = resolved(group, dimension)
+        self.dimension, self.triples = self.symmetry.dimension, triples
         self.body_features, self.pair_features = tuple(body_features), tuple(pair_features)
         if "mass" not in self.body_features:
             raise ValueError(f"body_features: expected mass among them, got {', '.join(self.body_features) or 'none'}")
-        self.symmetry = group_of(group, dimension)
-        if self.symmetry.dimension != dimension:
-            raise ValueError(f"group: expected one that acts on {dimension} dimensions, got {group}")
         TermLibrary(self.symmetry, self.body_features)
         self.estimates, self.known = [], []
         self.register_buffer("unit", torch.ones(()), persistent=False)
