@@ -38,7 +38,7 @@ def chunk_error(
         chunk: points in a chunk.
         seed: of the places.
         integrator: an integrator or its name; by default that of `rollout`, on the paper's data far more accurate than
-            any model.
+            any model. Where it cannot follow the model, the error is not a number.
 
     Raises:
         ValueError: if the Dataset lacks a feature of the model.
@@ -55,7 +55,7 @@ def chunk_error(
         own = {name: x[some.trajectory] for name, x in features.items()}
         field = model.condition(own, None if mask is None else mask[some.trajectory])
         solver = integrator_of(integrator or default_integrator(model, field, spacing))
-        predicted = solver.integrate(field, PhaseSpace(some.q[0], some.p[0]), some.times - some.times[0])
+        predicted, _ = solver.attempt(field, PhaseSpace(some.q[0], some.p[0]), some.times - some.times[0])
         square = ((predicted.q - some.q).square() + (predicted.p - some.p).square()).mean((0, 3)) / 2
         if field.mask is None:
             errors.append(square.mean(-1))

@@ -27,7 +27,7 @@ from systems.dataset.schema import (
 from systems.dataset.times import Times, origin_of, since, to_times
 from systems.fingerprint import fingerprint
 from systems.integrators import AbstractIntegrator
-from systems.integrators.default import symplectic_for
+from systems.integrators.default import most_accurate, symplectic_for
 from systems.integrators.named import integrator_of
 from systems.simulation import simulate
 
@@ -58,7 +58,7 @@ def rollout(
             first states are those of its own first times: where others are asked for, the model moves the states there
             first. Dates are counted from that of the Dataset; where it has none, the first of them is when it starts.
         integrator: an integrator or its name; by default one that preserves the charges of the model's symmetry to
-            round-off (`default_integrator`).
+            round-off, for a law with steps of its own choice (`default_integrator`).
         dtype: float32 or float64; by default the model's own, or float64 where float32 cannot hold the states.
             Conservation shows to 1e-12 in float64 only.
         device: where to compute; by default the model's own.
@@ -170,9 +170,12 @@ MOST_STEPS = 1000
 def default_integrator(model: AbstractModel, field: AbstractVectorField, spacing: float) -> AbstractIntegrator:
     """What a rollout uses: the steps that a model was trained through, if their order is low; else accurate ones.
 
-    These are symplectic where the field is a Hamiltonian, so that charges are kept to round-off, and as long as the
-    spacing of the training data (or of the output, if that is not known).
+    A law that can be read is followed to round-off, through close passages too. For a network this would be lost
+    labour: the steps are as long as the spacing of the training data (or of the output, if that is not known), and
+    symplectic where the field is a Hamiltonian. Both keep charges to round-off.
     """
+    if model.law():
+        return most_accurate()
     if model.trained is not None:
         spacing = model.trained.spacing
         if model.trained.through is not None and model.trained.through.order < LOW_ORDER:

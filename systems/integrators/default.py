@@ -10,16 +10,16 @@ from systems.vector_field import AbstractHamiltonian, AbstractNewtonian, Abstrac
 
 
 def most_accurate() -> AbstractIntegrator:
-    """The default of `simulate` where there is no closed form: to 1e-9 relative in float64, for any vector field."""
+    """The default of `simulate` where there is no closed form, and of rollouts of a law: exact to round-off."""
     return AdaptiveGauss()
 
 
 def symplectic_for(field: AbstractVectorField, step: float) -> AbstractIntegrator:
-    """The default of rollouts and certificates: charges are preserved to round-off, at a step of the data's spacing.
+    """The default of rollouts of networks, and of certificates: charges are preserved to round-off.
 
-    It is the method of order 4 with the smallest error that the structure of a Hamiltonian allows. There is none for a
-    field that is no Hamiltonian: then it is RK4, with half the step; or Gauss4, where forces such as damping act on a
-    Hamiltonian system.
+    With steps as long as the spacing of the data it is the method of order 4 with the smallest error that the structure
+    of a Hamiltonian allows. There is none for a field that is no Hamiltonian: then it is RK4, with half the step; or
+    Gauss4, where forces such as damping act on a Hamiltonian system.
 
     Example:
         >>> from systems.pendulum import Pendulum

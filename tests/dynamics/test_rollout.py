@@ -9,8 +9,10 @@ import torch
 import hlieconv.diagnostics  # noqa: F401 (the accessor)
 from hlieconv.dynamics import chunk_error
 from hlieconv.dynamics.rollouts import default_integrator, rollout
-from hlieconv.models import AbstractModel, HLieConv
+from hlieconv.models import AbstractModel, HLieConv, PairExpansion
 from hlieconv.models.abstract import Trained
+from hlieconv.models.expansion.law import Estimate
+from hlieconv.models.expansion.terms import Factor, Pair
 from systems import AbstractVectorField, PhaseSpace, Springs, simulate
 from systems.integrators import RK4, BlanesMoanSRKN6, Gauss4, Leapfrog
 
@@ -110,6 +112,23 @@ def test_the_default_integrator_suits_the_field():
     model.trained = Trained(0.01, Leapfrog(step=0.01))
     assert isinstance(default_integrator(model, field, 0.1), Leapfrog)
     assert rollout(model, data).attrs["integrator"] == "leapfrog"
+
+
+def test_a_law_is_followed_to_round_off():
+    """Through close passages too, where steps of the data's spacing are far off."""
+    times = torch.linspace(0, 1, 11, dtype=torch.float64)
+    truth, k = simulate(*Springs.sample(2, seed=0, rest_length=(0.2, 1.0)), times), Factor("stiffness")
+    law = PairExpansion.of(truth)
+    law.estimates = [
+        Estimate(Pair("power", (2.0,), (False,), (k, k)), 1.0),
+        Estimate(Pair("power", (1.0,), (False,), (k, k), (Factor("rest_length"),)), -2.0),
+    ]
+    predicted = rollout(law, truth)
+    assert predicted.attrs["integrator"] == "adaptive_gauss"
+    fixed = rollout(law, truth, integrator=BlanesMoanSRKN6(step=0.1))
+    assert float(predicted.dynamics.error(truth).max()) < 1e-12
+    assert float(fixed.dynamics.error(truth).max()) > 1e-3
+    assert float(predicted.dynamics.drift("momentum").max()) < 1e-12
 
 
 def test_another_integrator_than_that_of_a_low_order_training_is_warned_of():

@@ -90,7 +90,7 @@ class PairExpansion(AbstractModel):
             raise ValueError(f"body_features: expected mass among them, got {', '.join(self.body_features) or 'none'}")
         TermLibrary(self.symmetry, self.body_features)
         self.estimates, self.known = [], []
-        self.register_buffer("unit", torch.ones(()), persistent=False)
+        self.register_buffer("unit", torch.ones((), dtype=torch.float64), persistent=False)  # a law knows its digits
 
     def condition(
         self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None
