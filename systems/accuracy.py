@@ -30,7 +30,7 @@ def warn_of_long_steps(
     elapsed = elapsed_of(times if times.ndim == 1 else times[:, rows]).to(state.q)[:2]
     middle = elapsed[:1] + (elapsed[1:] - elapsed[:1]) / 2
     some, step = integrator.select(rows), getattr(integrator, "step", None)
-    moved = started(field.select(rows), times[0] if times.ndim == 1 else times[0, rows])
+    moved = started(field.select(rows).steady(), times[0] if times.ndim == 1 else times[0, rows])
     with torch.no_grad():
         if step is None:
             fine = some.attempt(moved, state, torch.cat([elapsed[:1], middle, elapsed[1:]])).trajectory

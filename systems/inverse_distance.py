@@ -20,8 +20,8 @@ class AbstractInverseDistance(AbstractPairs):
     are. Pair forces are antisymmetric to the last bit. Without softening, bodies at one point do not act on each
     other: all stays finite.
 
-    Each charge is divided by the distance before it meets another one: c_i c_j of two stars in kg overflows in
-    float32, and that of two atoms vanishes, while (c_i / r) (c_j / r) is a force.
+    In float32 each charge is divided by the distance before it meets another one: c_i c_j of two stars in kg overflows
+    there, and that of two atoms vanishes, while (c_i / r) (c_j / r) is a force.
     """
 
     regular = True
@@ -58,10 +58,15 @@ class AbstractInverseDistance(AbstractPairs):
         return super().conserved if self.reciprocal else ("energy",)
 
     def pair_potential(self, square: Float[Tensor, "*pairs"], pair: Any) -> Float[Tensor, "*pairs"]:
-        return pair.constant * ((pair.i.acts * self._inverse(square, pair)) * pair.j.acts)
+        inverse = self._inverse(square, pair)
+        if square.dtype == torch.float64:
+            return pair.once(_product_of_sources) * inverse
+        return pair.constant * ((pair.i.acts * inverse) * pair.j.acts)
 
     def pair_force(self, square: Float[Tensor, "*pairs"], pair: Any) -> Float[Tensor, "*pairs"]:
         inverse = self._inverse(square, pair)
+        if square.dtype == torch.float64:
+            return pair.once(_product) * (inverse * inverse * inverse)
         return ((pair.i.feels * inverse) * (pair.j.acts * inverse)) * (pair.constant * inverse)
 
     def _mirrored(self, weight: Tensor) -> Tensor:
@@ -69,7 +74,7 @@ class AbstractInverseDistance(AbstractPairs):
 
     def _inverse(self, square: Tensor, pair: Any) -> Tensor:
         """The inverse softened distance, zero for bodies at one point."""
-        square = square + pair.softening.square()
+        square = square + pair.once(_square_of_softening)
         return square.masked_fill(square <= nearest(square.dtype), torch.inf).rsqrt()
 
     def singular(self, q: Float[Tensor, "*batch n d"]) -> Bool[Tensor, "*batch"] | None:
@@ -107,3 +112,17 @@ class AbstractInverseDistance(AbstractPairs):
         attraction = -constant * (f1 * a2 / m1 + f2 * a1 / m2)
         wide = PhaseSpace(*(x.double() for x in state))
         return PhaseSpace(*(x.to(dtype) for x in two_body_flow(mass, inertia, attraction, wide, times.double())))
+
+
+def _product(pair: Any) -> Tensor:
+    """k c_i c_j of what i feels with and j acts with: the same for (i, j) and (j, i) to the last bit, if these are."""
+    return (pair.i.feels * pair.j.acts) * pair.constant
+
+
+def _product_of_sources(pair: Any) -> Tensor:
+    """k c_i c_j of what both act with."""
+    return (pair.i.acts * pair.j.acts) * pair.constant
+
+
+def _square_of_softening(pair: Any) -> Tensor:
+    return pair.softening.square()

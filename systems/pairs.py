@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from systems.edges import checked_edges
+from systems.tracing import readable
 from systems.vector_field import AbstractNewtonian, nearest_images
 
 #: Tensors by name, with their own dimensions after those of the batch: ``("body",)``, ``()``, ...
@@ -28,6 +30,7 @@ class PairValues:
     Args:
         own: tensors by name, of a pair or a trajectory.
         i, j: tensors by name, of the two bodies.
+        kept: what `once` has found, where that stays true; None where it is found each time.
 
     Example:
         >>> pair = PairValues({"strength": torch.tensor(2.0)}, {"charge": torch.ones(3)}, {"charge": -torch.ones(3)})
@@ -35,8 +38,8 @@ class PairValues:
         tensor([-2., -2., -2.])
     """
 
-    def __init__(self, own: Any, i: Any, j: Any) -> None:
-        self._own, self._i, self._j = own, i, j
+    def __init__(self, own: Any, i: Any, j: Any, kept: dict[Any, Tensor] | None = None) -> None:
+        self._own, self._i, self._j, self._kept = own, i, j, kept
 
     @property
     def i(self) -> Any:
@@ -50,6 +53,16 @@ class PairValues:
     def swapped(self) -> PairValues:
         """The same pair seen from the other body."""
         return PairValues(self._own, self._j, self._i)
+
+    def once(self, function: Callable[[PairValues], Tensor]) -> Tensor:
+        """A function of these values alone, of no distance: computed once by a field that is `steady`.
+
+        Example:
+            >>> pair = PairValues({"strength": torch.tensor(2.0)}, {}, {})
+            >>> pair.once(lambda pair: 3 * pair.strength)
+            tensor(6.)
+        """
+        return _once(self._kept, function, lambda: function(self))
 
     def __getattr__(self, name: str) -> Any:
         return _looked_up(self._own, name)
@@ -76,8 +89,14 @@ def _looked_up(values: Any, name: str) -> Tensor:
 class _Placed:
     """Parameters of some dims, each put where it broadcasts with the squares when it is asked for."""
 
-    def __init__(self, parameters: Parameters, dims: tuple[tuple[str, ...], ...], place: Callable[..., Tensor]) -> None:
-        self._parameters, self._dims, self._place = parameters, dims, place
+    def __init__(
+        self,
+        parameters: Parameters,
+        dims: tuple[tuple[str, ...], ...],
+        place: Callable[..., Tensor],
+        kept: dict[Any, Tensor] | None,
+    ) -> None:
+        self._parameters, self._dims, self._place, self._kept = parameters, dims, place, kept
 
     @property
     def names(self) -> list[str]:
@@ -87,7 +106,16 @@ class _Placed:
         own, value = self._parameters[name]
         if own not in self._dims:
             raise KeyError(name)
-        return self._place(own, value)
+        return _once(self._kept, (self._place, name), lambda: self._place(own, value))
+
+
+def _once(kept: dict[Any, Tensor] | None, key: Any, make: Callable[[], Tensor]) -> Tensor:
+    """What is made, or what was kept of it."""
+    if kept is None:
+        return make()
+    if key not in kept:
+        kept[key] = make()
+    return kept[key]
 
 
 class AbstractPairs(AbstractNewtonian):
@@ -125,6 +153,7 @@ class AbstractPairs(AbstractNewtonian):
     regular: ClassVar[bool] = False
     """Whether `pair_potential` and `pair_force` are finite, with finite derivatives, for bodies at one point too."""
     edges: Tensor | None
+    _steady: PairValues | None = None
 
     def __init__(self, *, edges: Any = None, **options: Any) -> None:
         if edges is not None:
@@ -173,6 +202,18 @@ class AbstractPairs(AbstractNewtonian):
         edges = self._buffers.get("edges")  # not while these are being checked
         return super().bodies if edges is None or not edges.numel() else max(super().bodies, int(edges.max()) + 1)
 
+    def steady(self) -> Any:
+        if not readable(*self.state_dict().values(), wait=True):
+            return self
+        field = copy.copy(self)
+        field._steady = self._all_pair_values(kept={})
+        return field
+
+    def select(self, index: slice | Tensor) -> Any:
+        chosen = super().select(index)
+        chosen._steady = None
+        return chosen
+
     def pair_count(self, bodies: int) -> int:
         return super().pair_count(bodies) if self.edges is None else self.edges.shape[1]
 
@@ -214,7 +255,8 @@ class AbstractPairs(AbstractNewtonian):
     def _finite(self, function: Callable[[Tensor, PairValues], Tensor], square: Tensor, pair: PairValues) -> Tensor:
         """A function of the pairs, 0 where bodies are at one point. Its derivatives are finite there."""
         if self.regular:
-            return torch.broadcast_tensors(function(square, pair), square)[0]
+            value = function(square, pair)
+            return value if value.shape == square.shape else torch.broadcast_tensors(value, square)[0]
         apart = square > nearest(square.dtype)
         return torch.where(apart, function(torch.where(apart, square, 1), pair), 0)
 
@@ -238,22 +280,30 @@ class AbstractPairs(AbstractNewtonian):
 
     def pair_values(self) -> PairValues:
         """What a law may ask of all pairs, or all edges."""
+        return self._all_pair_values() if self._steady is None else self._steady
+
+    def _all_pair_values(self, kept: dict[Any, Tensor] | None = None) -> PairValues:
         if self.edges is None:
             return self._placed(
                 lambda dims, x: x[..., :, None] if dims == ("body",) else self._of_every_pair(dims, x),
                 lambda _, x: x[..., None, :],
+                kept,
             )
         i, j = self.edges
         return self._placed(
             lambda dims, x: _of_end(x, i) if dims == ("body",) else x if dims else x[..., None],
             lambda _, x: _of_end(x, j),
+            kept,
         )
 
-    def _placed(self, of_i: Callable[..., Tensor], of_j: Callable[..., Tensor]) -> PairValues:
+    def _placed(
+        self, of_i: Callable[..., Tensor], of_j: Callable[..., Tensor], kept: dict[Any, Tensor] | None = None
+    ) -> PairValues:
         """Parameters, each put where it broadcasts with the squares: given its dims, and itself."""
         parameters = self.pair_parameters()
-        own = _Placed(parameters, ((), *PAIR_DIMS), of_i)
-        return PairValues(own, *(_Placed(parameters, (("body",),), place) for place in (of_i, of_j)))
+        own = _Placed(parameters, ((), *PAIR_DIMS), of_i, kept)
+        i, j = (_Placed(parameters, (("body",),), place, kept) for place in (of_i, of_j))
+        return PairValues(own, i, j, kept)
 
     def _of_every_pair(self, dims: tuple[str, ...], x: Tensor) -> Tensor:
         """A trained pair has the same gradient from both sides, and a missing one has none."""

@@ -283,7 +283,7 @@ class _Work:
     @torch.no_grad()
     def _solve(self, rows: slice) -> tuple[list[Tensor], dict[str, Tensor]]:
         """q, p, the status and the energies of a block, and its events: time or event first, on the CPU."""
-        field, integrator = self.field.select(rows), self.integrator
+        field, integrator = self.field.select(rows).steady(), self.integrator
         state = PhaseSpace(self.state.q[rows], self.state.p[rows])
         times = self._times(rows)
         elapsed = elapsed_of(times).to(state.q)
@@ -299,7 +299,9 @@ class _Work:
             trajectory, status = field.closed_form(state, elapsed), torch.zeros(len(state.q), dtype=torch.int8)
         else:
             trajectory, status = integrator.select(rows).attempt(started(field, times[0]), state, elapsed)
-        energies = [_energy(hamiltonian.select(rows), trajectory) for hamiltonian in self.hamiltonians.values()]
+        energies = [
+            _energy(hamiltonian.select(rows).steady(), trajectory) for hamiltonian in self.hamiltonians.values()
+        ]
         if not _is_whole(field, trajectory, energies, times):
             trajectory, status, shown = _cut(field, trajectory, status, times)
             energies = [energy.masked_fill(~shown, torch.nan) for energy in energies]

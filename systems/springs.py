@@ -182,14 +182,12 @@ class Springs(AbstractPairs):
     def pair_force(self, square: Float[Tensor, "*pairs"], pair: Any) -> Float[Tensor, "*pairs"]:
         if self.rest_length is None:
             return torch.broadcast_tensors(-self._constant_of(pair), square)[0]
-        distance = _distance(square)
-        distinct = distance > 0
-        slack = pair.rest_length * torch.where(distinct, 1 / torch.where(distinct, distance, 1), 0)
-        return self._constant_of(pair) * (slack - 1)
+        inverse = square.masked_fill(square <= _nearest(square.dtype), torch.inf).rsqrt()
+        return self._constant_of(pair) * (pair.rest_length * inverse - 1)
 
     def _constant_of(self, pair: Any) -> Tensor:
         """k of pairs."""
-        return 2 * pair.i.stiffness * pair.j.stiffness if self.spring_constant is None else pair.spring_constant
+        return pair.once(_from_stiffness) if self.spring_constant is None else pair.spring_constant
 
     def _mirrored(self, weight: Tensor) -> Tensor:
         return weight  # the same for (i, j) and (j, i) to the last bit
@@ -330,7 +328,17 @@ class Springs(AbstractPairs):
         return normal_mode_flow(mass, constant, state, times, self.mask)
 
 
+def _from_stiffness(pair: Any) -> Tensor:
+    """k_ij = 2 c_i c_j."""
+    return 2 * pair.i.stiffness * pair.j.stiffness
+
+
 def _distance(square: Tensor) -> Tensor:
-    """|q_i - q_j|; bodies so near that its second derivatives overflow are at one point."""
-    distinct = square > torch.finfo(square.dtype).tiny ** (2 / 3)
+    """|q_i - q_j|; 0 for bodies at one point."""
+    distinct = square > _nearest(square.dtype)
     return torch.where(distinct, torch.where(distinct, square, 1).sqrt(), 0)
+
+
+def _nearest(dtype: torch.dtype) -> float:
+    """The square of the distance up to which bodies are at one point: second derivatives of it overflow there."""
+    return torch.finfo(dtype).tiny ** (2 / 3)

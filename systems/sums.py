@@ -122,6 +122,8 @@ class AbstractSum(AbstractVectorField):
         parts: in this order.
     """
 
+    _steady: list[Any] | None = None
+
     def __init__(self, parts: Sequence[AbstractVectorField]) -> None:
         self.name = " + ".join(_name(part) for part in parts)
         self.coordinates = _only("coordinates", {x.coordinates for x in parts} - {"any"} or {"any"}, self.name)
@@ -145,6 +147,8 @@ class AbstractSum(AbstractVectorField):
     @property
     def parts(self) -> list[Any]:
         """The parts, with the values of the sum."""
+        if self._steady is not None:
+            return self._steady
         return [self._part(template, seen) for template, seen in zip(self.templates, self.seen, strict=True)]
 
     def _part(self, template: Any, seen: dict[str, str]) -> Any:
@@ -170,9 +174,15 @@ class AbstractSum(AbstractVectorField):
 
     def select(self, index: slice | Tensor) -> Any:
         chosen = super().select(index)
+        chosen._steady = None
         chosen._modules = chosen._modules | {
             "templates": nn.ModuleList([_emptied(part.select(index)) for part in self.parts])
         }
+        return chosen
+
+    def steady(self) -> Any:
+        chosen = copy.copy(self)
+        chosen._steady = [part.steady() for part in self.parts]
         return chosen
 
     def singular(self, q: Float[Tensor, "*batch n d"]) -> Bool[Tensor, "*batch"] | None:
@@ -187,6 +197,7 @@ class AbstractSum(AbstractVectorField):
 
     def continued(self, sides: Float[Tensor, "*batch c"]) -> Any:
         chosen = copy.copy(self)
+        chosen._steady = None
         templates: Any = self.templates
         chosen._modules = chosen._modules | {"templates": nn.ModuleList([x.continued(sides) for x in templates])}
         return chosen

@@ -7,7 +7,12 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch._C._functorch import get_unwrapped, is_batchedtensor, is_functorch_wrapped_tensor
+from torch._C._functorch import (
+    get_unwrapped,
+    is_batchedtensor,
+    is_functorch_wrapped_tensor,
+    peek_interpreter_stack,
+)
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_map
@@ -61,8 +66,11 @@ def constant(make: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
 
     @functools.wraps(make)
     def looked_up(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Made:
+        found = kept(*args, **kwargs)
+        if not torch._C._len_torch_dispatch_stack() and peek_interpreter_stack() is None:
+            return found
         # As of a literal, torch.tensor([1.0]): a mode that traces takes note of it.
-        return tree_map(_lifted, kept(*args, **kwargs))
+        return tree_map(_lifted, found)
 
     return torch.compiler.assume_constant_result(looked_up)
 

@@ -193,6 +193,10 @@ class AbstractVectorField(nn.Module, ABC):
                     store[name] = tensor[index]
         return chosen
 
+    def steady(self: Field) -> Field:
+        """The same field for a time in which none of its tensors changes: what follows from these is computed once."""
+        return self
+
     def existing(self, x: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
         """x with zeros where the mask says that there is no body, whatever stood there."""
         return x if self.mask is None else torch.where(self.mask[..., None], x, 0)
@@ -207,7 +211,7 @@ class AbstractVectorField(nn.Module, ABC):
         Of the nearest images, in a periodic box. A last axis of two or three would cost four times as much in the sums
         over it.
         """
-        apart = [x[..., :, None] - x[..., None, :] for x in self.existing(q).unbind(-1)]
+        apart = [x.unsqueeze(-1) - x.unsqueeze(-2) for x in self.existing(q).unbind(-1)]
         return apart if self.box is None else nearest_images(apart, self.box[..., None, None, :])
 
     @abstractmethod

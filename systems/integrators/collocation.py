@@ -68,8 +68,10 @@ def folded(operation: Callable[[Tensor, Tensor], Tensor], values: Tensor) -> Ten
     the batch that it is in.
     """
     while values.shape[1] > 1:
-        first, second, *rest = values.split(values.shape[1] // 2, 1)
-        values = torch.cat([operation(first, second), *rest], 1) if rest else operation(first, second)
+        half = values.shape[1] // 2
+        rest = values[:, 2 * half :]
+        values = operation(values.narrow(1, 0, half), values.narrow(1, half, half))
+        values = torch.cat([values, rest], 1) if rest.shape[1] else values
     return values.squeeze(1)
 
 

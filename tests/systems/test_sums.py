@@ -109,6 +109,19 @@ def test_energies_and_forces_add_up():
     assert torch.allclose(turned.energy(state), total.energy(state), rtol=1e-14)
 
 
+def test_a_steady_sum_is_the_same_to_the_last_bit():
+    gravity, state = Gravity.sample(4, seed=0)
+    whole = gravity + HarmonicTrap(2.0)
+    steady = whole.steady()
+    assert steady.parts is steady.parts
+    for a, b, rows in (
+        (steady, whole, slice(None)),
+        (steady.select(slice(1, 3)), whole.select(slice(1, 3)), slice(1, 3)),
+    ):
+        assert a.force(state.q[rows]).equal(b.force(state.q[rows]))
+        assert a.potential(state.q[rows]).equal(b.potential(state.q[rows]))
+
+
 def test_other_structures():
     pendulum, state = Pendulum.sample(3, seed=0)
 

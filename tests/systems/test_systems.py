@@ -159,6 +159,18 @@ def true_flow(system, state, times):
 
 
 @every_case
+def test_a_steady_field_is_the_same_to_the_last_bit(case):
+    system, state = sample(case)
+    steady = system.steady()
+    within = torch.func.grad(lambda q: steady.energy(PhaseSpace(q, state.p)).sum())(state.q)  # may keep nothing of it
+    assert_close(within, -vector_field(system, state).p, torch.float64, also=(within,))
+    for a, b in ((steady, system), (steady.select(slice(1, 3)), system.select(slice(1, 3)))):
+        part = state if a is steady else PhaseSpace(state.q[1:3], state.p[1:3])
+        assert a.energy(part).equal(b.energy(part))
+        assert all(x.equal(y) for x, y in zip(vector_field(a, part), vector_field(b, part), strict=True))
+
+
+@every_case
 def test_exact_flow_keeps_the_energy_and_is_what_simulate_and_the_closed_form_give(case):
     system, state = sample(case, count=3)
     times = torch.linspace(0.0, 1.0, 5, dtype=torch.float64)
