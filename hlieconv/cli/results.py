@@ -41,7 +41,7 @@ def write_run_result(path: Path, run: str | Path, result: dict[str, Any], *, fit
     changed = [
         f"{flag_of(option.name)} {config['settings'][option.name]}"
         for option in fields(defaults)
-        if config["settings"][option.name] != option.default
+        if config["settings"].get(option.name, option.default) != option.default  # earlier versions knew fewer
     ]
     about = {
         "trained_by": " ".join(["hlieconv", fit, *changed]),

@@ -70,11 +70,14 @@ class FitTask(AbstractCommand):
         self.task.add_data(parser)
         self.task.add_training(parser)
         add_run(parser, f"run-{self.task.name}", seconds=60.0)
-        text = "settings of the training: for some minutes of one core, or the paper's"
+        text = "hours of the processor that the training may take, in place of --epochs; on a GPU hours of the clock"
+        parser.add_argument("--hours", type=float, help=text)
+        text = "settings of the training: the best for one core, for a GPU, or the paper's"
         add_settings(parser, self.task.settings, self.task.presets, text)
 
     def run(self, arguments: argparse.Namespace) -> None:
-        history = self.task.fit(arguments, **run_of(arguments), **settings_of(arguments, self.task.settings))
+        options = run_of(arguments) | settings_of(arguments, self.task.settings)
+        history = self.task.fit(arguments, hours=arguments.hours, **options)
         print(last_record(arguments.path, history))
 
 

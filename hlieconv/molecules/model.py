@@ -1,6 +1,7 @@
 """Properties of molecules by LieConv, with a symmetry of choice."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,8 +10,9 @@ from torch import Tensor, nn
 
 from hlieconv.groups import AbstractGroup
 from hlieconv.groups.registry import resolved
+from hlieconv.molecules.baseline import FEATURES, histogram
 from hlieconv.molecules.data import ELEMENTS, TARGETS
-from hlieconv.nn import LieResNet, Lifting, Neighbourhood
+from hlieconv.nn import BottleneckBlock, LieConv, LieResNet, Lifting, Neighbourhood, RadialFunctions
 from hlieconv.nn.config import config_of
 from systems.tracing import readable
 
@@ -25,7 +27,7 @@ class MoleculeRegressor(nn.Module):
 
     The values at an atom are its element (one of H, C, N, O, F) times 1, c and c^2, with c = charge / 9. All pairs of
     atoms are seen unless ``fill`` or ``neighbours`` say otherwise. The outputs are standardised inside: median and
-    mean absolute deviation are set by `standardise`, and are part of its state. For the thermochemical energies the
+    mean absolute deviation are set by `standardise`, and are part of its state, as the ``baseline`` is. For the thermochemical energies the
     output is what is left when the energies of the free atoms are subtracted.
 
     With the group SE3 and the coordinates "bi_invariants" the network sees nothing but elements and distances. It
@@ -40,8 +42,16 @@ class MoleculeRegressor(nn.Module):
         channels, layers, pooling: options of the `LieResNet`.
         samples, stabiliser: options of its `Lifting`.
         fill, neighbours, coordinates, alpha: options of its `Neighbourhood`; 0 neighbours are all of them.
-        normalise: batch norm in the `LieResNet`. It needs batches of mixed sizes: statistics over molecules of one size
-            show that size to the network, in training and not in use.
+        radial: how many `RadialFunctions` of the distance the kernel is made of, which then needs no perceptron of
+            pairs; with SE3 and "bi_invariants". 0: a perceptron of the coordinates.
+        cutoff: the distance in angstrom at which these functions vanish.
+        bottleneck: an option of its blocks.
+        aggregation: an option of its `LieConv` layers.
+        normalise: what normalises in the `LieResNet`: "none", "layer", or "batch" (True). Batch norm needs batches of
+            mixed sizes: statistics over molecules of one size show that size to the network, in training and not in
+            use.
+        baseline: whether a ridge regression on elements and distances (see `hlieconv.molecules.baseline`) is part of
+            the outputs: `fit_molecules` fits it for energies, and the network learns the rest.
         seed: the seed of what is drawn at random.
 
     Raises:
@@ -59,6 +69,7 @@ class MoleculeRegressor(nn.Module):
     median: Tensor
     deviation: Tensor
     charges: Tensor
+    linear: Tensor
 
     def __init__(
         self,
@@ -73,8 +84,13 @@ class MoleculeRegressor(nn.Module):
         fill: float | None = None,
         neighbours: int | None = None,
         coordinates: str = "embedding",
+        radial: int = 0,
+        cutoff: float = 12.0,
+        bottleneck: int = 4,
+        aggregation: str = "mean",
         pooling: str = "mean",
-        normalise: bool = False,
+        normalise: bool | str = False,
+        baseline: bool = False,
         alpha: float = 0.2,
         seed: int = 0,
     ) -> None:
@@ -84,6 +100,7 @@ class MoleculeRegressor(nn.Module):
         self.channels, self.layers, self.pooling, self.normalise = channels, layers, pooling, normalise
         self.samples, self.stabiliser = samples, stabiliser
         self.fill, self.neighbours, self.coordinates, self.alpha = fill, neighbours, coordinates, alpha
+        self.radial, self.cutoff, self.bottleneck, self.aggregation = radial, cutoff, bottleneck, aggregation
         unknown = [name for name in targets if name not in TARGETS]
         if not targets or unknown:
             raise ValueError(f"targets: expected some of {', '.join(TARGETS)}, got {', '.join(unknown) or 'none'}")
@@ -95,7 +112,17 @@ class MoleculeRegressor(nn.Module):
             layers=layers,
             lifting=Lifting(samples, stabiliser),
             neighbourhood=Neighbourhood(
-                symmetry, fill=fill, neighbours=neighbours or None, coordinates=coordinates, alpha=alpha
+                symmetry,
+                fill=fill,
+                neighbours=neighbours or None,
+                coordinates=coordinates,
+                radial=RadialFunctions(radial, cutoff / LENGTH) if radial else None,
+                alpha=alpha,
+            ),
+            block=partial(
+                BottleneckBlock,
+                bottleneck=bottleneck,
+                convolution=partial(LieConv, aggregation=aggregation, **{"widths": None} if radial else {}),
             ),
             pooling=pooling,
             normalise=normalise,
@@ -103,6 +130,9 @@ class MoleculeRegressor(nn.Module):
         )
         self.register_buffer("median", torch.zeros(len(targets)))
         self.register_buffer("deviation", torch.ones(len(targets)))
+        self.baseline = baseline
+        if baseline:
+            self.register_buffer("linear", torch.zeros(FEATURES, len(targets)))
         self.register_buffer("charges", torch.tensor(CHARGES), persistent=False)
 
     @property
@@ -127,7 +157,8 @@ class MoleculeRegressor(nn.Module):
             ValueError: for molecules larger than the largest; for those without atoms or with unknown elements (looked
                 up on the CPU only; elsewhere unknown elements make the outputs of their molecule NaN).
         """
-        return self.median + self.deviation * self.standardised(charge, position, mask)
+        learnt = self.median + self.deviation * self.standardised(charge, position, mask)
+        return learnt + histogram(charge, position.to(learnt), mask) @ self.linear if self.baseline else learnt
 
     def standardised(
         self,
@@ -135,7 +166,7 @@ class MoleculeRegressor(nn.Module):
         position: Float[Tensor, "batch n 3"],
         mask: Bool[Tensor, "batch n"],
     ) -> Float[Tensor, "batch targets"]:
-        """(target - median) / mean absolute deviation."""
+        """(target - baseline - median) / mean absolute deviation, where there is a baseline: what the network learns."""
         if charge.shape[-1] > self.largest:
             raise ValueError(
                 f"molecule: expected at most largest = {self.largest} atoms, got {charge.shape[-1]}: fit with more"

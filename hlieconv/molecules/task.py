@@ -10,29 +10,31 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hlieconv.groups.rotation_quadrature import random_rotations
+from hlieconv.molecules.baseline import fitted, of_all
 from hlieconv.molecules.batches import POOL, Buckets, padded
 from hlieconv.molecules.data import TARGETS, Molecules, checked, split
 from hlieconv.molecules.loading import REGRESSORS
 from hlieconv.molecules.model import LENGTH, MoleculeRegressor
 from hlieconv.molecules.settings import molecule_settings
 from hlieconv.nn.equivariance import lifted_with
-from hlieconv.training.device import device_named
+from hlieconv.training.device import device_named, products_in
 from hlieconv.training.result import Fit
 from hlieconv.training.settings import arguments_of
 from hlieconv.training.supervised import fit_samples
 from systems.fingerprint import fingerprint
 
 #: Molecules evaluated at a time, and how many of those held out are looked at at every record.
-BLOCK, VALIDATED = 250, 1000
+BLOCK, VALIDATED = 250, 2000
 
 
 def fit_molecules(
     molecules: Molecules,
     targets: Sequence[str] = ("homo",),
     *,
-    preset: str = "small",
+    preset: str = "best",
     path: str | Path | None = None,
     overwrite: bool = False,
+    hours: float | int | None = None,
     device: str = "auto",
     checkpoint_seconds: float | int = 60.0,
     on_record: Callable[[dict[str, float | int]], None] | None = None,
@@ -43,9 +45,10 @@ def fit_molecules(
     Args:
         molecules: all of them; the published split is made here.
         targets: one or several, learnt jointly.
-        preset: "small", or "paper" for the settings of Finzi et al. 2020.
+        preset: "best", "gpu" for one of them, or "paper" for the settings of Finzi et al. 2020.
         path: folder of the run. The same call resumes a run that was killed, and returns one that is done.
         overwrite: throw away the run that is in the folder.
+        hours: hours of the processor that the training may take, in place of ``epochs`` (see `fit_samples`).
         device: "cpu", "cuda", ... or "auto": a GPU where there is one.
         checkpoint_seconds: time between checkpoints.
         on_record: called with every record, a row of the history.
@@ -62,17 +65,26 @@ def fit_molecules(
     checked("molecules", molecules)
     check_size(molecules, chosen.largest)
     wanted = molecules.targets(tuple(targets))
-    train, validation, _ = split(len(molecules.n_atoms), train=chosen.train)
+    train, validation, test = split(len(molecules.n_atoms), train=chosen.train)
     device_ = device_named(device)
     on_device = Molecules(*(tensor.to(device_) for tensor in molecules))
-    pool = 1 if chosen.normalise else POOL
+    pool = 1 if chosen.normalise == "batch" else POOL
     batches = Buckets(molecules.n_atoms[train], chosen.batch, seed=chosen.seed, pool=pool)
     torch.manual_seed(chosen.seed)
     of_model = arguments_of(MoleculeRegressor, chosen)
-    of_model |= {"fill": None if chosen.fill == 1 else chosen.fill, "normalise": bool(chosen.normalise)}
+    additive = torch.tensor([TARGETS[name].additive for name in targets])
+    of_model |= {
+        "fill": None if chosen.fill == 1 else chosen.fill,
+        "baseline": bool(chosen.baseline and additive.any()),
+    }
     model = MoleculeRegressor(targets=tuple(targets), **of_model).to(device_)
-    model.standardise(wanted[train].to(model.median))
-    labels = ((wanted.to(model.median) - model.median) / model.deviation).to(device_)
+    rest = wanted
+    if model.baseline:
+        weights = fitted(molecules, train, wanted[train] * additive)
+        model.linear.copy_(weights)
+        rest = wanted - of_all(molecules, weights)
+    model.standardise(rest[train].to(model.median))
+    labels = ((rest.to(model.median) - model.median) / model.deviation).to(device_)
     unseen = validation[:VALIDATED]
 
     def loss(model: MoleculeRegressor, index: Tensor) -> Tensor:
@@ -83,7 +95,9 @@ def fit_molecules(
             batch = batch._replace(position=batch.position @ turns.mT)
         if chosen.fill < 1:
             model.network.update_radius(batch.position / LENGTH, batch.mask)
-        return (model.standardised(*batch) - labels[index]).abs().mean()
+        with products_in(chosen.products, device_):
+            found = model.standardised(*batch)
+        return (found - labels[index]).abs().mean()
 
     def validate(model: MoleculeRegressor) -> Tensor:
         found = predict(model, on_device, unseen.to(device_))
@@ -94,11 +108,17 @@ def fit_molecules(
         loss,
         batches,
         chosen,
-        data={"molecules": len(molecules.n_atoms), "sha256": fingerprint(molecules._asdict())},
+        data={
+            "molecules": len(molecules.n_atoms),
+            "sha256": fingerprint(molecules._asdict()),
+            "split": {"train": len(train), "validation": len(validation), "test": len(test), "seed": 0},
+            "units": {name: TARGETS[name].units for name in targets},
+        },
         registry=REGRESSORS,
         validate=validate if len(unseen) else None,
         path=path,
         overwrite=overwrite,
+        hours=hours,
         checkpoint_seconds=checkpoint_seconds,
         on_record=on_record,
     )
@@ -146,21 +166,25 @@ def evaluate_molecules(
         count: only the first so many test molecules.
 
     Returns:
-        JSON values, a row for each target (units, mean absolute error, that of the training median, and whether the
-        energies of the free atoms were subtracted); then the predictions, and what is true.
+        JSON values, a row for each target (units, mean absolute error with its standard error, the error of the median
+        of all molecules to train on, and whether the energies of the free atoms were subtracted); then the
+        predictions, and what is true.
     """
-    _, _, test = split(len(molecules.n_atoms))
+    train, _, test = split(len(molecules.n_atoms))
     test = test[:count]
-    true = molecules.targets(model.targets)[test].to(model.median)
+    wanted = molecules.targets(model.targets).to(model.median)
+    true, median = wanted[test], wanted[train].quantile(0.5, 0)
     found = predict(model, molecules, test)
     rows = []
     for k, name in enumerate(model.targets):
+        errors = (found[:, k] - true[:, k]).abs()
         rows.append(
             {
                 "target": name,
                 "units": TARGETS[name].units,
-                "mean_absolute_error": (found[:, k] - true[:, k]).abs().mean().item(),
-                "of_the_median": (true[:, k] - model.median[k]).abs().mean().item(),
+                "mean_absolute_error": errors.mean().item(),
+                "standard_error": errors.std().item() / len(errors) ** 0.5,
+                "of_the_median": (true[:, k] - median[k]).abs().mean().item(),
                 "minus_free_atoms": bool(TARGETS[name].reference),
             }
         )

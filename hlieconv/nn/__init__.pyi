@@ -9,4 +9,5 @@ from .lifting import lift as lift
 from .neighbour_list import nearest as nearest
 from .neighbourhood import Neighbourhood as Neighbourhood
 from .normalisation import MaskedBatchNorm as MaskedBatchNorm
+from .radial import RadialFunctions as RadialFunctions
 from .resnet import LieResNet as LieResNet

@@ -21,7 +21,7 @@ class BottleneckBlock(nn.Module):
         out_channels: channels of the output values, at least as many.
         pair_channels: how many features a pair has.
         bottleneck: by how much the channels shrink for the convolution.
-        normalise: masked batch norm at the three places; off for dynamics.
+        normalise: what normalises at the three places (see `normalisation`); nothing for dynamics.
         convolution: makes the `LieConv` of its in_channels, out_channels and pair_channels. Its options are set once,
             as in ``partial(LieConv, mid_channels=8)``.
 
@@ -45,7 +45,7 @@ class BottleneckBlock(nn.Module):
         pair_channels: int,
         *,
         bottleneck: int = 4,
-        normalise: bool = False,
+        normalise: bool | str = False,
         convolution: Callable[..., LieConv] = LieConv,
     ) -> None:
         super().__init__()

@@ -87,8 +87,9 @@ class LieConv(nn.Module):
         in_channels: channels of the input values.
         out_channels: channels of the output values.
         pair_channels: how many features a pair has.
-        widths: the hidden layers of the kernel.
-        mid_channels: how many matrices W_c there are.
+        widths: the hidden layers of the kernel; None: the pair features are the functions s_c themselves, as
+            `RadialFunctions` are, and there is no perceptron.
+        mid_channels: how many matrices W_c there are; without a perceptron, as many as pair features.
         aggregation: "mean" divides by the sum of the weights, "sum" does not.
         tile: queries computed at a time, each tile computed again in the backward pass (and in the backward pass of
             that), so that memory no longer grows as m k times the widths; None: all at once, nothing twice.
@@ -112,7 +113,7 @@ class LieConv(nn.Module):
         out_channels: int,
         pair_channels: int,
         *,
-        widths: Sequence[int] = (32, 32),
+        widths: Sequence[int] | None = (32, 32),
         mid_channels: int = 16,
         aggregation: str = "mean",
         tile: int | None = None,
@@ -123,7 +124,9 @@ class LieConv(nn.Module):
         self.aggregation = aggregation
         self.pair_channels = pair_channels
         self.tile = tile
-        self.kernel = perceptron((pair_channels, *widths, mid_channels))
+        if widths is None:
+            mid_channels = pair_channels
+        self.kernel = nn.Identity() if widths is None else perceptron((pair_channels, *widths, mid_channels))
         self.weight = nn.Parameter(
             torch.randn(mid_channels, in_channels, out_channels) / math.sqrt(mid_channels * in_channels)
         )

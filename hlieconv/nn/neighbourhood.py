@@ -13,6 +13,7 @@ from hlieconv.nn.lifting import LiftedPoints
 from hlieconv.nn.metric import BLOCK, TIE, Distances, Metric
 from hlieconv.nn.neighbour_list import FEW, nearest
 from hlieconv.nn.placement import Placement, placement_of
+from hlieconv.nn.radial import RadialFunctions
 from hlieconv.nn.recomputation import recomputed
 from systems.tracing import readable
 
@@ -42,6 +43,8 @@ class Neighbourhood(nn.Module):
         choice: which points they are if the ball holds more: the "nearest", or some drawn at "random" by the generator.
         edge: the edge of the ball, "hard" or "smooth".
         coordinates: the coordinates of a pair, "embedding", "log" or "bi_invariants" (see `Metric`).
+        radial: functions of the squared distance that take its place as the features of a pair, where it is the only
+            coordinate ("bi_invariants" of SE2 and SE3).
         alpha: the weight of the rotation and scale part of the distance against its translation and orbit part.
         momentum: the weight of the newest batch in the radius.
         tile: queries whose pair features are computed at a time, and again in the backward pass; None: all at once.
@@ -71,6 +74,7 @@ class Neighbourhood(nn.Module):
         choice: str = "nearest",
         edge: str = "hard",
         coordinates: str = "embedding",
+        radial: RadialFunctions | None = None,
         alpha: float = 0.2,
         momentum: float = 0.1,
         tile: int | None = None,
@@ -90,6 +94,12 @@ class Neighbourhood(nn.Module):
             raise ValueError("choice: expected nearest with a smooth edge, got random, whose draws are not smooth")
         self.smooth = edge == "smooth"
         self.metric = Metric(group, coordinates, alpha, self.smooth)
+        self.radial = radial
+        if radial is not None and (seen := self.metric.channels) != 1:
+            raise ValueError(
+                "radial: expected coordinates that are one squared distance, as bi_invariants of SE2 and SE3 are, "
+                f"got {seen} numbers a pair ({coordinates} of {group.name})"
+            )
         self.fill = None if fill == 1 else fill
         self.radius_given = radius is not None
         self.neighbours, self.choice = neighbours, choice
@@ -101,6 +111,11 @@ class Neighbourhood(nn.Module):
     def bounded(self) -> bool:
         """Whether the ball has an edge at all."""
         return self.radius_given or self.fill is not None
+
+    @property
+    def channels(self) -> int:
+        """How many features a pair has."""
+        return self.metric.channels if self.radial is None else self.radial.count
 
     def enlarged(self, factor: float) -> "Neighbourhood":
         """A copy of it whose balls hold so many times the fraction ``fill`` of the points, all of them at most."""
@@ -250,6 +265,8 @@ class Neighbourhood(nn.Module):
         """Features and, where the edge is smooth, squared distances."""
         u, v = LiftedPoints(*tensors[:2]), LiftedPoints(*tensors[2:])
         features = self.metric.features(u, v)
+        if self.radial is not None:
+            features = self.radial(features)
         return (features, self.metric.square(u, v)) if self.smooth and self.bounded else (features,)
 
     def _tiled_geometry(self, *tensors: Tensor) -> tuple[Tensor, ...]:

@@ -1,4 +1,6 @@
-"""Batch normalisation of ragged batches."""
+"""Normalisation of the values of ragged batches: by the batch, or of each point by itself."""
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -75,6 +77,37 @@ class Unnormalised(nn.Module):
         return values
 
 
-def normalisation(channels: int, normalise: bool) -> nn.Module:
-    """A `MaskedBatchNorm`, or `Unnormalised`."""
-    return MaskedBatchNorm(channels) if normalise else Unnormalised()
+class PointNorm(nn.LayerNorm):
+    """Layer normalisation over the channels of each point: it sees no other point, and needs no mask.
+
+    Source: Ba et al. 2016 (arXiv:1607.06450).
+    """
+
+    def forward(  # type: ignore[override]
+        self, values: Float[Tensor, "*batch n c"], mask: Bool[Tensor, "*batch n"] | None = None
+    ) -> Float[Tensor, "*batch n c"]:
+        return super().forward(values)
+
+
+#: What normalises, by its name; True and False are those of earlier versions.
+NORMS: dict[bool | str, Callable[[int], nn.Module]] = {
+    "none": lambda channels: Unnormalised(),
+    "batch": MaskedBatchNorm,
+    "layer": PointNorm,
+}
+NORMS |= {False: NORMS["none"], True: NORMS["batch"]}
+
+
+def normalisation(channels: int, normalise: bool | str) -> nn.Module:
+    """A `MaskedBatchNorm` ("batch" or True), a `PointNorm` ("layer"), or `Unnormalised` ("none" or False).
+
+    Raises:
+        ValueError: for another word.
+
+    Example:
+        >>> type(normalisation(8, "layer")).__name__
+        'PointNorm'
+    """
+    if normalise not in NORMS:
+        raise ValueError(f"normalise: expected none, batch, layer, or whether to (batch), got {normalise!r}")
+    return NORMS[normalise](channels)

@@ -17,6 +17,7 @@ from hlieconv.nn.metric import Distances
 from hlieconv.nn.neighbourhood import Neighbourhood
 from hlieconv.nn.normalisation import normalisation
 from hlieconv.nn.subsampling import farthest_points, random_points
+from systems.tracing import autocast_dtype
 
 POOLINGS = ("mean", "sum", "points", None)
 
@@ -64,7 +65,7 @@ class LieResNet(nn.Module):
         sampling: the "farthest" points are kept, or "random" ones.
         pooling: "mean" over points and samples, "sum" over points of the mean over samples, "points" the mean over the
             samples of each point; None: the lifted points and the values there.
-        normalise: masked batch norm in the blocks and before the last linear layer.
+        normalise: what normalises in the blocks and before the last linear layer: "batch" (or True), "layer", or "none".
         seed: the seed of what is drawn at random in a call without a generator: each such call draws the same.
 
     Raises:
@@ -94,7 +95,7 @@ class LieResNet(nn.Module):
         subsampling: float = 1.0,
         sampling: str = "farthest",
         pooling: str | None = "mean",
-        normalise: bool = False,
+        normalise: bool | str = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -121,7 +122,7 @@ class LieResNet(nn.Module):
         )
         self.embed = nn.Linear(in_channels, channels)
         self.blocks = nn.ModuleList(
-            block(narrow, wide, neighbourhood.metric.channels, normalise=normalise) for narrow, wide in pairwise(widths)
+            block(narrow, wide, neighbourhood.channels, normalise=normalise) for narrow, wide in pairwise(widths)
         )
         self.norm = normalisation(widths[-1], normalise)
         self.readout = nn.Linear(widths[-1], out_channels)
@@ -149,11 +150,17 @@ class LieResNet(nn.Module):
         start, lifted, layers = (
             points if isinstance(points, Geometry) else self.geometry(points, mask, generator=generator)
         )
-        values = self.embed(self._spread(values, start))
+        values = self.embed(self._spread(values, start)).to(self.embed.weight)  # autocast rounds no sums over blocks
         for block, layer in zip(self.blocks, layers, strict=True):
             values = block(values, *layer)
-        values = self.readout(F.silu(self.norm(values, lifted.mask)))
+        values = self._read(F.silu(self.norm(values, lifted.mask)))
         return (lifted, values) if self.pooling is None else self._pool(values, lifted.mask)
+
+    def _read(self, values: Tensor) -> Tensor:
+        if autocast_dtype(values) is None:
+            return self.readout(values)
+        with torch.autocast(values.device.type, enabled=False):  # outputs are not rounded
+            return self.readout(values.to(self.readout.weight))
 
     def geometry(
         self,

@@ -14,6 +14,7 @@ allocation.py   a limit on the memory that a model takes when it is loaded
 logs.py         records as a table, and to TensorBoard
 result.py       what a training gives back
 supervised.py   training on samples with labels
+budget.py       how many epochs so many hours pay for
 """
 
 from systems.door import attach

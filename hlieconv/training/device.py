@@ -19,3 +19,27 @@ def device_named(name: str | torch.device) -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError, TypeError) as error:
         raise ValueError(f"device: expected one that torch can use here, got {name}") from error
+
+
+def products_in(name: str, device: torch.device) -> torch.autocast:
+    """A block whose products of matrices are rounded to bfloat16, or to nothing less than float32.
+
+    Args:
+        name: one of `settings.PRODUCTS`; "auto" takes bfloat16 where the device multiplies these faster: processors with
+            AVX512-BF16 or AMX, and GPUs with bfloat16.
+        device: where the products are.
+
+    Example:
+        >>> with products_in("bfloat16", torch.device("cpu")):
+        ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+        torch.bfloat16
+    """
+    if name == "auto":
+        if device.type == "cuda":
+            faster = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            able = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch do not say
+            faster = device.type == "cpu" and bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    else:
+        faster = name == "bfloat16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=faster)

@@ -56,6 +56,7 @@ def train(
     weight_average: float = 0.0,
     seed: int = 0,
     validate: Callable[[Any], Tensor] | None = None,
+    settle: Callable[[Any], None] | None = None,
     run: Run | None = None,
     records: int = 100,
     patience: int = 0,
@@ -81,6 +82,8 @@ def train(
         weight_average: decay of the average, a step; 0 ends with the last weights.
         seed: of the randomness in the loss.
         validate: ``validate(model)``, a scalar, evaluated with the averaged weights at every record.
+        settle: ``settle(model)``, called when the averaged weights are in place, before they are validated and at the
+            end: to measure again what depends on them, as the statistics of batch norms do.
         run: the folder that keeps checkpoints and metrics.
         records: how many times the losses are read, recorded and validated.
         patience: end after so many records without a better validation, and in any case with the averaged weights of
@@ -92,7 +95,7 @@ def train(
 
     Returns:
         One record a row of metrics.jsonl: step, loss (its mean since the last record), validation, learning_rate,
-        seconds (of training).
+        seconds (of training, validations included), cpu_seconds (the same, of the processor: all threads together).
 
     Raises:
         ValueError: if nothing can be trained, or there is patience and no validation.
@@ -115,6 +118,7 @@ def train(
         run.begin(history)
     every = max(1, steps // records)
     started, saved = time.monotonic() - state.seconds, time.monotonic()
+    cpu_started = time.process_time() - state.cpu_seconds
     good, diverged = state.weights(), False
     end = state.step if best.over else steps
     model.train()
@@ -139,12 +143,13 @@ def train(
             if diverged:
                 break
             good = state.weights()
-            state.seconds = time.monotonic() - started
+            state.seconds, state.cpu_seconds = time.monotonic() - started, time.process_time() - cpu_started
             if record_due:
                 record = {"step": state.step, "loss": state.mean_loss()}
                 if validate is not None:
-                    record["validation"] = state.validation(validate)
+                    record["validation"] = state.validation(validate, settle)
                 record |= {"learning_rate": rate, "seconds": round(state.seconds, 3)}
+                record["cpu_seconds"] = round(state.cpu_seconds, 3)
                 history.append(record)
                 bar.set_postfix(loss=f"{record['loss']:.3g}", refresh=False)
                 if on_record is not None:
@@ -169,6 +174,8 @@ def train(
     state.average.swap()
     if best.weights is not None:
         model.load_state_dict(best.weights)
+    elif settle is not None:
+        settle(model)
     model.eval()
     return history
 
@@ -180,7 +187,7 @@ class _State:
         self, model: nn.Module, optimiser: torch.optim.Optimizer, average: Average, best: Best, steps: int
     ) -> None:
         self.model, self.optimiser, self.average, self.best, self.steps = model, optimiser, average, best, steps
-        self.step, self.recorded, self.seconds = 0, 0, 0.0
+        self.step, self.recorded, self.seconds, self.cpu_seconds = 0, 0, 0.0, 0.0
         # The sum since the last record; on the device, so that no step waits for it.
         self.loss = torch.zeros((), dtype=torch.float64, device=average.weights[0].device)
 
@@ -206,9 +213,11 @@ class _State:
         self.recorded = self.step
         return mean
 
-    def validation(self, validate: Callable[[Any], Tensor]) -> float:
+    def validation(self, validate: Callable[[Any], Tensor], settle: Callable[[Any], None] | None) -> float:
         """With the averaged weights, and the model in its evaluation mode."""
         self.average.swap()
+        if settle is not None:
+            settle(self.model)
         self.model.eval()
         with torch.no_grad():
             value = validate(self.model).item()
@@ -229,12 +238,14 @@ class _State:
     def tree(self) -> dict[str, Any]:
         """A copy of everything."""
         rest = {"recorded": self.recorded, "seconds": self.seconds, "loss": self.loss, "steps": self.steps}
+        rest["cpu_seconds"] = self.cpu_seconds
         rest["best"] = self.best.tree()
         return self.weights() | _copy(rest | {"optimiser": self.optimiser.state_dict()})
 
     def restore(self, tree: dict[str, Any]) -> None:
         self.restore_weights(tree)
         self.recorded, self.seconds = tree["recorded"], tree["seconds"]
+        self.cpu_seconds = tree.get("cpu_seconds", 0.0)  # earlier versions kept none
         self.loss.copy_(tree["loss"])
         self.optimiser.load_state_dict(tree["optimiser"])
         self.best.restore(tree.get("best", {}))  # version 0.1 kept neither

@@ -14,6 +14,7 @@ class Fit(Generic[Model]):
 
     model: Model
     history: list[dict[str, float | int]]
-    """One record a row: step, loss, validation (if anything is held out), learning_rate, seconds."""
+    """One record a row: step, loss, validation (if anything is held out), learning_rate, seconds,
+    cpu_seconds."""
     settings: Any
     """All choices that decided the weights."""

@@ -1,7 +1,7 @@
 """The folder of a run.
 
     config.json              the model and its constructor's arguments, the settings, the data's fingerprint, versions
-    metrics.jsonl            one record a line: step, loss, validation, learning_rate, seconds, and its own crc32
+    metrics.jsonl            one record a line: step, loss, validation, learning_rate, seconds, cpu_seconds, its crc32
     checkpoint.safetensors   all that a killed training, or one that is to be longer, needs to go on
     model.safetensors        the trained model: present when the training is done
 
@@ -30,6 +30,9 @@ LENGTHS = {"steps", "epochs"}
 
 CONFIG, METRICS, CHECKPOINT, MODEL = "config.json", "metrics.jsonl", "checkpoint.safetensors", "model.safetensors"
 LINE_CHECKSUM, RECORDS_CHECKSUM = "crc32", "sha256 of the records"
+
+#: The section of the configuration that says from how many hours the epochs were made.
+BUDGET = "budget"
 
 
 class Run:
@@ -78,6 +81,13 @@ class Run:
         if differences and not longer:
             words = "; ".join(f"{name} was {before!r}, is {after!r}" for name, (before, after) in differences.items())
             shorter = " (it may have more steps, but not fewer)" if {*differences} <= LENGTHS else ""
+            missing = [name for name in new.get("settings", {}) if name not in old.get("settings", {})]
+            if missing:
+                raise ValueError(
+                    f"{self.path}: holds a run of an earlier version, hlieconv {_version(old)}, which knew no settings "
+                    f"{', '.join(missing)}: go on with that version, use its trained model as it is, choose another "
+                    "folder, or overwrite it"
+                )
             raise ValueError(
                 f"{self.path}: holds a run with other settings ({words}): choose another folder or overwrite it"
                 + shorter
@@ -190,6 +200,11 @@ def kept_weights(path: str | Path, model: dict[str, Any]) -> dict[str, Tensor]:
         return restore(file)["model"] if own else {}
     except ValueError:  # the training says what is damaged
         return {}
+
+
+def budget_of(path: str | Path) -> dict[str, float] | None:
+    """What the hours that a run was begun with paid for (see `fit_samples`); None if it was not, or there is none."""
+    return read_config(path).get(BUDGET) if (Path(path) / CONFIG).exists() else None
 
 
 def adopt(source: str | Path, path: str | Path, **sections: Any) -> None:
@@ -349,9 +364,13 @@ def progress_of(path: str | Path) -> dict[str, Any]:
     return {"state": state} | last
 
 
+def _version(config: dict[str, Any]) -> str:
+    return config.get("versions", {}).get("hlieconv", "of unknown version")
+
+
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What two configurations do not share, by name: before and after."""
-    sections = sorted({**old, **new}.keys() - {"versions"})
+    """What two configurations do not share, by name: before and after. What a budget paid for is in the epochs."""
+    sections = sorted({**old, **new}.keys() - {"versions", BUDGET})
     pairs = [(old.get(section) or {}, new.get(section) or {}) for section in sections]
     return {
         key: (before.get(key), after.get(key))

@@ -41,6 +41,9 @@ class Range(NamedTuple):
 POSITIVE = Range(0, open_low=True)
 FRACTION = Range(0, 1, open_high=True)
 
+#: To what the products of a training may be rounded.
+PRODUCTS = ("auto", "float32", "bfloat16")
+
 
 def setting(default: Any, text: str, among: tuple[str, ...] | Range | None = None) -> Any:
     """A field of a dataclass of settings.

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from hlieconv.nn import MaskedBatchNorm
 from hlieconv.training.best import check_patience
+from hlieconv.training.budget import cost
 from hlieconv.training.loading import describe
 from hlieconv.training.loop import train
 from hlieconv.training.result import Fit
-from hlieconv.training.run import Run, keep
+from hlieconv.training.run import BUDGET, Run, budget_of, keep
 from hlieconv.training.settings import AbstractSettings
 from systems.provenance import versions
 
@@ -46,6 +47,7 @@ def fit_samples(
     validate: Callable[[Any], Tensor] | None = None,
     path: str | Path | None = None,
     overwrite: bool = False,
+    hours: float | int | None = None,
     checkpoint_seconds: float | int = 60.0,
     on_record: Callable[[dict[str, float | int]], None] | None = None,
 ) -> Fit[Model]:
@@ -61,6 +63,9 @@ def fit_samples(
         validate: ``validate(model)``, at every record.
         path: folder of the run; None: nothing is kept.
         overwrite: throw away the run that is in the folder.
+        hours: hours of the processor (on a GPU, of the clock) for which there shall be epochs: they take the place of
+            the settings' and are counted from a few steps that are timed. A run that was begun with hours keeps its
+            epochs; with more hours it has as many more.
         checkpoint_seconds: time between checkpoints.
         on_record: called with every record.
 
@@ -69,11 +74,28 @@ def fit_samples(
     """
     chosen = asdict(settings)
     check_patience(chosen["patience"], held_out=validate is not None)
+    budget = {}
+    if hours is not None:
+        begun = None if overwrite or path is None else budget_of(path)
+        if begun is None:
+            options = {name: chosen[name] for name in ("optimiser", "learning_rate")}
+            spent = cost(model, loss, batches, validate=validate, **options)
+            epochs = spent.epochs(hours, steps_per_epoch=batches.steps_per_epoch, records=chosen["records"])
+            budget = {BUDGET: {"hours": hours, "step": spent.step, "record": spent.record, "epochs": epochs}}
+        else:
+            budget = {BUDGET: begun | {"hours": hours, "epochs": round(begun["epochs"] * hours / begun["hours"], 3)}}
+        chosen["epochs"] = budget[BUDGET]["epochs"]
     chosen["steps"] = max(1, round(chosen["epochs"] * batches.steps_per_epoch))
 
     def training(run: Run | None) -> list[dict[str, float | int]]:
         choices: dict[str, Any] = {name: chosen[name] for name in CHOICES}
         choices["checkpoint_seconds"] = checkpoint_seconds
+        averaged = chosen["weight_average"] > 0 and any(_norms(model))
+
+        def settled(model: nn.Module) -> None:
+            settle(model, loss, batches)
+
+        choices["settle"] = settled if averaged else None
         return train(model, loss, batches, validate=validate, run=run, on_record=on_record, **choices)
 
     config = {
@@ -81,13 +103,19 @@ def fit_samples(
         "settings": chosen,
         "data": data,
         "versions": versions(("hlieconv", "torch")),
-    }
+    } | budget
     return Fit(model, keep(path, config, model, training, overwrite=overwrite), chosen)
+
+
+def _norms(model: nn.Module) -> list[MaskedBatchNorm]:
+    return [module for module in model.modules() if isinstance(module, MaskedBatchNorm)]
 
 
 @torch.no_grad()
 def settle(model: nn.Module, loss: Callable[[Any, Any], Tensor], batches: Callable[[int], Any]) -> None:
     """Measure the statistics of the norms again: the running ones are those of other weights than the averaged ones.
+
+    Nothing but the norms is in training mode: radii that follow the data stay where they are.
 
     Args:
         model: ends in evaluation mode.
@@ -95,10 +123,13 @@ def settle(model: nn.Module, loss: Callable[[Any, Any], Tensor], batches: Callab
 
     Source: Izmailov et al. 2018 (arXiv:1803.05407), section 3.2.
     """
-    norms: list[Any] = [module for module in model.modules() if isinstance(module, MaskedBatchNorm)]
+    norms = _norms(model)
     momenta = [norm.momentum for norm in norms]
-    model.train()
-    with torch.random.fork_rng(devices=[]):
+    model.eval()
+    for norm in norms:
+        norm.train()
+    device = next(model.parameters()).device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(0)
         for number in range(SETTLED if norms else 0):
             for norm in norms:
