@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from hlieconv.groups.smooth import norm
 from hlieconv.molecules.batches import padded
 from hlieconv.molecules.data import ELEMENTS, Molecules
 
@@ -50,7 +51,7 @@ def histogram(
     low = torch.minimum(element[:, first], element[:, second])
     high = torch.maximum(element[:, first], element[:, second])
     pair = high * (high + 1) // 2 + low
-    distance = (position[:, first] - position[:, second]).square().sum(-1).sqrt()
+    distance = norm(position[:, first] - position[:, second])
     place = (distance / NEAREST).clamp(min=1).log() * ((HATS - 1) / math.log(FARTHEST / NEAREST))
     place = place.clamp(max=HATS - 1)
     hat = place.floor().clamp(max=HATS - 2).long()

@@ -27,8 +27,8 @@ class MoleculeRegressor(nn.Module):
 
     The values at an atom are its element (one of H, C, N, O, F) times 1, c and c^2, with c = charge / 9. All pairs of
     atoms are seen unless ``fill`` or ``neighbours`` say otherwise. The outputs are standardised inside: median and
-    mean absolute deviation are set by `standardise`, and are part of its state, as the ``baseline`` is. For the thermochemical energies the
-    output is what is left when the energies of the free atoms are subtracted.
+    mean absolute deviation are set by `standardise`, and are part of its state, and so is the ``baseline``. For the
+    thermochemical energies the output is what is left when the energies of the free atoms are subtracted.
 
     With the group SE3 and the coordinates "bi_invariants" the network sees nothing but elements and distances. It
     cannot tell a molecule from its mirror image, nor any two molecules whose atoms see the same distances. That is
@@ -166,7 +166,7 @@ class MoleculeRegressor(nn.Module):
         position: Float[Tensor, "batch n 3"],
         mask: Bool[Tensor, "batch n"],
     ) -> Float[Tensor, "batch targets"]:
-        """(target - baseline - median) / mean absolute deviation, where there is a baseline: what the network learns."""
+        """What the network learns: (target - median) / mean absolute deviation, less the baseline if there is one."""
         if charge.shape[-1] > self.largest:
             raise ValueError(
                 f"molecule: expected at most largest = {self.largest} atoms, got {charge.shape[-1]}: fit with more"

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from systems.tracing import autocast_dtype
+
 
 class MaskedBatchNorm(nn.Module):
     """Batch normalisation whose statistics are those of the points that exist.
@@ -51,7 +53,12 @@ class MaskedBatchNorm(nn.Module):
                 flat, self.mean, self.variance, self.weight, self.bias, self.training, self.momentum, self.epsilon
             )
         else:
-            flat = self._of_batch(flat, mask.expand(values.shape[:-1]).flatten())
+            mask = mask.expand(values.shape[:-1]).flatten()
+            if autocast_dtype(flat) is None:
+                flat = self._of_batch(flat, mask)
+            else:  # statistics are not rounded
+                with torch.autocast(flat.device.type, enabled=False):
+                    flat = self._of_batch(flat.to(self.mean), mask)
         return flat.reshape(values.shape)
 
     def _of_batch(self, flat: Float[Tensor, "points c"], mask: Bool[Tensor, " points"]) -> Float[Tensor, "points c"]:

@@ -25,8 +25,8 @@ class RadialFunctions:
     """Smooth functions of the distance r of two points, which vanish beyond a cutoff with two derivatives.
 
     s_k(r) = f(r / cutoff) exp(-b (exp(-r / l) - m_k)^2) with l = cutoff / 4, the m_k equally spaced between
-    exp(-4) and exp(-START cutoff / l), b = (0.6 / spacing)^2 and f(x) = 1 - 10 x^3 + 15 x^4 - 6 x^5: they lie denser where
-    points are near to each other.
+    exp(-4) and exp(-START cutoff / l), b = (0.6 / spacing)^2 and f(x) = 1 - 10 x^3 + 15 x^4 - 6 x^5: they lie denser
+    where points are near to each other.
 
     Args:
         count: how many there are.

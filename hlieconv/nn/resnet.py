@@ -65,7 +65,7 @@ class LieResNet(nn.Module):
         sampling: the "farthest" points are kept, or "random" ones.
         pooling: "mean" over points and samples, "sum" over points of the mean over samples, "points" the mean over the
             samples of each point; None: the lifted points and the values there.
-        normalise: what normalises in the blocks and before the last linear layer: "batch" (or True), "layer", or "none".
+        normalise: what normalises in the blocks and before the last linear layer: "none", "layer", or "batch" (True).
         seed: the seed of what is drawn at random in a call without a generator: each such call draws the same.
 
     Raises:

@@ -25,8 +25,8 @@ def products_in(name: str, device: torch.device) -> torch.autocast:
     """A block whose products of matrices are rounded to bfloat16, or to nothing less than float32.
 
     Args:
-        name: one of `settings.PRODUCTS`; "auto" takes bfloat16 where the device multiplies these faster: processors with
-            AVX512-BF16 or AMX, and GPUs with bfloat16.
+        name: one of `settings.PRODUCTS`; "auto" takes bfloat16 where the device multiplies these faster: processors
+            with AVX512-BF16 or AMX, and GPUs with bfloat16.
         device: where the products are.
 
     Example:

@@ -4,11 +4,23 @@ import pytest
 import torch
 from random_molecules import molecules
 
+from hlieconv.groups.rotation_quadrature import random_rotations
 from hlieconv.molecules import MoleculeRegressor, motion_errors, predict
 from hlieconv.molecules.batches import Buckets, padded
 from hlieconv.molecules.settings import MOLECULE_GROUPS
 
 SMALL = {"channels": 8, "layers": 2}
+
+#: As `fit_molecules` trains by default.
+RECIPE = {
+    "coordinates": "bi_invariants",
+    "radial": 8,
+    "bottleneck": 2,
+    "aggregation": "sum",
+    "normalise": "layer",
+    "targets": ("homo", "u0"),
+    "baseline": True,
+}
 
 
 def trained(group, **options):
@@ -16,11 +28,16 @@ def trained(group, **options):
     torch.manual_seed(0)
     model = MoleculeRegressor(group, **SMALL | options)
     model(*padded(molecules(), torch.arange(20)))
+    if model.baseline:
+        model.linear[:, -1].uniform_(-1, 1)
     return model.eval()
 
 
-@pytest.mark.parametrize("group", MOLECULE_GROUPS)
-@pytest.mark.parametrize("options", [{}, {"fill": 0.6, "neighbours": 4}, {"pooling": "sum"}], ids=str)
+OPTIONS = ({}, {"fill": 0.6, "neighbours": 4}, {"pooling": "sum"})
+CASES = [(group, options) for group in MOLECULE_GROUPS for options in OPTIONS] + [("SE3", RECIPE)]
+
+
+@pytest.mark.parametrize(("group", "options"), CASES, ids=str)
 def test_each_molecule_is_by_itself(group, options, dtype):
     model = trained(group, **options).to(dtype)
     some = molecules()
@@ -30,8 +47,9 @@ def test_each_molecule_is_by_itself(group, options, dtype):
     assert (together[:12] - alone).abs().max() < 1e3 * torch.finfo(dtype).eps * together.abs().max()
 
 
-def test_the_order_of_atoms_does_not_matter():
-    model = trained("SE3", samples=12).double()
+@pytest.mark.parametrize("options", [{"samples": 12}, RECIPE], ids=str)
+def test_the_order_of_atoms_does_not_matter(options):
+    model = trained("SE3", **options).double()
     charge, position, mask = padded(molecules(), torch.tensor([3]))
     order = torch.randperm(charge.shape[1])
     other = model(charge[:, order], position[:, order], mask[:, order])
@@ -62,6 +80,12 @@ def test_deterministic_lifts_are_exact():
         model = trained(group, coordinates="bi_invariants")
         [row] = motion_errors(model, molecules(), torch.arange(4), samples=[1])
         assert all(row[motion] < 1e-9 for motion in exact), row
+    model = trained("SE3", **RECIPE).double()
+    charge, position, mask = padded(molecules(), torch.arange(4))
+    turns = random_rotations([4], torch.Generator().manual_seed(0), torch.float64)
+    moved = position.double() @ turns.mT + torch.tensor([1.0, -2.0, 3.0])
+    still = model(charge, position.double(), mask)  # the baseline is part of it
+    assert (model(charge, moved, mask) - still).abs().max() < 1e-9 * still.abs().max()
 
 
 def test_more_samples_are_closer_to_the_symmetry():
@@ -88,6 +112,8 @@ def test_buckets():
         ({"group": "SE2"}, "group: expected one that acts on 3 dimensions"),
         ({"targets": ["energy"]}, "targets: expected some of mu, .* got energy"),
         ({"targets": []}, "got none"),
+        ({"radial": 8}, "radial: expected coordinates that are one squared distance, .* got 3 numbers a pair"),
+        ({"normalise": "group"}, "normalise: expected none, batch, layer"),
     ],
 )
 def test_bad_options(options, message):
@@ -123,6 +149,8 @@ def test_mirror_images():
     position = torch.tensor([[[0.0, 0, 0], [1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]])
     position = position.double()
     mirrored = position * torch.tensor([1.0, 1, -1])
-    blind, seeing = trained("SE3", coordinates="bi_invariants").double(), trained("T3").double()
-    assert torch.allclose(blind(charge, position, mask), blind(charge, mirrored, mask), rtol=0, atol=1e-12)
+    seeing = trained("T3").double()
+    for options in ({"coordinates": "bi_invariants"}, RECIPE):
+        blind = trained("SE3", **options).double()
+        assert torch.allclose(blind(charge, position, mask), blind(charge, mirrored, mask), rtol=0, atol=1e-12)
     assert not torch.allclose(seeing(charge, position, mask), seeing(charge, mirrored, mask), rtol=0, atol=1e-4)

@@ -10,7 +10,7 @@ from hlieconv.cli import main
 from hlieconv.molecules import evaluate_molecules, fit_molecules, load, predict
 from hlieconv.molecules.data import write_compact
 
-TINY = {"channels": 16, "layers": 1, "batch": 20, "records": 4}
+TINY = {"channels": 16, "layers": 1, "batch": 20, "records": 4, "optimiser": "adam"}
 
 
 def test_it_learns_and_is_loaded(tmp_path):
@@ -28,7 +28,7 @@ def test_it_learns_and_is_loaded(tmp_path):
 
 def test_a_run_goes_on_and_does_not_mix(tmp_path):
     some = molecules(100)
-    options = TINY | {"epochs": 2.0, "fill": 0.6, "neighbours": 4}
+    options = TINY | {"epochs": 2.0, "group": "T3", "fill": 0.6, "neighbours": 4, "normalise": "batch"}
     first = fit_molecules(some, path=tmp_path / "run", **options)
     again = fit_molecules(some, path=tmp_path / "run", **options)
     assert again.history == first.history
@@ -40,7 +40,7 @@ def test_a_run_goes_on_and_does_not_mix(tmp_path):
 def test_commands(tmp_path, capsys):
     data, run, result, figure = (tmp_path / name for name in ("m.npz", "run", "r.json", "f.png"))
     write_compact(data, molecules(100))
-    sizes = ["--channels", "8", "--layers", "1", "--epochs", "1", "--group", "SE3", "--coordinates", "bi_invariants"]
+    sizes = ["--channels", "8", "--layers", "1", "--epochs", "1", "--batch", "50"]
     assert main(["fit-molecules", "--data", str(data), "-o", str(run), "--target", "u0", "mu", *sizes]) == 0
     command = ["evaluate-molecules", str(run), "--data", str(data), "-o", str(result), "--samples", "1"]
     assert main([*command, "--figure", str(figure)]) == 0
