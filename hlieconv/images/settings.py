@@ -40,7 +40,7 @@ class ImageSettings(AbstractSettings):
     smoothing: float = setting(
         0.0, "label smoothing: weight of the uniform distribution over classes in the target", FRACTION
     )
-    validation: float = setting(0.05, "fraction of the training images held out for validation", FRACTION)
+    validation: float = setting(0.15, "fraction of the training images held out for validation", FRACTION)
     patience: int = setting(
         0,
         "number of records without a better validation that end the training, with the best weights; 0 takes the last",
@@ -50,7 +50,7 @@ class ImageSettings(AbstractSettings):
     seed: int = setting(0, "random seed of weights, batches and augmentation")
 
 
-def small(group: str) -> ImageSettings:
+def best(group: str) -> ImageSettings:
     """For one core and some minutes: the defaults."""
     return ImageSettings(group)
 
@@ -71,10 +71,10 @@ def paper(group: str) -> ImageSettings:
     )
 
 
-PRESETS = {"small": small, "paper": paper}
+PRESETS = {"best": best, "paper": paper}
 
 
-def image_settings(preset: str = "small", **changes: Any) -> ImageSettings:
+def image_settings(preset: str = "best", **changes: Any) -> ImageSettings:
     """A preset with changes.
 
     Raises:

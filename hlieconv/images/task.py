@@ -23,8 +23,8 @@ from hlieconv.training.settings import arguments_of
 from hlieconv.training.supervised import fit_samples
 from systems.fingerprint import fingerprint
 
-#: Images evaluated at a time, and how many of those held out are looked at at every record.
-BLOCK, VALIDATED = 250, 1000
+#: Images evaluated at a time, and how many of them in the curve of accuracy against angle.
+BLOCK, CURVE = 250, 1000
 
 #: Degrees of the test rotation in the curve of accuracy against angle.
 ANGLES = (0.0, 15.0, 30.0, 45.0, 60.0, 75.0, 90.0, 135.0, 180.0)
@@ -33,9 +33,10 @@ ANGLES = (0.0, 15.0, 30.0, 45.0, 60.0, 75.0, 90.0, 135.0, 180.0)
 def fit_images(
     data: ImageData,
     *,
-    preset: str = "small",
+    preset: str = "best",
     path: str | Path | None = None,
     overwrite: bool = False,
+    hours: float | int | None = None,
     device: str = "auto",
     checkpoint_seconds: float | int = 60.0,
     on_record: Callable[[dict[str, float | int]], None] | None = None,
@@ -45,9 +46,10 @@ def fit_images(
 
     Args:
         data: images of one size.
-        preset: "small", or "paper" for the settings of Finzi et al. 2020.
+        preset: "best", or "paper" for the settings of Finzi et al. 2020.
         path: folder of the run. The same call resumes a run that was killed, and returns one that is done.
         overwrite: throw away the run that is in the folder.
+        hours: hours of the processor that the training may take, in place of ``epochs`` (see `fit_samples`).
         device: "cpu", "cuda", ... or "auto": a GPU where there is one.
         checkpoint_seconds: time between checkpoints.
         on_record: called with every record, a row of the history.
@@ -63,7 +65,7 @@ def fit_images(
     target = device_named(device)
     held_out = round(chosen.validation * len(data.train_images))
     images, labels = data.train_images[held_out:].to(target), data.train_labels[held_out:].to(target)
-    unseen = data.train_images[:held_out][:VALIDATED].to(target), data.train_labels[:held_out][:VALIDATED].to(target)
+    unseen = data.train_images[:held_out].to(target), data.train_labels[:held_out].to(target)
     if not len(images):
         raise ValueError(f"validation: expected a fraction that leaves images to train on, got {chosen.validation}")
     batches = Shuffle(len(images), chosen.batch, seed=chosen.seed, device=target)
@@ -90,12 +92,14 @@ def fit_images(
         data={
             "name": data.name,
             "images": len(data.train_images),
+            "split": {"train": len(images), "validation": held_out, "test": len(data.test_images)},
             "sha256": fingerprint({"images": data.train_images, "labels": data.train_labels}),
         },
         registry=CLASSIFIERS,
         validate=validate if held_out else None,
         path=path,
         overwrite=overwrite,
+        hours=hours,
         checkpoint_seconds=checkpoint_seconds,
         on_record=on_record,
     )
@@ -124,7 +128,7 @@ def evaluate_images(model: ImageClassifier, data: ImageData, *, angles: Sequence
     found = classes_of(model, images)
     confusion = torch.zeros(data.classes, data.classes, dtype=torch.int64, device=device)
     confusion.index_put_((labels, found), torch.ones_like(labels), accumulate=True)
-    some, of_some = intensities(images[:VALIDATED], model.network.readout.weight), labels[:VALIDATED]
+    some, of_some = intensities(images[:CURVE], model.network.readout.weight), labels[:CURVE]
     curve = []
     for angle in angles:
         turned = rotate(some, torch.tensor(math.radians(angle), device=device))

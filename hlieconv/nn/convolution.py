@@ -126,7 +126,7 @@ class LieConv(nn.Module):
         self.tile = tile
         if widths is None:
             mid_channels = pair_channels
-        self.kernel = nn.Identity() if widths is None else perceptron((pair_channels, *widths, mid_channels))
+        self.kernel = nn.Sequential() if widths is None else perceptron((pair_channels, *widths, mid_channels))
         self.weight = nn.Parameter(
             torch.randn(mid_channels, in_channels, out_channels) / math.sqrt(mid_channels * in_channels)
         )

@@ -71,7 +71,7 @@ def test_the_learning_curve_and_the_table_of_a_run(run, data, tmp_path, capsys):
     command = ["info", run, "--figure", str(figure), "--csv", str(table)]
     assert cli.main(command) == 0
     assert figure.stat().st_size > 1000
-    assert table.read_text().splitlines()[0] == "step,loss,learning_rate,seconds"
+    assert table.read_text().splitlines()[0] == "step,loss,learning_rate,seconds,cpu_seconds"
     assert cli.main(command) == 2
     assert "figure: expected a new file, or --overwrite" in capsys.readouterr().err
     assert cli.main(["info", data, "--csv", str(table)]) == 2

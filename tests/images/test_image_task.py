@@ -93,7 +93,7 @@ def test_commands(tmp_path, capsys):
     [
         (["--group", "SE3"], "group"),
         (["--epochs", "-1"], "epochs: expected a positive number, got -1.0"),
-        (["--preset", "best"], "--preset"),
+        (["--preset", "small"], "--preset"),
         (
             ["--data", "rotmnist", "--folder", "nowhere"],
             "folder: expected one with RotMNIST's files",
