@@ -119,7 +119,7 @@ def rot_mnist(
     if not folder.is_dir():
         raise ValueError(f"folder: expected one with RotMNIST's files or MNIST's, got {folder}, which is none")
     if source != "made" and (official.exists() or all((folder / table).exists() for table in TABLES)):
-        return _kept(folder / "rotmnist-official.npz", "RotMNIST", lambda: _official(folder, md5))
+        return _kept(folder / "rotmnist-published.npz", "RotMNIST", lambda: _official(folder, md5))
     if source == "official":
         raise ValueError(f"folder: expected {OFFICIAL} or its tables in {folder}, found neither (it can be downloaded)")
     name = f"RotMNIST made from MNIST, seed {seed}"
@@ -246,11 +246,13 @@ def _official(folder: Path, md5: str) -> dict[str, np.ndarray]:
 
 
 def _table(name: str, text: str) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of 28 x 28 values in [0, 1], column after column, and the class.
+    """Rows of 28 x 28 values in [0, 1], row of the image after row, and the class.
 
-    Image ``[i, j]``, i rows from the top and j columns from the left, is value 28 j + i of its row, as MATLAB wrote it
-    and as the loader of Harmonic Networks (Worrall et al. 2017) reads it. Loaders that take the values row after row
-    (those of e2cnn and skdata) get the mirror image along the diagonal: to compare with them, transpose.
+    Image ``[i, j]``, i rows from the top and j columns from the left, is value 28 i + j of its line. So they are read
+    by those who published on them (LieConv, Cohen and Welling, Weiler and Cesa), and by skdata of one of the data's
+    authors, which turns the tables of that paper that were "saved sideways": those with backgrounds, not these.
+
+    Source: https://github.com/jaberg/skdata, skdata/larochelle_etal_2007/dataset.py, TRANSPOSE_IMAGES.
     """
     try:
         rows = np.loadtxt(io.StringIO(text), dtype=np.float32, ndmin=2)
@@ -259,5 +261,4 @@ def _table(name: str, text: str) -> tuple[np.ndarray, np.ndarray]:
     size = math.isqrt(max(0, rows.shape[1] - 1))
     if not len(rows) or size * size + 1 != rows.shape[1] or size == 0:
         raise ValueError(f"{name}: expected rows of a square image and a class, got shape {rows.shape}")
-    images = np.round(255 * rows[:, :-1]).astype(np.uint8).reshape(-1, 1, size, size)
-    return images.swapaxes(-1, -2).copy(), rows[:, -1].astype(np.int64)
+    return np.round(255 * rows[:, :-1]).astype(np.uint8).reshape(-1, 1, size, size), rows[:, -1].astype(np.int64)

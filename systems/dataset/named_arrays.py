@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from systems.dataset.integrity import check_declared
 from systems.dataset.matlab import read_matlab
 from systems.dataset.measured import from_arrays
+from systems.dataset.unpacking import check_chunks_of_hdf5
 from systems.files import check_regular
 
 SUFFIXES = (".npz", ".mat", ".h5", ".hdf5")
@@ -104,6 +105,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
 
 def _hdf5(path: Path) -> dict[str, NDArray[Any]]:
     """MATLAB's own HDF5 has its dims the other way round."""
+    check_chunks_of_hdf5(path)
     with h5py.File(path) as file:
         arrays = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
         check_declared(path, sum(item.size * item.dtype.itemsize for item in arrays.values()), path.stat().st_size)

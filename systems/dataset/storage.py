@@ -35,6 +35,7 @@ from systems.dataset.integrity import (
 )
 from systems.dataset.schema import CORE, validate
 from systems.dataset.standard import standardised
+from systems.dataset.unpacking import check_chunks_of_hdf5, check_chunks_of_zarr
 from systems.files import appearing, check_regular, locked
 
 SUFFIXES = (".nc", ".zarr")
@@ -220,7 +221,10 @@ def _opened(source: Any, path: Path | str, size: int) -> xr.Dataset:
     options: dict[str, Any] = {"engine": "zarr", "consolidated": False, "chunks": None} if zarr else {}
     if zarr and isinstance(path, Path):
         _import_zarr()
+        check_chunks_of_zarr(path)
         source = importlib.import_module("systems.dataset.steady_store").SteadyStore(path, whole=digest is not None)
+    if isinstance(path, Path) and not zarr and h5py.is_hdf5(path):
+        check_chunks_of_hdf5(path)
     raw = xr.open_dataset(source, decode_cf=False, create_default_indexes=False, **options)
     try:
         check_declared(path, raw.nbytes, size)

@@ -79,20 +79,37 @@ def test_published_tables_are_read(tmp_path):
     data = rot_mnist(tmp_path, md5=md5)
     assert "made" not in data.name
     first = np.array(tables[0].splitlines()[0].split(), dtype=float)
-    expected = np.round(255 * first[:-1]).reshape(28, 28).T
+    expected = np.round(255 * first[:-1]).reshape(28, 28)
     assert torch.equal(data.train_images[0, 0], torch.from_numpy(expected.astype(np.uint8)))
     assert data.test_labels.tolist() == [0, 1, 2]
 
 
+def lines_of_amat(path):
+    """By a reader of its own: a line is the image from left to right, from top to bottom, and then its class.
+
+    Source: the loader by one of the data's authors, https://github.com/jaberg/skdata,
+    skdata/larochelle_etal_2007/dataset.py: it transposes the variants with backgrounds and noise, which "were saved
+    sideways", and neither this one nor MNIST itself.
+    """
+    for line in path.read_text().splitlines():
+        *values, label = map(float, line.split())
+        size = round(len(values) ** 0.5)
+        yield [values[size * row : size * (row + 1)] for row in range(size)], int(label)
+
+
 def test_orientation_of_published_tables(tmp_path):
-    """By a reader of its own: value 28 j + i of a row is the pixel i rows from the top and j columns from the left."""
     stroke = {(i, j) for i in range(4, 24) for j in (5, 6)} | {(22, j) for j in range(5, 15)}  # an upright L
-    values = [1.0 if (place % 28, place // 28) in stroke else 0.0 for place in range(28 * 28)]
-    row = " ".join(map(str, [*values, 7.0]))
+    values = [1.0 if divmod(place, 28) in stroke else 0.0 for place in range(28 * 28)]
     for table in TABLES:
-        (tmp_path / table).write_text(f"{row}\n")
-    image = rot_mnist(tmp_path).train_images[0, 0]
-    assert {(i, j) for i in range(28) for j in range(28) if image[i, j] == 255} == stroke
+        (tmp_path / table).write_text(" ".join(map(str, [*values, 7.0])) + "\n")
+    [(image, label)] = lines_of_amat(tmp_path / TABLES[0])
+    data = rot_mnist(tmp_path)
+    assert {(i, j) for i in range(28) for j in range(28) if image[i][j]} == stroke
+    assert torch.equal(data.train_images[0, 0], (255 * torch.tensor(image)).to(torch.uint8))
+    assert data.train_labels.tolist() == [label]
+    # The same L as MNIST's own files would hold it: upright in both, so that models may see either.
+    (tmp_path / "own").write_bytes(idx((255 * np.array([image])).astype(np.uint8)))
+    np.testing.assert_array_equal(read_idx(tmp_path / "own")[0], data.train_images[0, 0].numpy())
 
 
 def truncate_gzip(folder):

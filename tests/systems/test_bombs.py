@@ -12,15 +12,20 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 import zarr
+from numcodecs import BZ2, LZ4, Blosc, GZip, Zlib, Zstd
 from scipy.io import savemat
 
+import systems
 from hlieconv import cli
 from hlieconv.images.data import read_idx
 from hlieconv.models import MODELS, HLieConv
 from hlieconv.molecules import read_molecules
 from hlieconv.training.loading import describe
 from hlieconv.training.run import Run
+from systems import Springs, simulate
+from systems.dataset.unpacking import _OF_ZARR, check_chunks_of_hdf5, unpacked_zstd
 
 BYTES, CPU_SECONDS = 200e6, 2
 MANY, SIZES = 10**10, {"trajectory": 2, "time": 2, "body": 2, "space": 2}
@@ -65,6 +70,54 @@ def hdf5(folder):
     with h5py.File(folder / "bomb.h5", "w") as file:
         file.create_dataset("q", (MANY, 2, 2, 2), "f8", chunks=(1000, 2, 2, 2))
     return ["import", str(folder / "bomb.h5")]
+
+
+def chunk(path, **options):
+    """A chunk that declares 3,200 bytes and unpacks into 3 GB."""
+    with h5py.File(path, "w", **options) as file:
+        for name in "qp":
+            array = file.create_dataset(name, (1, 100, 2, 2), "f8", chunks=(1, 100, 2, 2), compression="gzip")
+            for number, dim in enumerate(SIZES):
+                array.dims[number].label = dim
+        file["q"].id.write_direct_chunk((0, 0, 0, 0), b"\x78\xda" + zeros(3 * 10**9))
+        file["t"] = np.linspace(0, 1, 100)
+    return path
+
+
+def chunk_of_hdf5(folder):
+    return ["import", str(chunk(folder / "bomb.h5"))]
+
+
+def chunk_of_matlab(folder):
+    return ["import", str(chunk(folder / "bomb.mat", userblock_size=512))]
+
+
+def chunk_of_netcdf(folder):
+    return ["diagnose", str(chunk(folder / "bomb.nc"))]
+
+
+def chunk_of_zarr(folder):
+    """Of version 2, whose gzip declares nothing."""
+    group = zarr.create_group(folder / "bomb.zarr", zarr_format=2)
+    for name in "qp":
+        array = group.create_array(name, shape=(1, 100, 2, 2), chunks=(1, 100, 2, 2), dtype="f8", compressors=GZip())
+        array.attrs["_ARRAY_DIMENSIONS"] = [*SIZES]
+        array[:] = 1.0
+    file = folder / "bomb.zarr/q/0.0.0.0"
+    file.write_bytes(gzip.compress(b"")[:10] + zeros(3 * 10**9))
+    return ["diagnose", str(folder / "bomb.zarr")]
+
+
+def header_of_zarr(folder):
+    """Of version 3, whose Zstandard declares 3 GB."""
+    group = zarr.create_group(folder / "bomb.zarr")
+    for name in "qp":
+        array = group.create_array(name, shape=(1, 100, 2, 2), dtype="f8", dimension_names=[*SIZES])
+        array[:] = 1.0
+    file = folder / "bomb.zarr/q/c/0/0/0/0"
+    content = file.read_bytes()
+    file.write_bytes(content[:4] + b"\xa0" + (3 * 10**9).to_bytes(4, "little") + content[7:])
+    return ["diagnose", str(folder / "bomb.zarr")]
 
 
 def npz(folder):
@@ -156,6 +209,11 @@ def resident():
         (many_bodies, "declares 1.28e+03 GB"),
         (store, "declares 1.28e+03 GB"),
         (hdf5, "declares 640 GB"),
+        (chunk_of_hdf5, "a chunk of /q unpacks into more than the 3200 bytes that it declares"),
+        (chunk_of_matlab, "a chunk of /q unpacks into more than the 3200 bytes"),
+        (chunk_of_netcdf, "a chunk of /q unpacks into more than the 3200 bytes"),
+        (chunk_of_zarr, "a chunk of q unpacks into more than the 3200 bytes"),
+        (header_of_zarr, "a chunk of q unpacks into more than the 3200 bytes"),
         (npz, "declares 3 GB"),
         (array_of_npz, "bomb.npz"),
         (matlab, "holds more than 20 times its size"),
@@ -171,6 +229,53 @@ def test_bombs_are_refused(bomb, words, tmp_path):
     assert words in err
     assert taken < BYTES
     print(f"{bomb.__name__}: {taken / 1e6:.0f} MB: {err}")
+
+
+PACKERS = {"zstd": Zstd(), "blosc": Blosc(), "lz4": LZ4(), "gzip": GZip(), "zlib": Zlib(), "bz2": BZ2()}
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+@pytest.mark.parametrize("size", [10, 255, 256, 65791, 65792, 300_000])
+def test_what_unpacks_is_known_before(packer, size):
+    data = np.random.default_rng(size).integers(0, 9, size, dtype=np.uint8).tobytes()
+    packed = bytes(PACKERS[packer].encode(data))
+    assert _OF_ZARR[packer](packed, 10**9) == size
+    if packer in ("gzip", "zlib", "bz2"):
+        assert _OF_ZARR[packer](packed, 5) <= max(size, 2**16)
+
+
+def test_a_frame_without_a_size_has_a_bound():
+    """Of 100 blocks of 128 KiB; its header has a window in place of the size."""
+    packed = bytes(Zstd().encode(bytes(100 * 2**17)))
+    blocks = packed[6 - (packed[4] >> 5 & 1) + (0, 2, 4, 8)[packed[4] >> 6] :]
+    size = unpacked_zstd(packed[:4] + b"\0\x70" + blocks, 10**9)
+    assert 98 * 2**17 <= size <= 100 * 2**17
+
+
+def test_honest_files_of_all_kinds_are_read(tmp_path):
+    """Large enough to be looked at, and packed well."""
+    system, state = Springs.sample(40, seed=0)
+    dataset = simulate(system, state, torch.linspace(0, 1, 100))
+    packed = {"gzip": {"compression": "gzip"}, "all": {"compression": "gzip", "shuffle": True, "fletcher32": True}}
+    for name, options in packed.items():
+        dataset.to_netcdf(
+            tmp_path / f"{name}.nc", engine="h5netcdf", encoding={"q": options | {"chunksizes": dataset.q.shape}}
+        )
+        assert simulated(tmp_path / f"{name}.nc").equals(dataset.q)
+    for version in (2, 3):
+        dataset.to_zarr(tmp_path / f"{version}.zarr", zarr_format=version, consolidated=False)
+        assert simulated(tmp_path / f"{version}.zarr").equals(dataset.q)
+    noise = np.random.default_rng(0).random((40_000, 2, 2))
+    for suffix in (".h5", ".mat"):
+        with h5py.File(tmp_path / f"packed{suffix}", "w") as file:
+            file.create_dataset("q", data=np.zeros((40_000, 2, 2)), compression="lzf", shuffle=True)
+            file.create_dataset("p", data=noise, compression="gzip", chunks=noise.shape)
+        check_chunks_of_hdf5(tmp_path / f"packed{suffix}")
+
+
+def simulated(path):
+    with systems.open(path) as dataset:
+        return dataset.q.load()
 
 
 READERS = [
