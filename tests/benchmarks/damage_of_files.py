@@ -2,13 +2,15 @@
 
     python tests/benchmarks/damage_of_files.py --count 1000 --seed 1 [--first 300 --minutes 5] [--kinds run law] [-o F]
 
-A draw is a process of its own, with limits on its time and memory: a hang or a crash is a failure like any other. What
-fails is printed with the seed's number of the draw; the exit code is 1 then. results/damage.json is written by
-`-o results/damage.json`.
+A draw is a process of its own, forked from one that has imported everything, with limits on its time and memory: a hang
+or a crash is a failure like any other. What fails is printed with the seed's number of the draw; the exit code is 1
+then. results/damage.json is written by `-o results/damage.json`.
 """
 
 import argparse
 import collections
+import contextlib
+import importlib
 import os
 import pickle
 import resource
@@ -59,7 +61,7 @@ def made(whole, kept):
 
 
 def observed(kind, folder):
-    """Exit code, what was printed, and what was written, by a process of its own."""
+    """Exit code and what was printed, by a process of its own, which leaves the names of all that it imported."""
     streams = [folder / "out", folder / "err"]
     if (child := os.fork()) == 0:
         try:
@@ -79,6 +81,7 @@ def observed(kind, folder):
             code = 70
         sys.stdout.flush()
         sys.stderr.flush()
+        (folder / "imported").write_text("\n".join(sys.modules))
         os._exit(code)
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status), *(stream.read_text(errors="replace") for stream in streams)
@@ -111,6 +114,9 @@ def main():
         assert code == 0, f"{name}: {code} {out}{err}"
         right[name] = written(kind) or out
         restored(whole, work, name, kind)
+        for module in (folder / "imported").read_text().split():  # once, and in none of the draws
+            with contextlib.suppress(Exception):
+                importlib.import_module(module)
     result = {"seed": arguments.seed}
     until = time.monotonic() + 60 * arguments.minutes
     for damage in (DAMAGES[name] for name in arguments.damages):
