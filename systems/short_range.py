@@ -25,8 +25,8 @@ class AbstractShortRange(AbstractPairs):
     """V(q) = sum over i<j of v(r^2) s(r^2), r = |q_i - q_j|: a subclass needs only `uncut_potential`, the function v.
 
     Without a cutoff, s = 1. With one, s falls from 1 to 0 between `ONSET` of the cutoff and the cutoff, by a polynomial
-    of the squared distance with two continuous derivatives: energy and forces are smooth, and what is simulated is
-    this smooth law itself. Of more than `FEW` bodies only neighbours are looked at, by a list that holds the pairs up
+    of the squared distance with four continuous derivatives: what is simulated is this smooth law itself, and an
+    integrator of order 2 or 4 sees no edge. Of more than `FEW` bodies only neighbours are looked at, by a list that holds the pairs up
     to a tenth beyond the cutoff and is made again when a body has moved by half of that tenth; when it is made changes
     no bit of a result.
 
@@ -140,7 +140,8 @@ class AbstractShortRange(AbstractPairs):
 
 
 def _switch(square: Tensor, cutoff: Tensor) -> tuple[Tensor, Tensor]:
-    """s and its derivative by the square."""
+    """s and its derivative by the square: the polynomial of degree 9 whose first four derivatives vanish at both ends."""
     width = (1 - ONSET**2) * cutoff.square()
     x = ((square - ONSET**2 * cutoff.square()) / width).clamp(0, 1)
-    return 1 - x**3 * (10 - 15 * x + 6 * x.square()), -30 * (x * (1 - x)).square() / width
+    y = 1 - x
+    return y**5 * (1 + x * (5 + x * (15 + x * (35 + x * 70)))), -630 * (x * y) ** 4 / width
