@@ -25,10 +25,10 @@ class AbstractShortRange(AbstractPairs):
     """V(q) = sum over i<j of v(r^2) s(r^2), r = |q_i - q_j|: a subclass needs only `uncut_potential`, the function v.
 
     Without a cutoff, s = 1. With one, s falls from 1 to 0 between `ONSET` of the cutoff and the cutoff, by a polynomial
-    of the squared distance with four continuous derivatives: what is simulated is this smooth law itself, and an
-    integrator of order 2 or 4 sees no edge. Of more than `FEW` bodies only neighbours are looked at, by a list that holds the pairs up
-    to a tenth beyond the cutoff and is made again when a body has moved by half of that tenth; when it is made changes
-    no bit of a result.
+    of the squared distance with four continuous derivatives: what is simulated is this smooth law itself, and
+    integrators of order 2 and 4 see no edge. Of more than `FEW` bodies only neighbours are looked at, by a list that
+    holds the pairs up to a tenth beyond the cutoff and is made again when a body has moved by half of that tenth; when
+    it is made changes no bit of a result.
 
     In a `systems.PeriodicBox`, which is added to it, distances are those of the nearest images.
 
@@ -140,7 +140,7 @@ class AbstractShortRange(AbstractPairs):
 
 
 def _switch(square: Tensor, cutoff: Tensor) -> tuple[Tensor, Tensor]:
-    """s and its derivative by the square: the polynomial of degree 9 whose first four derivatives vanish at both ends."""
+    """s and its derivative by the square: of degree 9, with four derivatives that vanish at both ends."""
     width = (1 - ONSET**2) * cutoff.square()
     x = ((square - ONSET**2 * cutoff.square()) / width).clamp(0, 1)
     y = 1 - x
