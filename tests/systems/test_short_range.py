@@ -8,6 +8,8 @@ import torch
 from systems import LennardJones, Morse, PeriodicBox, PhaseSpace, short_range, simulate, trajectory_of
 from systems.crystals import cluster
 from systems.integrators import Leapfrog
+from systems.native import Compiled
+from systems.native.compiled import backend_of
 from systems.neighbours import NeighbourList
 
 EPS = torch.finfo(torch.float64).eps
@@ -126,6 +128,17 @@ def test_energy_is_kept_where_bodies_cross_the_cutoff(melting):
         energy = system.energy(path)
         lost.append((energy - energy[0]).abs().max() / system.kinetic(state.p).max())
     assert lost[1] < lost[0] / 3 < 1e-3
+
+
+def test_lists_of_neighbours_have_no_machine_code_and_say_so(melting):
+    system, state = melting
+    times = torch.tensor([0.0, 0.02], dtype=torch.float64)
+    with pytest.warns(UserWarning, match="without machine code, because of .* neighbours are listed") as told:
+        method = Compiled(Leapfrog(step=0.005), "on").prepared(system, state, times)
+    assert len(told) == 1
+    assert backend_of(method) == "eager"
+    path = method.integrate(system, state, times)
+    assert path.q.equal(Leapfrog(step=0.005).integrate(system, state, times).q)
 
 
 def test_a_liquid_is_as_it_is_told(tmp_path):
