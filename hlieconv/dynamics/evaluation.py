@@ -44,7 +44,7 @@ def chunk_error(
         ValueError: if the Dataset lacks a feature of the model.
     """
     model = copy.deepcopy(model).double().eval()
-    data, device = trajectories_of(dataset), model.like.device
+    data, device = trajectories_of(dataset, along_edges=model.edges), model.like.device
     features = {name: x.to(device) for name, x in model.checked(data.features, data.mask).items()}
     mask = None if data.mask is None else data.mask.to(device)
     chunks = chunks_of(data, chunk, 1, seed=seed).to(torch.float64, device)

@@ -118,8 +118,9 @@ def fit(
     if isinstance(model, AbstractModel):
         model.check_coordinates(dataset)
         _warn_of_forces(model, dataset)
-    where, data = device_named(device), trajectories_of(dataset)
-    other = trajectories_of(validation) if isinstance(validation, xr.Dataset) else None
+    told = functools.partial(trajectories_of, along_edges=getattr(model, "edges", False) is True)
+    where, data = device_named(device), told(dataset)
+    other = told(validation) if isinstance(validation, xr.Dataset) else None
     if validation is not None:
         changes["validation"] = 0.0 if isinstance(validation, xr.Dataset) else validation
     bodies = bodies_of(model.to(where), data if other is None else beside(data, other, getattr(model, "features", ())))

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from systems.checks import check
-from systems.dataset.schema import mask_of, parameters_of, trajectory_of, validate, variables_of
+from systems.dataset.schema import EDGES, mask_of, parameters_of, trajectory_of, validate, variables_of
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Trajectories:
     features: dict[str, Tensor]
     """The parameters of bodies ``(trajectory, n)`` and of pairs of them ``(trajectory, n, n)``, 0 where masked.
 
-    Those of edges are told as of pairs."""
+    Those of edges are given as of pairs; or ``(trajectory, edge)``, with the bodies at their ends by the names `EDGES`.
+    """
     eps: float
     """The relative rounding of the numbers as they were stored."""
     generalised: bool = False
@@ -49,8 +50,8 @@ class Trajectories:
         return {"time": self.times, "q": self.q, "p": self.p} | mask | self.features
 
 
-def trajectories_of(dataset: xr.Dataset) -> Trajectories:
-    """The tensors of a Dataset.
+def trajectories_of(dataset: xr.Dataset, *, along_edges: bool = False) -> Trajectories:
+    """The tensors of a Dataset; what is stored of edges as of pairs, in matrices, unless it is to stay along edges.
 
     Warns:
         UserWarning: if trajectories have gaps: a body that exists and was not seen at some time.
@@ -75,7 +76,7 @@ def trajectories_of(dataset: xr.Dataset) -> Trajectories:
         if x.isinf().any():
             raise ValueError(f"{name}: expected finite values, or NaN where a body was not seen, got infinity")
     eps = torch.finfo(torch.float32 if dataset["q"].dtype.itemsize == 4 else torch.float64).eps
-    features = variables_of(dataset, numeric, dtype=torch.float64)
+    features = variables_of(dataset, [*numeric, *EDGES * along_edges], dtype=torch.float64)
     times = times if times.ndim == 2 else times[:, None].expand(-1, state.q.shape[1])
     if gaps := int((times.isfinite() & (state.q + state.p).isnan().flatten(2).any(2)).any(0).sum()):
         warnings.warn(

@@ -15,7 +15,7 @@ from hlieconv.models.frame import Frame
 from hlieconv.nn.config import arguments_of, config_of
 from systems import AbstractVectorField
 from systems.checks import check_choice
-from systems.dataset.schema import parameters_of
+from systems.dataset.schema import EDGES, parameters_of
 from systems.integrators import AbstractIntegrator
 
 Model = TypeVar("Model", bound="AbstractModel")
@@ -43,6 +43,8 @@ class AbstractModel(nn.Module, ABC):
     """Features of every body, ``(*batch, n)`` each, by the names of Dataset variables: mass first."""
     pair_features: tuple[str, ...] = ()
     """Features of every pair of bodies, ``(*batch, n, n)`` each."""
+    edges: bool = False
+    """Whether pairs are those along the edges of the data alone: then features of pairs are ``(*batch, edge)``."""
     trajectory_features: tuple[str, ...] = ()
     """Features of a trajectory as a whole, such as gravity: ``(*batch)``, or a vector ``(*batch, d)``."""
     takes_generalised: ClassVar[bool] = False
@@ -124,7 +126,7 @@ class AbstractModel(nn.Module, ABC):
     @property
     def features(self) -> tuple[str, ...]:
         """Everything that it is conditioned on, bodies first."""
-        return (*self.body_features, *self.pair_features, *self.trajectory_features)
+        return (*self.body_features, *self.pair_features, *EDGES * self.edges, *self.trajectory_features)
 
     @property
     def like(self) -> Tensor:
@@ -165,7 +167,7 @@ class AbstractModel(nn.Module, ABC):
     ) -> AbstractVectorField:
         """`framed` for some of the trajectories of a batch; what all trajectories share stays shared."""
         own = dict.fromkeys(features, 1)
-        own |= dict.fromkeys(self.pair_features, 2) | dict.fromkeys(self.trajectory_features, 0)
+        own |= dict.fromkeys(self.pair_features, 1 if self.edges else 2) | dict.fromkeys(self.trajectory_features, 0)
         some = {name: _of_trajectories(value, own[name], index) for name, value in features.items()}
         return self.framed(some, None if mask is None else _of_trajectories(mask, 1, index))
 
@@ -191,11 +193,14 @@ class AbstractModel(nn.Module, ABC):
                 f"got {', '.join(features) or 'none'}: missing {', '.join(missing)}"
             )
         n = features[self.features[0]].shape[-1]
-        found = {name: features[name] for name in self.trajectory_features}
+        found = {name: features[name] for name in (*self.trajectory_features, *EDGES * self.edges)}
         for feature in (*self.body_features, *self.pair_features):
             value = features[feature]
             own, real = (n,), mask
-            if feature in self.pair_features:
+            if feature in self.pair_features and self.edges:
+                own, real = features[EDGES[0]].shape[-1:], None
+                value = value.expand(*value.shape[:-1], *own) if value.shape[-1] == 1 else value  # one for all edges
+            elif feature in self.pair_features:
                 own, real = (n, n), None if mask is None else mask[..., :, None] & mask[..., None, :]
             if value.shape[-len(own) :] != own or (real is not None and real.shape[-1] != n):
                 expected = ", ".join(str(size) for size in own)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch._functorch.config as functorch_config
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hlieconv.groups import AbstractGroup
@@ -21,7 +21,9 @@ from hlieconv.models.pair_forces import PairSums, pair_force, pair_sums, readout
 from hlieconv.models.readouts import MeanReadout, PairReadout
 from hlieconv.nn import BottleneckBlock, Pairs
 from hlieconv.nn.convolution import LieConv, perceptron
+from hlieconv.nn.edge_list import EdgeList, edge_list
 from systems import AbstractNewtonian, AbstractVectorField
+from systems.dataset.schema import EDGES
 from systems.tracing import autocast_dtype
 
 
@@ -32,12 +34,14 @@ class Context(NamedTuple):
     """The embedded features of the bodies, of each of their lifts."""
     weighted: Float[Tensor, "*batch m c"] | None
     """The first projection of these, None without blocks."""
-    pairs: Float[Tensor, "*batch m m c"] | None
+    pairs: Float[Tensor, "*batch m k c"] | None
     """The embedded features of pairs, None if there are none."""
     mask: Bool[Tensor, "*batch n"] | None
     """Which bodies exist."""
     sums: PairSums | None
     """What pairs of them have in an energy that is a sum over pairs, None for others."""
+    along: EdgeList | None = None
+    """The neighbours of each body along edges, None where all are neighbours."""
 
 
 class HLieConv(AbstractModel):
@@ -58,9 +62,12 @@ class HLieConv(AbstractModel):
         samples: number of lifts of a body with the pair features "log"; 0 takes 8 for SO(2) stabilisers, 12 for SO(3).
         normalised: measure the units of the data before training; the published network does not.
         centred: subtract the mean of the positions, as published: any potential is then translation invariant.
+        edges: whether bodies see each other along the edges of the data alone, those of a chain, a lattice or a graph:
+            then ``pair_features`` are features of edges, and memory and time are linear in the bodies.
 
     Raises:
-        ValueError: for an unknown group, a group without known invariants, or features without mass.
+        ValueError: for an unknown group, a group without known invariants, features without mass, or edges with the
+            pair features "log".
 
     Source: Finzi et al. 2020 (arXiv:2002.12880), section 6. The readout "pairs" sums over pairs of bodies the product
     of a pair kernel and functions of both bodies.
@@ -96,6 +103,7 @@ class HLieConv(AbstractModel):
         samples: int = 0,
         normalised: bool = True,
         centred: bool = False,
+        edges: bool = False,
     ) -> None:
         super().__init__()
         self.group, symmetry = resolved(group, dimension)
@@ -103,11 +111,13 @@ class HLieConv(AbstractModel):
         self.pairs, self.samples = pairs, samples
         self.body_features, self.pair_features = tuple(body_features), tuple(pair_features)
         self.width, self.blocks, self.bottleneck = width, blocks, bottleneck
-        self.normalised, self.centred = normalised, centred
+        self.normalised, self.centred, self.edges = normalised, centred, edges
         if "mass" not in self.body_features:
             raise ValueError(f"body_features: expected mass among them, got {', '.join(self.body_features) or 'none'}")
         if pairs not in ("invariant", "log"):
             raise ValueError(f"pairs: expected invariant or log, got {pairs!r}")
+        if edges and pairs != "invariant":
+            raise ValueError(f"pairs: expected invariant along edges, got {pairs!r}")
         self.readout = readout or {"invariant": "pairs", "log": "mean"}[pairs]
         if self.readout not in ("pairs", "mean"):
             raise ValueError(f"readout: expected pairs or mean, got {readout!r}")
@@ -128,10 +138,11 @@ class HLieConv(AbstractModel):
         else:
             self.energy = MeanReadout(width)
         self.apply(_initialise)
-        self.columns = Features(self.body_features, self.pair_features, normalised=normalised)
+        self.columns = Features(self.body_features, self.pair_features, normalised=normalised, edges=edges)
         self.register_buffer("energy_unit", torch.tensor(1.0))
         directions = torch.eye(dimension, dtype=torch.float64) if centred else translations_of(symmetry)
-        self.frame = Frame(dimension, self.features, directions, units=normalised)
+        scaled = [name for name in self.features if name not in EDGES]
+        self.frame = Frame(dimension, scaled, directions, units=normalised)
 
     def condition(
         self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None
@@ -149,6 +160,11 @@ class HLieConv(AbstractModel):
         samples = self.geometry.samples
         values = self.embed(self.columns.bodies(features, mask)).repeat_interleave(samples, -2)
         pairs = self.columns.pairs(features, mask)
+        if self.edges:
+            along = edge_list(_ends(features), values.shape[-2])
+            if self.embed_pairs is not None:
+                pairs = along.of_edges(self.embed_pairs(pairs))
+            return Context(values, None, pairs, mask, None, along)
         if self.embed_pairs is not None:
             pairs = self.embed_pairs(pairs).repeat_interleave(samples, -2).repeat_interleave(samples, -3)
         weighted = self.layers[0].weighted(values) if self.blocks else None  # type: ignore[operator]
@@ -159,7 +175,7 @@ class HLieConv(AbstractModel):
     def closed_form(self) -> tuple[InvariantPairs, PairReadout] | None:
         """What `pair_force` takes, where the energy is a sum over pairs of functions of their distance."""
         geometry, readout = self.geometry, self.energy
-        if self.blocks or self.centred or not isinstance(readout, PairReadout):
+        if self.blocks or self.centred or self.edges or not isinstance(readout, PairReadout):
             return None
         return (geometry, readout) if isinstance(geometry, InvariantPairs) and geometry.of_distances else None
 
@@ -170,15 +186,22 @@ class HLieConv(AbstractModel):
             q = from_mean(q, mask)
         if mask is not None:
             mask = mask.repeat_interleave(self.geometry.samples, -1).expand(*q.shape[:-2], context.values.shape[-2])
-        bounded, growing = self.geometry(q, context.mask)
+        if context.along is None:
+            bounded, growing = self.geometry(q, context.mask)
+            neighbour, weight = None, None if mask is None else mask[..., None, :].to(q.dtype)
+        else:
+            bounded, growing = self.geometry(q, context.mask, context.along)
+            neighbour = context.along.neighbour.expand(bounded.shape[:-1])
+            weight = context.along.present.to(q.dtype)
+            weight = weight if mask is None else weight * context.along.of_neighbours(mask[..., None].to(q))[..., 0]
         bounded, linear = readout_features(bounded, growing, context.pairs)
-        weight = None if mask is None else mask[..., None, :].to(q.dtype).expand(bounded.shape[:-1])
-        near, values = Pairs(bounded, weight), context.values.expand(*bounded.shape[:-2], -1)
+        weight = None if weight is None else weight.expand(bounded.shape[:-1])
+        near, values = Pairs(bounded, weight, neighbour), context.values.expand(*bounded.shape[:-2], -1)
         for index, block in enumerate(self.layers):
             values = block(values, near, weighted=None if index else context.weighted)
         if self.readout == "mean":
             return self.energy_unit * self.energy(values, mask)
-        return self.energy_unit * self.energy(values, mask, near, Pairs(linear, weight))
+        return self.energy_unit * self.energy(values, mask, near, Pairs(linear, weight, neighbour))
 
     @torch.no_grad()
     def calibrate(
@@ -191,12 +214,22 @@ class HLieConv(AbstractModel):
         if not self.normalised:
             return
         found = self.checked(features, mask)
-        self.geometry.calibrate(from_mean(existing(q, mask), mask) if self.centred else q, mask)
+        places = from_mean(existing(q, mask), mask) if self.centred else q
+        if self.edges:
+            assert isinstance(self.geometry, InvariantPairs)  # the constructor has looked
+            self.geometry.calibrate(places, mask, _ends(found))
+        else:
+            self.geometry.calibrate(places, mask)
         self.columns.calibrate(found, mask)
         energy = p.square().sum(-1) / (2 * found["mass"])
         real = torch.ones_like(energy, dtype=torch.bool) if mask is None else mask.expand(energy.shape)
         mean = energy[real].mean()
         self.energy_unit.copy_(torch.where(mean > 0, mean, 1))
+
+
+def _ends(features: Mapping[str, Tensor]) -> Int[Tensor, "2 edge"]:
+    """The bodies at the ends of the edges, which are those of all trajectories."""
+    return torch.stack([features[name].reshape(-1, features[name].shape[-1])[0].long() for name in EDGES])
 
 
 def force(model: HLieConv, q: Float[Tensor, "*batch n d"], context: Context) -> Float[Tensor, "*batch n d"]:

@@ -20,6 +20,7 @@ class Features(nn.Module):
         body_features: names of the features of a body.
         pair_features: names of the features of a pair of bodies.
         normalised: measure means and variances in `calibrate`; otherwise the columns are the features themselves.
+        edges: whether pairs are those along edges: then their features are ``(*batch, edge)``.
     """
 
     body_mean: Tensor
@@ -29,8 +30,11 @@ class Features(nn.Module):
     pair_scale: Tensor
     pair_log: Tensor
 
-    def __init__(self, body_features: Sequence[str], pair_features: Sequence[str], *, normalised: bool) -> None:
+    def __init__(
+        self, body_features: Sequence[str], pair_features: Sequence[str], *, normalised: bool, edges: bool = False
+    ) -> None:
         super().__init__()
+        self.edges = edges
         self.body_features, self.pair_features = tuple(body_features), tuple(pair_features)
         self.normalised = normalised
         for kind, names in {"body": self.body_features, "pair": self.pair_features}.items():
@@ -47,12 +51,14 @@ class Features(nn.Module):
 
     def pairs(
         self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None
-    ) -> Float[Tensor, "*batch n n columns"] | None:
-        """The features of the pairs, None if there are none."""
+    ) -> Float[Tensor, "*pairs columns"] | None:
+        """The features of the pairs ``(*batch, n, n)``, or edges ``(*batch, edge)``; None if there are none."""
         if not self.pair_features:
             return None
         columns = _logarithms(_columns(features, self.pair_features), self.pair_log)
         columns = (columns - self.pair_mean) / self.pair_scale
+        if self.edges:
+            return columns
         return torch.where(_of_two_bodies(columns, mask)[..., None], columns, 0)
 
     @torch.no_grad()
@@ -64,7 +70,7 @@ class Features(nn.Module):
         self._standardise("body", bodies if mask is None else bodies[mask])
         if self.pair_features:
             pairs = _columns(features, self.pair_features)
-            self._standardise("pair", pairs[_of_two_bodies(pairs, mask)])
+            self._standardise("pair", pairs if self.edges else pairs[_of_two_bodies(pairs, mask)])
 
     def _standardise(self, kind: str, columns: Tensor) -> None:
         columns = columns.flatten(0, -2)

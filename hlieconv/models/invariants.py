@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hlieconv.groups import SE2, SE3, SO2, SO3, AbstractGroup, T, Trivial
+from hlieconv.nn.edge_list import EdgeList
 
 
 class Invariants(NamedTuple):
@@ -103,9 +104,14 @@ class InvariantPairs(nn.Module):
         self.growing_channels = sum(sizes.values())
 
     def forward(
-        self, q: Float[Tensor, "*batch n d"], mask: Bool[Tensor, "*some n"] | None = None
-    ) -> tuple[Float[Tensor, "*batch n n channels"], Float[Tensor, "*batch n n growing"]]:
-        found = invariants(self.group, *torch.broadcast_tensors(q[..., :, None, :], q[..., None, :, :]))
+        self,
+        q: Float[Tensor, "*batch n d"],
+        mask: Bool[Tensor, "*some n"] | None = None,
+        along: EdgeList | None = None,
+    ) -> tuple[Float[Tensor, "*batch n k channels"], Float[Tensor, "*batch n k growing"]]:
+        """Of all pairs, k = n, or of the pairs along edges."""
+        others = q[..., None, :, :] if along is None else along.of_neighbours(q)
+        found = invariants(self.group, *torch.broadcast_tensors(q[..., :, None, :], others))
         square, signed = found.square / self.square_median, found.signed / self.signed_median
         x, y = square[..., None, :], signed[..., None, :]
         bounded = torch.cat([x / (x + self.bends), y * (y.square() + self.bends).rsqrt()], -1).flatten(-2)
@@ -125,9 +131,14 @@ class InvariantPairs(nn.Module):
         return (x * bounded, restrained(x, self.square_reach)), (bend * bounded.square() * unit, growth * unit)
 
     @torch.no_grad()
-    def calibrate(self, q: Float[Tensor, "*batch n d"], mask: Bool[Tensor, "*some n"] | None) -> None:
-        """Measure the medians of the magnitudes, over all pairs of two bodies that exist."""
-        i, j = torch.triu_indices(q.shape[-2], q.shape[-2], 1, device=q.device)
+    def calibrate(
+        self,
+        q: Float[Tensor, "*batch n d"],
+        mask: Bool[Tensor, "*some n"] | None,
+        edges: Int[Tensor, "2 edge"] | None = None,
+    ) -> None:
+        """Measure the medians of the magnitudes, over all pairs of two bodies that exist, or those along edges."""
+        i, j = torch.triu_indices(q.shape[-2], q.shape[-2], 1, device=q.device) if edges is None else edges
         pairs = invariants(self.group, q[..., i, :], q[..., j, :])
         present = torch.ones((), dtype=torch.bool, device=q.device) if mask is None else mask[..., i] & mask[..., j]
         present = present.expand(q.shape[:-2] + i.shape)

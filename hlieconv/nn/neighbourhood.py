@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from hlieconv.groups import AbstractGroup
 from hlieconv.nn.convolution import Pairs, gather
+from hlieconv.nn.edge_list import EdgeList
 from hlieconv.nn.lifting import LiftedPoints
 from hlieconv.nn.metric import BLOCK, TIE, Distances, Metric
 from hlieconv.nn.neighbour_list import FEW, nearest
@@ -137,6 +138,7 @@ class Neighbourhood(nn.Module):
         *,
         distances: Distances | None = None,
         generator: torch.Generator | None = None,
+        along: EdgeList | None = None,
     ) -> Pairs:
         """The pairs of the queries.
 
@@ -145,16 +147,24 @@ class Neighbourhood(nn.Module):
             queries: which of them to look from; None: all, in order.
             distances: among the input points, if they are known already.
             generator: the source of the draws where the choice is random.
+            along: the neighbours of all points along the edges of a graph: these are the pairs.
 
         Raises:
             ValueError: if the choice is random and there is no generator, or if the edge is smooth and a ball holds
-                more than ``neighbours`` points, so that the edge would be cut off (looked up on the CPU only).
+                more than ``neighbours`` points, so that the edge would be cut off (looked up on the CPU only); for
+                edges of a graph beside queries, a ball or a number of neighbours.
         """
         n, rows = lifted.elements.shape[-3], queries
         if rows is None:
             rows = torch.arange(n, device=lifted.orbit.device).expand(*lifted.orbit.shape[:-2], n)
         some = lifted if queries is None else lifted.at(queries)
         u = LiftedPoints(some.elements[..., :, None, :, :], some.orbit[..., :, None, :])
+        if along is not None:
+            if self.bounded or self.neighbours is not None or queries is not None:
+                raise ValueError("along: expected all points and no ball, radius or number of neighbours beside edges")
+            neighbour, present = (x.expand(*lifted.orbit.shape[:-2], *x.shape) for x in along[:2])
+            v = lifted.at(neighbour)
+            return self._pairs(u, v, present if v.mask is None else present & v.mask, neighbour)
         if self.neighbours is not None and self.neighbours < n:
             neighbour = self._choose(distances or self.distances(lifted), rows, self.neighbours, generator)
             certain = lifted.mask is None and (self.smooth or not self.bounded)  # that there are as many as asked for

@@ -6,12 +6,13 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hlieconv.groups import AbstractGroup
 from hlieconv.nn.bottleneck import BottleneckBlock
 from hlieconv.nn.convolution import Pairs
+from hlieconv.nn.edge_list import edge_list
 from hlieconv.nn.lifting import LiftedPoints, Lifting
 from hlieconv.nn.metric import Distances
 from hlieconv.nn.neighbourhood import Neighbourhood
@@ -134,6 +135,7 @@ class LieResNet(nn.Module):
         mask: Bool[Tensor, "*batch n"] | None = None,
         *,
         generator: torch.Generator | None = None,
+        edges: Int[Tensor, "2 edge"] | None = None,
     ) -> Tensor | tuple[LiftedPoints, Tensor]:
         """The pooled values ``(*batch, out)``, those of the points ``(*batch, n, out)``, or those of the lifted points.
 
@@ -143,12 +145,14 @@ class LieResNet(nn.Module):
             values: the values at the points; what is masked may be anything, also NaN.
             mask: which points exist; None if all do, or if the points are lifted with their mask.
             generator: the source of lifts, neighbours and points that are drawn at random.
+            edges: (i, j) of a graph of the points: each then sees its neighbours along them alone, in all blocks.
 
         Raises:
-            ValueError: for wrong shapes, no points, none that exist, or points outside the group's domain.
+            ValueError: for wrong shapes, no points, none that exist, or points outside the group's domain; for edges
+                where points are left out, or a ball or a number of neighbours is asked for.
         """
         start, lifted, layers = (
-            points if isinstance(points, Geometry) else self.geometry(points, mask, generator=generator)
+            points if isinstance(points, Geometry) else self.geometry(points, mask, generator=generator, edges=edges)
         )
         values = self.embed(self._spread(values, start)).to(self.embed.weight)  # autocast rounds no sums over blocks
         for block, layer in zip(self.blocks, layers, strict=True):
@@ -168,13 +172,20 @@ class LieResNet(nn.Module):
         mask: Bool[Tensor, "*batch n"] | None = None,
         *,
         generator: torch.Generator | None = None,
+        edges: Int[Tensor, "2 edge"] | None = None,
     ) -> Geometry:
         """The lifted points, and of each block its pairs and the points that are left after it."""
         generator = generator or self._own_generator(
             points.orbit.device if isinstance(points, LiftedPoints) else points.device
         )
         start = points if isinstance(points, LiftedPoints) else self.lift(points, mask, generator=generator)
-        return Geometry(start, *self._geometry(start, generator))
+        if edges is None:
+            return Geometry(start, *self._geometry(start, generator))
+        if self.fraction < 1:
+            raise ValueError(f"edges: expected all points in all blocks, got subsampling to {self.fraction:g} in each")
+        along = edge_list(edges, start.orbit.shape[-2] // self.lifting.samples).of_lifts(self.lifting.samples)
+        pairs = self.neighbourhoods[0](start, along=along)
+        return Geometry(start, start, [Layer(pairs, start.mask, None)] * len(self.blocks))
 
     def lift(
         self,

@@ -258,7 +258,8 @@ def variables_of(
 ) -> dict[str, Tensor]:
     """Parameters by name, ``(trajectory, n)`` or ``(trajectory, n, n)``, 0 where masked.
 
-    What is stored of edges is told as of pairs: 0 where there is no edge.
+    What is stored of edges is given as of pairs, 0 where there is no edge; or, where the names hold `EDGES`, as it is:
+    ``(trajectory, edge)``.
 
     Raises:
         ValueError: if the Dataset lacks one of them.
@@ -269,10 +270,10 @@ def variables_of(
             f"dataset: expected the variables {', '.join(names)}, got {', '.join(parameters_of(dataset)) or 'none'}: "
             f"missing {', '.join(missing)}"
         )
-    mask, found = mask_of(dataset, device=device), {}
+    mask, found, along_edges = mask_of(dataset, device=device), {}, set(EDGES) <= {*names}
     for name in names:
         value = _parameter(dataset[name], dtype, device)
-        if "edge" in dataset[name].dims:
+        if "edge" in dataset[name].dims and not along_edges:
             value = matrix_of(edges_of(dataset), value, dataset.sizes["body"])
         shared = "trajectory" not in dataset[name].dims
         value = value.expand((dataset.sizes["trajectory"], *value.shape)) if shared else value
