@@ -12,6 +12,7 @@ from .energies import EnergyConservation as EnergyConservation
 from .energies import energy_conservation as energy_conservation
 from .growth import Growth as Growth
 from .growth import growth_law as growth_law
+from .polynomials import polynomials as polynomials
 from .projection import Projected as Projected
 from .projection import Projection as Projection
 from .projection import project as project

@@ -51,13 +51,15 @@ class Library:
 
 
 def library_of(
-    library: str | Sequence[Observable], bodies: int, dimension: int, mass: Float[Tensor, " n"] | None
+    library: "Library | str | Sequence[Observable]", bodies: int, dimension: int, mass: Float[Tensor, " n"] | None
 ) -> Library:
     """The candidates called "affine" or "quadratic", or one for each function.
 
     Raises:
         ValueError: for another name, or no functions.
     """
+    if isinstance(library, Library):
+        return library
     if library == "affine":
         return affine(dimension, mass)
     if library == "quadratic":

@@ -1,6 +1,5 @@
 """From a null space to charges with names."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -64,29 +63,44 @@ class Reader:
     def read(self) -> "Reader":
         """Fill `found`, `products` and `nearly`."""
         space = self.changes.directions[:, : self.changes.charges]
-        for coefficients, name in self._simplest_first(space, self.noisy):
-            if self.taken.shape[1] < space.shape[1] and self._take(coefficients, space, self.noisy):
+        for name, coefficients in self.library.known.items():
+            if self.taken.shape[1] < space.shape[1] and self._is_new(coefficients, space, self.noisy):
+                self._take(coefficients)
                 self._take_products(self._add(self.found, name, coefficients), space)
+        self._take_rest(space, self.noisy)
         if not self.noisy and (number := nearly_conserved(self.changes.sizes[self.changes.charges :])):
             space = self.changes.directions[:, : self.changes.charges + number]
-            for coefficients, name in self._simplest_first(space, True):
-                if self.taken.shape[1] < space.shape[1] and self._take(coefficients, space, True):
+            for name, coefficients in self.library.known.items():
+                if self.taken.shape[1] < space.shape[1] and self._is_new(coefficients, space, True):
+                    self._take(coefficients)
                     self._add(self.nearly, name, coefficients)
+            for coefficients in echelon((self.changes.whitening @ space).mT):
+                if self.taken.shape[1] < space.shape[1] and self._is_new(coefficients, space, True):
+                    self._take(coefficients)
+                    self._add(self.nearly, written(coefficients, self.library.names, WRITTEN_IN_NOISE), coefficients)
         return self
 
-    def _simplest_first(self, space: Tensor, noisy: bool) -> Iterable[tuple[Tensor, str]]:
-        yield from ((coefficients, name) for name, coefficients in self.library.known.items())
-        for row in echelon((self.changes.whitening @ space).mT):
-            yield row, written(row, self.library.names, WRITTEN_IN_NOISE if noisy else WRITTEN)
+    def _take_rest(self, space: Tensor, noisy: bool) -> None:
+        """All of the space: simple combinations, each the first that differs from those taken, or differs most."""
+        rows = list(echelon((self.changes.whitening @ space).mT)) if space.shape[1] else []
+        while self.taken.shape[1] < space.shape[1]:
+            apart = [_outside(self.changes.metric @ row, self.taken) for row in rows]
+            least = 10 * (SAME_IN_NOISE if noisy else SAME)
+            k = next((k for k, x in enumerate(apart) if x > least), max(range(len(rows)), key=apart.__getitem__))
+            row = rows.pop(k)
+            self._take(row)
+            name = written(row, self.library.names, WRITTEN_IN_NOISE if noisy else WRITTEN)
+            self._take_products(self._add(self.found, name, row), space)
 
-    def _take(self, coefficients: Tensor, space: Tensor, noisy: bool) -> bool:
+    def _is_new(self, coefficients: Tensor, space: Tensor, noisy: bool) -> bool:
         """Whether a combination lies in the space and is none of those taken."""
         same = SAME_IN_NOISE if noisy else SAME
         x = self.changes.metric @ coefficients
-        if not x.any() or _outside(x, space) > same or _outside(x, self.taken) < 10 * same:
-            return False
+        return bool(x.any()) and _outside(x, space) <= same and _outside(x, self.taken) >= 10 * same
+
+    def _take(self, coefficients: Tensor) -> None:
+        x = self.changes.metric @ coefficients
         self.taken = torch.linalg.qr(torch.cat([self.taken, x[:, None] / x.norm()], 1)).Q
-        return True
 
     def _add(self, charges: list[Found], name: str, coefficients: Tensor) -> Found:
         size = self.changes.size(self.changes.metric @ coefficients)
@@ -96,7 +110,8 @@ class Reader:
     def _take_products(self, last: Found, space: Tensor) -> None:
         for other in self.found:
             product = self.combinations.of((self.values @ last.coefficients) * (self.values @ other.coefficients))
-            if product is not None and self._take(product, space, self.noisy):
+            if product is not None and self._is_new(product, space, self.noisy):
+                self._take(product)
                 self.products.append(f"{last.name}^2" if other is last else f"{other.name} {last.name}")
 
 

@@ -1,0 +1,133 @@
+"""How often all charges are found, and how often some that there are not: rates over seeds, noise and sources.
+
+    python tests/benchmarks/bench_discovery.py [seeds] [case ...] adds to results/discovery.json what is not in it yet
+
+100 trajectories of 100 points; white noise of a part of the standard deviation of q and of p. A run finds all if what
+is true of the found charges has as many functionally independent ones as there are; it invents if some found charge
+lies, by more than half of its length, outside of the space of all conserved combinations of the library.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from discovery_cases import CASES
+from scipy.stats import beta
+
+from hlieconv.noether import discover
+from systems import simulate
+from systems.provenance import write_result
+
+RESULT = Path("results/discovery.json")
+NOISES = (0.0, 1e-3, 1e-2, 1e-1)
+TRAJECTORIES, POINTS = 100, 100
+
+#: The part of a found charge that no charge has, from which on it counts as invented.
+OUTSIDE = 0.5
+
+
+def interval(hits, runs, level=0.95):
+    """Clopper's and Pearson's."""
+    tail = (1 - level) / 2
+    low = 0.0 if hits == 0 else beta.ppf(tail, hits, runs - hits + 1)
+    high = 1.0 if hits == runs else beta.ppf(1 - tail, hits + 1, runs - hits)
+    return [round(float(low), 4), round(float(high), 4)]
+
+
+def with_noise(dataset, level, seed):
+    generator, noisy = np.random.default_rng(seed), dataset.copy(deep=True)
+    for z in "qp":
+        noisy[z] = dataset[z] + level * float(dataset[z].std()) * generator.normal(size=dataset[z].shape)
+    return noisy
+
+
+class Truth:
+    """What a system conserves in a library."""
+
+    def __init__(self, system, states, library):
+        charges, self.states = discover(system, states, library).charges, states
+        values = [charge(states) for charge in charges]
+        products = [a * b for i, a in enumerate(values) for b in values[i:]]
+        products += [a * b * c for i, a in enumerate(values) for j, b in enumerate(values[i:], i) for c in values[j:]]
+        columns = torch.stack([torch.ones(len(states.q)).double(), *values, *products], 1)
+        left, sizes, _ = torch.linalg.svd(columns / columns.norm(dim=0), full_matrices=False)
+        self.basis = left[:, sizes > 1e-9 * sizes[0]]
+
+    def outside(self, charge):
+        """The part of a function's values that is no charge's."""
+        values = charge(self.states)
+        values = values - values.mean()
+        rest = values - self.basis @ (self.basis.mT @ values)
+        return float(rest.norm() / values.norm())
+
+
+def judged(case, found, truth):
+    outside = [truth.outside(charge) for charge in found.charges]
+    false = sum(x > OUTSIDE for x in outside)
+    return {
+        "independent": len(found.independent) - false,
+        "all": len(found.independent) - false >= case.count,
+        "false": false,
+        "outside": round(max(outside, default=0.0), 4),
+    }
+
+
+def trial(case, source, noise, seed):
+    """One run."""
+    system, states = case.sample(TRAJECTORIES, seed)
+    library = case.library(system)
+    truth = Truth(system, case.sample(1000, seed + 50)[1], library)
+    if source == "hamiltonian":
+        begun = time.process_time()
+        found = discover(system, case.sample(600, seed)[1], library)
+    else:
+        times = torch.linspace(0, case.duration, POINTS, dtype=torch.float64)
+        data = with_noise(simulate(system, states, times), noise, seed)
+        begun = time.process_time()
+        try:
+            found = discover(data, library=library)
+        except ValueError as refused:
+            return {"all": False, "false": 0, "independent": 0, "refused": str(refused)}
+    seconds = time.process_time() - begun
+    return judged(case, found, truth) | {"cpu_seconds": round(seconds, 2)}
+
+
+def summary(trials):
+    """Rates of all cases with their intervals."""
+    rates = {}
+    for name, case in CASES.items():
+        rates[name] = {"charges": case.count, "library": case.stated, "duration": case.duration}
+        for source in ("hamiltonian", "data"):
+            for noise in NOISES if source == "data" else (0.0,):
+                runs = [x for key, x in trials.items() if key.rsplit(",", 1)[0] == f"{name},{source},{noise:g}"]
+                if not runs:
+                    continue
+                found, invented = sum(x["all"] for x in runs), sum(x["false"] > 0 for x in runs)
+                rates[name][f"{source}, noise {noise:g}"] = {
+                    "runs": len(runs),
+                    "discovery_rate": found / len(runs),
+                    "discovery_interval": interval(found, len(runs)),
+                    "false_rate": invented / len(runs),
+                    "false_interval": interval(invented, len(runs)),
+                    "cpu_seconds": max(x.get("cpu_seconds", 0.0) for x in runs),
+                }
+    return rates
+
+
+def main(seeds, names):
+    trials = json.loads(RESULT.read_text())["trials"] if RESULT.exists() else {}
+    for seed in range(seeds):
+        for name in names:
+            for source, noise in [("hamiltonian", 0.0), *(("data", noise) for noise in NOISES)]:
+                key = f"{name},{source},{noise:g},{seed}"
+                if key not in trials:
+                    trials[key] = trial(CASES[name], source, noise, seed)
+                    print(key, trials[key], flush=True)
+        write_result(RESULT, {"seeds": seeds, "rates": summary(trials), "trials": trials})
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1, sys.argv[2:] or [*CASES])
