@@ -29,7 +29,7 @@ GROUPS = 20
 #: One-sided quantile of Student's t of GROUPS - 1 degrees of freedom: of true charges 0.1 % are missed.
 SURE = 3.6
 
-#: Of a fit of M coefficients to N points, trajectories that were not fitted to see an excess of M / N for normal errors.
+#: Trajectories that M coefficients were not fitted to see an excess of M / N, for N points and normal errors.
 FIT_ERROR = 2.0
 
 #: A charge is believed whose standard deviation along trajectories is, surely, below this part of that between them.
@@ -40,7 +40,7 @@ HEAVIEST = 3.0
 
 
 class Covariances(NamedTuple):
-    """Of weighted candidates, in coordinates in which the covariance of all points is 1: one a group of trajectories."""
+    """Of weighted candidates, where the covariance of all points is 1: one a group of trajectories."""
 
     slow: Float[Tensor, "group coordinate coordinate"]
     """Along trajectories, of what is slow, with the noise."""
@@ -165,7 +165,7 @@ def slowest(steps: int) -> int:
 
 def _slow_waves(weights: Float[Tensor, "time trajectory"]) -> Float[Tensor, "trajectory time wave"]:
     """Cosines along each trajectory that weighted constants have no part in, orthonormal."""
-    steps, count = weights.shape
+    steps = len(weights)
     place = (torch.arange(steps, dtype=torch.float64) + 0.5) * math.pi / steps
     cosines = (place[:, None] * torch.arange(1, slowest(steps) + 1)).cos()
     columns = torch.cat([weights.mT[..., None], weights.mT[..., None] * cosines], -1)

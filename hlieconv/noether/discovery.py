@@ -15,8 +15,9 @@ from torch import Tensor
 from hlieconv.noether.brackets import Observable, on_states, table
 from hlieconv.noether.constancy import noise_of, of_trajectories
 from hlieconv.noether.independence import independent
-from hlieconv.noether.library import Library, library_of
+from hlieconv.noether.library import Library, affine, own
 from hlieconv.noether.null_space import Changes, of_field
+from hlieconv.noether.polynomials import quadratic
 from hlieconv.noether.reading import Combinations, Found, Reader, group_of
 from systems.dataset.schema import parameters_of, trajectory_of
 from systems.phase_space import PhaseSpace
@@ -104,8 +105,8 @@ def discover(
         states: ``(state, n, d)``, where the Hamiltonian is looked at: at least two for each candidate; or a Dataset,
             for its first states.
         library: "affine", p . (A q + b) summed over the bodies (and boosts, where the masses are known);
-            "quadratic", all polynomials of degree 2 in the whole state; `polynomials` of any degree, also times functions
-            of distances; or functions of a state.
+            "quadratic", all polynomials of degree 2 in the whole state; `polynomials` of any degree, also times
+            functions of distances; or functions of a state.
         tolerance: of data: what varies by less than this part of its variation is constant; by default 1e-6 in float64.
 
     Raises:
@@ -123,7 +124,7 @@ def discover(
     if isinstance(source, xr.Dataset):
         return _from_data(source, library, tolerance)
     if states is None:
-        raise ValueError("states: expected states of the Hamiltonian, or a Dataset, got none")
+        raise ValueError("states: expected shape (state, n, d), or a Dataset, got none")
     if isinstance(source, AbstractVectorField) and isinstance(states, PhaseSpace):
         return _from_field(source, states, library)
     return _from_field(*on_states(source, states), library)
@@ -144,7 +145,7 @@ def _from_field(
             if _one_set(value.detach(), own) is None:
                 raise ValueError(f"source: expected one set of parameters, got several of {name}")
         _check_mask(field.mask)
-    candidates = library_of(library, n, d, mass)
+    candidates = _library_of(library, n, d, mass)
     if count < 2 * len(candidates):
         raise ValueError(
             f"states: expected at least {2 * len(candidates)}, two for each candidate of the library, got {count}"
@@ -173,7 +174,7 @@ def _from_data(
     if "mass" in dataset:
         array = dataset["mass"]
         mass = torch.from_numpy((array.isel(trajectory=0) if "trajectory" in array.dims else array).values.copy())
-    candidates = library_of(library, n, d, mass)
+    candidates = _library_of(library, n, d, mass)
     times, trajectory = trajectory_of(dataset, dtype=torch.float64)
     points, count = trajectory.q.shape[:2]
     gaps = times.diff(dim=0)
@@ -184,7 +185,7 @@ def _from_data(
     enough = max(LEAST, math.ceil(20 * len(candidates) / (points - 1)))
     if points < LEAST_POINTS or count < enough:
         raise ValueError(
-            f"dataset: expected at least {LEAST} trajectories of {LEAST_POINTS} points, and {enough} of {points} points "
+            f"dataset: expected at least {LEAST} trajectories of {LEAST_POINTS} points, and {enough} of {points} "
             f"for {len(candidates)} candidates, got {count}: what few of them conserve need not be conserved"
         )
     if tolerance is None:
@@ -216,6 +217,21 @@ def _discovery(
         dimension=changes.charges,
         singular_values=changes.sizes,
     )
+
+
+def _library_of(
+    library: Library | str | Sequence[Observable], bodies: int, dimension: int, mass: Float[Tensor, " n"] | None
+) -> Library:
+    """The candidates that were given, or are called "affine" or "quadratic", or one for each function."""
+    if isinstance(library, Library):
+        return library
+    if library == "affine":
+        return affine(dimension, mass)
+    if library == "quadratic":
+        return quadratic(bodies, dimension, mass)
+    if isinstance(library, str):
+        raise ValueError(f"library: expected affine, quadratic or functions of a state, got {library}")
+    return own(library)
 
 
 def _one_set(value: Tensor, own: int) -> Tensor | None:

@@ -50,25 +50,6 @@ class Library:
         return torch.stack(columns, 1)
 
 
-def library_of(
-    library: "Library | str | Sequence[Observable]", bodies: int, dimension: int, mass: Float[Tensor, " n"] | None
-) -> Library:
-    """The candidates called "affine" or "quadratic", or one for each function.
-
-    Raises:
-        ValueError: for another name, or no functions.
-    """
-    if isinstance(library, Library):
-        return library
-    if library == "affine":
-        return affine(dimension, mass)
-    if library == "quadratic":
-        return quadratic(bodies, dimension, mass)
-    if isinstance(library, str):
-        raise ValueError(f"library: expected affine, quadratic or functions of a state, got {library}")
-    return own(library)
-
-
 def affine(dimension: int, mass: Float[Tensor, " n"] | None = None) -> Library:
     """sum_i p_i . (A q_i + b) for all A and b; with masses also boosts, K = sum_i (m_i q_i - p_i t).
 
@@ -92,44 +73,6 @@ def affine(dimension: int, mass: Float[Tensor, " n"] | None = None) -> Library:
     generators = torch.eye(len(names), dtype=torch.float64)[:count]
     known = {charge.name: _entries(charge) @ generators for charge in named_charges(dimension)}
     known |= {name: torch.eye(len(names), dtype=torch.float64)[k] for k, name in enumerate(names) if k >= count}
-    return Library(tuple(names), values, known, generators)
-
-
-def quadratic(bodies: int, dimension: int, mass: Float[Tensor, " n"] | None = None) -> Library:
-    """All polynomials of degree 1 and 2 in the positions and momenta of the bodies.
-
-    With masses the angular momentum of the centre of mass, q_cm x P, has a name among them, as L_z(cm).
-
-    Example:
-        >>> quadratic(1, 1).names
-        ('q1x', 'p1x', 'q1x q1x', 'q1x p1x', 'p1x p1x')
-    """
-    axes = [axis_name(axis) for axis in range(dimension)]
-    letters = [f"{z}{i + 1}{a}" for z in "qp" for i in range(bodies) for a in axes]
-    first, second = torch.triu_indices(len(letters), len(letters))
-    names = letters + [f"{letters[i]} {letters[j]}" for i, j in zip(first.tolist(), second.tolist(), strict=True)]
-
-    def values(t: Tensor, state: PhaseSpace) -> Tensor:
-        z = torch.cat([state.q.flatten(-2), state.p.flatten(-2)], -1)
-        return torch.cat([z, z[..., first] * z[..., second]], -1)
-
-    place = {name: k for k, name in enumerate(names)}
-    rows = [[f"p{i + 1}{a}" for i in range(bodies)] for a in axes]
-    rows += [[f"q{i + 1}{b} p{i + 1}{a}" for i in range(bodies)] for a in axes for b in axes]
-    generators = torch.zeros(len(rows), len(names), dtype=torch.float64)
-    for k, row in enumerate(rows):
-        generators[k, [place[name] for name in row]] = 1
-    known = {charge.name: _entries(charge) @ generators for charge in named_charges(dimension)}
-    if mass is not None:
-        share = (mass / mass.sum()).double().cpu()
-        for charge in named_charges(dimension):
-            if charge.name.startswith("L_"):
-                row = torch.zeros(len(names), dtype=torch.float64)
-                for a, b in charge.matrix.nonzero().tolist():
-                    for i in range(bodies):
-                        for j in range(bodies):
-                            row[place[f"q{j + 1}{axes[b]} p{i + 1}{axes[a]}"]] += charge.matrix[a, b] * share[j]
-                known[f"{charge.name}(cm)"] = row
     return Library(tuple(names), values, known, generators)
 
 

@@ -1,5 +1,6 @@
 """Polynomials in positions and momenta, also times functions of distances, as candidate charges."""
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Mapping
 
@@ -88,6 +89,32 @@ def polynomials(
         return torch.cat(columns, -1)
 
     return Library(tuple(names), values, *_known(names, bodies, axes, mass))
+
+
+def quadratic(bodies: int, dimension: int, mass: Float[Tensor, " n"] | None = None) -> Library:
+    """All polynomials of degree 1 and 2 in the positions and momenta of the bodies.
+
+    With masses the angular momentum of the centre of mass, q_cm x P, has a name among them, as L_z(cm).
+
+    Example:
+        >>> list(quadratic(2, 2, torch.ones(2)).known)
+        ['P_x', 'P_y', 'L_z', 'dilation', 'squeeze', 'L_z(cm)']
+    """
+    library = polynomials(bodies, dimension, 2)
+    if mass is None:
+        return library
+    axes = [axis_name(axis) for axis in range(dimension)]
+    place = {name: k for k, name in enumerate(library.names)}
+    share = (mass / mass.sum()).double().cpu()
+    known = dict(library.known)
+    for charge in named_charges(dimension):
+        if charge.name.startswith("L_"):
+            row = torch.zeros(len(library), dtype=torch.float64)
+            for a, b in charge.matrix.nonzero().tolist():
+                for i, j in itertools.product(range(bodies), range(bodies)):
+                    row[place[f"q{j + 1}{axes[b]} p{i + 1}{axes[a]}"]] += charge.matrix[a, b] * share[j]
+            known[f"{charge.name}(cm)"] = row
+    return dataclasses.replace(library, known=known)
 
 
 def _known(

@@ -8,8 +8,19 @@ from systems_at_hand import Softened, henon_heiles, springs, trajectories, with_
 from hlieconv.diagnostics import charges
 from hlieconv.dynamics import fit
 from hlieconv.models import HLieConv
-from hlieconv.noether import discover
-from systems import Pendulum, PhaseSpace, Springs, simulate
+from hlieconv.noether import discover, polynomials
+from systems import (
+    CalogeroMoser,
+    HarmonicTrap,
+    HenonHeiles,
+    LinearDamping,
+    Pendulum,
+    PhaseSpace,
+    SinusoidalDrive,
+    Springs,
+    Toda,
+    simulate,
+)
 
 
 def names(found):
@@ -211,3 +222,72 @@ def test_what_is_refused():
     chain, angles = Pendulum.sample(30, seed=0)
     with pytest.raises(ValueError, match="need cartesian coordinates"):
         discover(chain, angles)
+
+
+# --- polynomials of any degree, and what is independent ---
+
+
+def states_of(n, d, count, seed=0):
+    return PhaseSpace(*torch.randn(2, count, n, d, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)))
+
+
+@pytest.mark.parametrize(
+    ("system", "n", "d", "library", "linearly", "functionally"),
+    [
+        (Toda(mass=[1.0, 1.0, 1.0]), 3, 1, polynomials(3, 1, 3, {"exp": 1}), 6, 3),  # P, P^2, P^3, H, P H and tr L^3
+        (CalogeroMoser(mass=[1.0, 1.0, 1.0], coupling=1.0), 3, 1, polynomials(3, 1, 3, {"1/r^2": 1}, of="p"), 6, 3),
+        (HarmonicTrap(1.0, mass=[1.0]), 1, 3, polynomials(1, 3, 3), 9, 5),  # d^2 of u(d), and 2 d - 1
+        (HenonHeiles(mass=[1.0]), 1, 2, polynomials(1, 2, 4), 1, 1),
+        (HarmonicTrap(1.0, mass=[1.0]) + LinearDamping(0.2), 1, 2, polynomials(1, 2, 4), 0, 0),
+        (HarmonicTrap(1.0, mass=[1.0]) + SinusoidalDrive([0.5], 1.7), 1, 1, polynomials(1, 1, 4), 0, 0),
+    ],
+)
+def test_as_many_charges_as_there_are(system, n, d, library, linearly, functionally):
+    found = discover(system, states_of(n, d, 450), library)
+    assert (found.dimension, len(found.independent)) == (linearly, functionally)
+
+
+def test_keplers_five_of_seven():
+    one = torch.ones(1, dtype=torch.float64)
+    found = discover(Softened(mass=one, softening=0.0), states_of(1, 3, 200), polynomials(1, 3, 3, {"1/r": 1}))
+    assert (found.dimension, len(found.independent)) == (7, 5)
+    assert names(found)[:4] == ["L_x", "L_y", "L_z", "H"]
+
+
+@pytest.mark.parametrize("level", [1e-3, 1e-1])
+def test_noise_neither_makes_nor_breaks_charges(level):
+    """Squares of noise are not zero; the energy of Henon and Heiles is of third degree."""
+    chaos = with_noise(trajectories(*henon_heiles(60), 20.0, 80), level, 0)
+    found = discover(chaos, library=polynomials(1, 2, 3))
+    [energy] = found.charges
+    system, states = henon_heiles(500, seed=1)
+    values, exact = energy(states), system.energy(states)
+    assert abs(np.corrcoef(values, exact)[0, 1]) > 1 - level
+    damped = HarmonicTrap(1.0, mass=[1.0]) + LinearDamping(0.2)
+    data = simulate(damped, states_of(1, 2, 60), torch.linspace(0, 9, 80, dtype=torch.float64))
+    assert discover(with_noise(data, level, 0), library=polynomials(1, 2, 4)).dimension == 0
+
+
+def test_what_noise_hides_is_not_believed():
+    """Springs whose energies differ by less than the noise on them."""
+    system, states = springs(2, states=60)
+    still = PhaseSpace(1 + 1e-3 * states.q, 1e-3 * states.p)
+    data = with_noise(trajectories(system, still, 3.0, 60), 0.3, 0)
+    assert discover(data).dimension == 0
+
+
+def test_numbers_that_would_do():
+    data = trajectories(*henon_heiles(30), 20.0, 30)
+    with pytest.raises(ValueError, match="and 48 of 30 for 69 candidates, got 30"):
+        discover(data, library=polynomials(1, 2, 4))
+    gap = data.copy(deep=True)
+    gap["q"][0, 3] = np.nan
+    with pytest.raises(ValueError, match="without gaps, got NaN"):
+        discover(gap)
+    rest = trajectories(HarmonicTrap(1.0, mass=[1.0]), PhaseSpace(*torch.zeros(2, 30, 1, 2).double()), 1.0, 30)
+    with pytest.raises(ValueError, match="bodies that move, got q at rest in all 30"):
+        discover(rest)
+    with pytest.raises(ValueError, match="degree: expected at least 1"):
+        polynomials(1, 2, 0)
+    with pytest.raises(ValueError, match="times"):
+        polynomials(1, 2, 2, {"1/r^3": 1})
