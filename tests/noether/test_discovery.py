@@ -268,14 +268,6 @@ def test_noise_neither_makes_nor_breaks_charges(level):
     assert discover(with_noise(data, level, 0), library=polynomials(1, 2, 4)).dimension == 0
 
 
-def test_what_noise_hides_is_not_believed():
-    """Springs whose energies differ by less than the noise on them."""
-    system, states = springs(2, states=60)
-    still = PhaseSpace(1 + 1e-3 * states.q, 1e-3 * states.p)
-    data = with_noise(trajectories(system, still, 3.0, 60), 0.3, 0)
-    assert discover(data).dimension == 0
-
-
 def test_numbers_that_would_do():
     data = trajectories(*henon_heiles(30), 20.0, 30)
     with pytest.raises(ValueError, match="and 48 of 30 for 69 candidates, got 30"):
