@@ -208,6 +208,7 @@ def good_values():
         "growth": growth_law(times, times),
         "dtype": torch.float64,
         "products": ("P_x",),
+        "independent": ("P_x",),
         "approximate": found.approximate,
         "charges": charges("SE2"),
         "coefficients": line,
