@@ -37,6 +37,9 @@ class ImageTask(AbstractTask):
     def add_evaluation(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--test-images", type=int, help="number of test images, the first ones; by default all")
 
+        text = "number of turned copies of each test image over which a second result is averaged; 1 for none"
+        parser.add_argument("--rotations", type=int, default=1, help=text)
+
     def fit(self, arguments: argparse.Namespace, **options: Any) -> list[dict[str, float | int]]:
         from hlieconv.images.task import fit_images
 
@@ -49,13 +52,13 @@ class ImageTask(AbstractTask):
 
         model = load(arguments.model, trust_code=arguments.trust_code, device=arguments.device)
         data = _data(arguments).first(test=arguments.test_images)
-        result = evaluate_images(model, data) | {"test_data": data.name}
+        result = evaluate_images(model, data, rotations=arguments.rotations) | {"test_data": data.name}
         few = data.test_images[:16].to(next(model.parameters()).device)
         result["equivariance"] = rotation_errors(model, few, samples=arguments.samples)
-        lines = [
-            f"{arguments.path}: error {100 * result['error']:.2f} % of {result['images']} images of {data.name}",
-            "scores under rotations of the points:",
-        ]
+        lines = [f"{arguments.path}: error {_percent(result)} of {result['images']} images of {data.name}"]
+        if averaged := result.get("averaged"):
+            lines.append(f"  averaged over {averaged['rotations']} rotations of each image: {_percent(averaged)}")
+        lines.append("scores under rotations of the points:")
         lines += [
             f"  {row['samples']:3} samples: change {row['error']:.1e}, other class {100 * row['changed']:.1f} %"
             for row in result["equivariance"]
@@ -66,6 +69,11 @@ class ImageTask(AbstractTask):
 
         panels = [lambda ax: plot_confusion(result["confusion"], ax=ax), rotation]
         return Evaluation(result, f"--data {arguments.data}", lines, panels)
+
+
+def _percent(row: dict[str, Any]) -> str:
+    low, high = row["interval"]
+    return f"{100 * row['error']:.2f} % ({100 * low:.2f} to {100 * high:.2f})"
 
 
 def _data(arguments: argparse.Namespace) -> Any:

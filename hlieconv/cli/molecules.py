@@ -74,16 +74,26 @@ class PredictMolecules(AbstractCommand):
         add_trained(parser, "fit-molecules")
         parser.add_argument("molecules", metavar="F", help="file of molecules in any format that ASE reads")
         parser.add_argument("--count", type=int, help="number of molecules, the first ones; by default all")
+        text = "folders of more runs of the same targets: means of all, with their standard deviations"
+        parser.add_argument("--ensemble", nargs="+", default=[], metavar="RUN", help=text)
         add_device(parser)
 
     def run(self, arguments: argparse.Namespace) -> None:
+        import torch
+
         from hlieconv.molecules.data import TARGETS
         from hlieconv.molecules.files import read_molecules
-        from hlieconv.molecules.task import predict
+        from hlieconv.molecules.task import predict, predict_ensemble
 
-        model = _model(arguments)
-        found = predict(model, read_molecules(arguments.molecules, count=arguments.count))
-        print("molecule", *(f"{name} ({TARGETS[name].units})" for name in model.targets), sep="\t")
+        models = [_model(arguments, run) for run in (arguments.model, *arguments.ensemble)]
+        molecules = read_molecules(arguments.molecules, count=arguments.count)
+        columns = [f"{name} ({TARGETS[name].units})" for name in models[0].targets]
+        if len(models) == 1:
+            found = predict(models[0], molecules)
+        else:
+            found = torch.cat(predict_ensemble(models, molecules), -1)
+            columns += [f"deviation of {column}" for column in columns]
+        print("molecule", *columns, sep="\t")
         for number, row in enumerate(found.tolist()):
             print(number, *(f"{value:.6g}" for value in row), sep="\t")
 
@@ -94,7 +104,7 @@ def _data(arguments: argparse.Namespace) -> Any:
     return qm9(arguments.data, cache=arguments.cache)
 
 
-def _model(arguments: argparse.Namespace) -> Any:
+def _model(arguments: argparse.Namespace, run: str = "") -> Any:
     from hlieconv.molecules.loading import load
 
-    return load(arguments.model, trust_code=arguments.trust_code, device=arguments.device)
+    return load(run or arguments.model, trust_code=arguments.trust_code, device=arguments.device)

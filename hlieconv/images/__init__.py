@@ -2,6 +2,7 @@
 
 data.py       RotMNIST, MNIST's files, scikit-learn's digits; rotation of images
 download.py   a file from elsewhere: resumed, checked, whole or not there
+augmentation.py   training images turned and distorted
 model.py      ImageClassifier: pixels as points; one geometry for all images of a size
 loading.py    load: the model of a run
 task.py       fit_images, evaluate_images, and how equivariant a trained model is

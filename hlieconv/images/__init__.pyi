@@ -8,4 +8,5 @@ from .plots import plot_confusion as plot_confusion
 from .plots import plot_rotation as plot_rotation
 from .task import evaluate_images as evaluate_images
 from .task import fit_images as fit_images
+from .task import probabilities as probabilities
 from .task import rotation_errors as rotation_errors

@@ -12,7 +12,7 @@ from hlieconv.groups import AbstractGroup
 from hlieconv.groups.registry import resolved
 from hlieconv.nn import BottleneckBlock, LieConv, LieResNet, Lifting, Neighbourhood
 from hlieconv.nn.config import config_of
-from hlieconv.nn.resnet import Geometry
+from hlieconv.nn.resnet import Geometry, Stem
 from systems.tracing import constant, outside, readable
 
 #: How far a pixel's point lies from the pixel's centre, in pixels: on an exact grid many points are equally far, and
@@ -38,6 +38,7 @@ class ImageClassifier(nn.Module):
         classes: how many there are.
         pool: blocks of pool x pool pixels are averaged first, and count as one pixel: far fewer points.
         crop: radius of the disc, 1 for the inscribed one; None: all pixels.
+        stem: how many points a first convolution of all pixels leaves (see `Stem`); 0: there is none.
         channels, layers, subsampling: options of the `LieResNet`.
         samples, stabiliser: options of its `Lifting`.
         fill, neighbours, choice, coordinates, alpha: options of its `Neighbourhood`.
@@ -63,6 +64,7 @@ class ImageClassifier(nn.Module):
         colours: int = 1,
         classes: int = 10,
         pool: int = 1,
+        stem: int = 0,
         crop: float | None = 1.0,
         channels: int = 32,
         layers: int = 4,
@@ -80,7 +82,7 @@ class ImageClassifier(nn.Module):
         super().__init__()
         self.group, symmetry = resolved(group, 2)
         self.size, self.colours, self.classes = list(size), colours, classes
-        self.pool, self.crop, self.seed = pool, crop, seed
+        self.pool, self.stem, self.crop, self.seed = pool, stem, crop, seed
         self.channels, self.layers, self.subsampling, self.mid_channels = channels, layers, subsampling, mid_channels
         self.samples, self.stabiliser = samples, stabiliser
         self.fill, self.neighbours, self.choice = fill, neighbours, choice
@@ -89,6 +91,7 @@ class ImageClassifier(nn.Module):
             raise ValueError(f"crop: expected a positive radius, got {crop}")
         if pool < 1:
             raise ValueError(f"pool: expected at least 1, got {pool}")
+        convolution = partial(LieConv, mid_channels=mid_channels)
         self.network = LieResNet(
             symmetry,
             colours,
@@ -99,7 +102,8 @@ class ImageClassifier(nn.Module):
             neighbourhood=Neighbourhood(
                 symmetry, fill=fill, neighbours=neighbours, choice=choice, coordinates=coordinates, alpha=alpha
             ),
-            block=partial(BottleneckBlock, convolution=partial(LieConv, mid_channels=mid_channels)),
+            block=partial(BottleneckBlock, convolution=convolution),
+            stem=Stem(stem, convolution) if stem else None,
             subsampling=subsampling,
             normalise=True,
             seed=seed,

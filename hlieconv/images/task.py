@@ -11,16 +11,18 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from hlieconv.images.augmentation import distorted
 from hlieconv.images.data import ImageData, rotate
 from hlieconv.images.loading import CLASSIFIERS
 from hlieconv.images.model import ImageClassifier, intensities
 from hlieconv.images.settings import image_settings
 from hlieconv.nn.equivariance import lifted_with
-from hlieconv.training.device import device_named
+from hlieconv.training.device import device_named, products_in
 from hlieconv.training.loop import Shuffle
 from hlieconv.training.result import Fit
 from hlieconv.training.settings import arguments_of
 from hlieconv.training.supervised import fit_samples
+from systems.checks import check
 from systems.fingerprint import fingerprint
 
 #: Images evaluated at a time, and how many of them in the curve of accuracy against angle.
@@ -46,7 +48,7 @@ def fit_images(
 
     Args:
         data: images of one size.
-        preset: "best", or "paper" for the settings of Finzi et al. 2020.
+        preset: "best", "long" for an hour or more, "gpu", or "paper" for the settings of Finzi et al. 2020.
         path: folder of the run. The same call resumes a run that was killed, and returns one that is done.
         overwrite: throw away the run that is in the folder.
         hours: hours of the processor that the training may take, in place of ``epochs`` (see `fit_samples`).
@@ -76,10 +78,12 @@ def fit_images(
 
     def loss(model: ImageClassifier, index: Tensor) -> Tensor:
         some = intensities(images[index], model.network.readout.weight)
-        if chosen.rotation:
+        if chosen.rotation or chosen.distortion:
             angles = (2 * torch.rand(len(some), device=target) - 1) * math.radians(chosen.rotation)
-            some = rotate(some, angles)
-        return F.cross_entropy(model(some), labels[index], label_smoothing=chosen.smoothing)
+            some = distorted(some, angles, chosen.distortion)
+        with products_in(chosen.products, target):
+            scores = model(some)
+        return F.cross_entropy(scores, labels[index], label_smoothing=chosen.smoothing)
 
     def validate(model: ImageClassifier) -> Tensor:
         return (classes_of(model, unseen[0]) != unseen[1]).double().mean()
@@ -111,18 +115,68 @@ def classes_of(model: ImageClassifier, images: Tensor) -> Int[Tensor, " n"]:
     return torch.cat([model(part).argmax(-1) for part in images.split(BLOCK)])
 
 
-def evaluate_images(model: ImageClassifier, data: ImageData, *, angles: Sequence[float] = ANGLES) -> dict[str, Any]:
+@torch.no_grad()
+def probabilities(
+    model: ImageClassifier, images: Tensor, *, rotations: int = 6
+) -> tuple[Float[Tensor, "n classes"], Float[Tensor, "n classes"]]:
+    """Probabilities of the classes, averaged over images turned by equal angles, and their standard deviation.
+
+    The images are resampled (bilinear). How far the answers differ is the error bar of one of them; it knows nothing of
+    what all of them have wrong.
+
+    Args:
+        model: trained, in eval mode.
+        images: any number, as the model takes them.
+        rotations: how many angles; the first is 0.
+    """
+    check("rotations", rotations, rotations >= 1, "at least 1")
+    means, deviations = [], []
+    for part in images.split(BLOCK):
+        grey = intensities(part, model.network.readout.weight)
+        turned = [grey] + [rotate(grey, torch.tensor(2 * math.pi * k / rotations)) for k in range(1, rotations)]
+        found = torch.stack([model(one).softmax(-1) for one in turned])
+        means.append(found.mean(0))
+        deviations.append(found.std(0, correction=0))
+    return torch.cat(means), torch.cat(deviations)
+
+
+def interval(wrong: int, count: int) -> tuple[float, float]:
+    """The fractions between which an error lies with 95 %, of so many wrong ones.
+
+    Source: Wilson 1927 (score interval).
+
+    Example:
+        >>> low, high = interval(1000, 50_000)
+        >>> f"{100 * low:.2f} to {100 * high:.2f} %"
+        '1.88 to 2.13 %'
+    """
+    z, p = 1.96, wrong / count
+    centre, half = p + z * z / (2 * count), z * math.sqrt(p * (1 - p) / count + (z / (2 * count)) ** 2)
+    return (centre - half) / (1 + z * z / count), (centre + half) / (1 + z * z / count)
+
+
+def _error_of(found: Tensor, labels: Tensor) -> dict[str, Any]:
+    wrong = int((found != labels).sum())
+    return {"error": wrong / len(labels), "interval": interval(wrong, len(labels))}
+
+
+def evaluate_images(
+    model: ImageClassifier, data: ImageData, *, rotations: int = 1, angles: Sequence[float] = ANGLES
+) -> dict[str, Any]:
     """The error on the test images, the confusion, and the accuracy when they are turned.
 
     Args:
         model: trained, in eval mode.
         data: whose test images are looked at.
+        rotations: how many turned copies of each image `probabilities` averages over, for a second error; 1: none.
         angles: degrees; the images are resampled (bilinear), which costs some accuracy by itself.
 
     Returns:
-        JSON values: images, error (fraction of wrong classes), confusion (rows: true classes, columns: predicted
-        ones), rotation (angle in degrees, accuracy).
+        JSON values: images, error (fraction of wrong classes, in a single pass) and its interval of 95 %, confusion
+        (rows: true classes, columns: predicted ones), rotation (angle in degrees, accuracy), and averaged (rotations,
+        error, interval), if there are several.
     """
+    check("rotations", rotations, rotations >= 1, "at least 1")
     device = next(model.parameters()).device
     images, labels = data.test_images.to(device), data.test_labels.to(device)
     found = classes_of(model, images)
@@ -133,12 +187,12 @@ def evaluate_images(model: ImageClassifier, data: ImageData, *, angles: Sequence
     for angle in angles:
         turned = rotate(some, torch.tensor(math.radians(angle), device=device))
         curve.append({"angle": angle, "accuracy": (classes_of(model, turned) == of_some).double().mean().item()})
-    return {
-        "images": len(images),
-        "error": (found != labels).double().mean().item(),
-        "confusion": confusion.tolist(),
-        "rotation": curve,
-    }
+    result = {"images": len(images)} | _error_of(found, labels)
+    result |= {"confusion": confusion.tolist(), "rotation": curve}
+    if rotations > 1:
+        averaged, _ = probabilities(model, images, rotations=rotations)
+        result["averaged"] = {"rotations": rotations} | _error_of(averaged.argmax(-1), labels)
+    return result
 
 
 @torch.no_grad()

@@ -11,3 +11,4 @@ from .task import evaluate_molecules as evaluate_molecules
 from .task import fit_molecules as fit_molecules
 from .task import motion_errors as motion_errors
 from .task import predict as predict
+from .task import predict_ensemble as predict_ensemble

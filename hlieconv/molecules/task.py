@@ -21,6 +21,7 @@ from hlieconv.training.device import device_named, products_in
 from hlieconv.training.result import Fit
 from hlieconv.training.settings import arguments_of
 from hlieconv.training.supervised import fit_samples
+from systems.checks import check
 from systems.fingerprint import fingerprint
 
 #: Molecules evaluated at a time, and how many of those held out are looked at at every record.
@@ -153,6 +154,29 @@ def predict(
     order = molecules.n_atoms[index.to(device)].argsort(stable=True)
     found = torch.cat([model(*padded(molecules, part)) for part in index.to(device)[order].split(BLOCK)])
     return torch.empty_like(found).index_copy(0, order, found)
+
+
+def predict_ensemble(
+    models: Sequence[MoleculeRegressor], molecules: Molecules, index: Tensor | None = None
+) -> tuple[Float[Tensor, "molecules targets"], Float[Tensor, "molecules targets"]]:
+    """The mean of what several models predict, and their standard deviation: the error bar of one of them.
+
+    It shows where training left the answer open, and nothing of what all of them have wrong.
+
+    Args:
+        models: at least two of the same targets, of other seeds.
+        molecules, index: as in `predict`.
+
+    Raises:
+        ValueError: for fewer models, or other targets; and as `predict`.
+
+    Source: Lakshminarayanan et al. 2017 (deep ensembles, arXiv:1612.01474).
+    """
+    check("models", len(models), len(models) > 1, "at least 2")
+    targets = {model.targets for model in models}
+    check("models", sorted(targets), len(targets) == 1, "models of the same targets")
+    found = torch.stack([predict(model, molecules, index) for model in models])
+    return found.mean(0), found.std(0)
 
 
 def evaluate_molecules(

@@ -11,3 +11,4 @@ from .neighbourhood import Neighbourhood as Neighbourhood
 from .normalisation import MaskedBatchNorm as MaskedBatchNorm
 from .radial import RadialFunctions as RadialFunctions
 from .resnet import LieResNet as LieResNet
+from .resnet import Stem as Stem

@@ -127,6 +127,13 @@ class Neighbourhood(nn.Module):
             copied.fill = None if fill == 1 else fill
         return copied
 
+    def unbounded(self) -> "Neighbourhood":
+        """A copy of it whose balls have no edge: as many neighbours, wherever they are."""
+        copied = copy.copy(self)
+        copied._buffers = {"radius": torch.full_like(self.radius, math.inf)}
+        copied.fill, copied.radius_given = None, False
+        return copied
+
     def distances(self, lifted: LiftedPoints) -> Distances:
         """The distances among these points that the balls are made of."""
         return Distances(self.metric, lifted)

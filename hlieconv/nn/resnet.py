@@ -1,6 +1,7 @@
 """The bottleneck residual network of convolutions."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from hlieconv.groups import AbstractGroup
 from hlieconv.nn.bottleneck import BottleneckBlock
-from hlieconv.nn.convolution import Pairs
+from hlieconv.nn.convolution import LieConv, Pairs
 from hlieconv.nn.edge_list import edge_list
 from hlieconv.nn.lifting import LiftedPoints, Lifting
 from hlieconv.nn.metric import Distances
@@ -39,6 +40,31 @@ class Geometry(NamedTuple):
     end: LiftedPoints
     """The points that are left after the last block."""
     layers: list[Layer]
+    stem: Layer | None = None
+    """The geometry of the convolution before the blocks, if there is one."""
+
+
+@dataclass(frozen=True)
+class Stem:
+    """A convolution before the blocks, for many points with few channels, such as pixels.
+
+    Each of the points that it leaves sees its nearest points among all, as many as ``neighbours`` of the network's
+    neighbourhood, wherever they are.
+
+    Args:
+        points: how many it leaves, of each lift if there are several; all, if there are no more.
+        convolution: makes the `LieConv` of its in_channels, out_channels and pair_channels.
+
+    Raises:
+        ValueError: for no points.
+    """
+
+    points: int
+    convolution: Callable[..., LieConv] = LieConv
+
+    def __post_init__(self) -> None:
+        if self.points < 1:
+            raise ValueError(f"points: expected at least 1, got {self.points}")
 
 
 class LieResNet(nn.Module):
@@ -64,6 +90,8 @@ class LieResNet(nn.Module):
             set once, as in ``partial(BottleneckBlock, bottleneck=2)``.
         subsampling: fraction of the points that is left after the last block.
         sampling: the "farthest" points are kept, or "random" ones.
+        stem: a first convolution, which looks at the values themselves and leaves some of the points. None: there is
+            none.
         pooling: "mean" over points and samples, "sum" over points of the mean over samples, "points" the mean over the
             samples of each point; None: the lifted points and the values there.
         normalise: what normalises in the blocks and before the last linear layer: "none", "layer", or "batch" (True).
@@ -95,6 +123,7 @@ class LieResNet(nn.Module):
         block: Callable[..., BottleneckBlock] = BottleneckBlock,
         subsampling: float = 1.0,
         sampling: str = "farthest",
+        stem: Stem | None = None,
         pooling: str | None = "mean",
         normalise: bool | str = False,
         seed: int = 0,
@@ -108,7 +137,7 @@ class LieResNet(nn.Module):
             raise ValueError(f"sampling: expected farthest or random, got {sampling!r}")
         if pooling not in POOLINGS:
             raise ValueError(f"pooling: expected mean, sum, points or None, got {pooling!r}")
-        if pooling == "points" and subsampling < 1:
+        if pooling == "points" and (subsampling < 1 or stem is not None):
             raise ValueError(f"pooling: expected mean, sum or None where points are left out, got {pooling!r}")
         neighbourhood = neighbourhood or Neighbourhood(group)
         if (other := neighbourhood.metric.group) != group:
@@ -121,7 +150,12 @@ class LieResNet(nn.Module):
         self.neighbourhoods = nn.ModuleList(
             neighbourhood.enlarged(growth**layer) for layer in range(1 if subsampling == 1 else layers)
         )
-        self.embed = nn.Linear(in_channels, channels)
+        self.stem = stem
+        if stem is not None:
+            self.first_neighbourhood = neighbourhood.unbounded()
+            self.first = stem.convolution(in_channels, channels, neighbourhood.channels)
+            self.first_norm = normalisation(channels, normalise)
+        self.embed = nn.Linear(in_channels if stem is None else channels, channels)
         self.blocks = nn.ModuleList(
             block(narrow, wide, neighbourhood.channels, normalise=normalise) for narrow, wide in pairwise(widths)
         )
@@ -151,10 +185,13 @@ class LieResNet(nn.Module):
             ValueError: for wrong shapes, no points, none that exist, or points outside the group's domain; for edges
                 where points are left out, or a ball or a number of neighbours is asked for.
         """
-        start, lifted, layers = (
+        start, lifted, layers, stem = (
             points if isinstance(points, Geometry) else self.geometry(points, mask, generator=generator, edges=edges)
         )
-        values = self.embed(self._spread(values, start)).to(self.embed.weight)  # autocast rounds no sums over blocks
+        values = self._spread(values, start)
+        if stem is not None:
+            values = F.silu(self.first_norm(self.first(values, stem.pairs), layers[0].mask))
+        values = self.embed(values).to(self.embed.weight)  # autocast rounds no sums over blocks
         for block, layer in zip(self.blocks, layers, strict=True):
             values = block(values, *layer)
         values = self._read(F.silu(self.norm(values, lifted.mask)))
@@ -183,6 +220,8 @@ class LieResNet(nn.Module):
             return Geometry(start, *self._geometry(start, generator))
         if self.fraction < 1:
             raise ValueError(f"edges: expected all points in all blocks, got subsampling to {self.fraction:g} in each")
+        if self.stem is not None:
+            raise ValueError("edges: expected all points in all blocks, got a stem, which leaves some out")
         along = edge_list(edges, start.orbit.shape[-2] // self.lifting.samples).of_lifts(self.lifting.samples)
         pairs = self.neighbourhoods[0](start, along=along)
         return Geometry(start, start, [Layer(pairs, start.mask, None)] * len(self.blocks))
@@ -215,34 +254,44 @@ class LieResNet(nn.Module):
 
     def _geometry(
         self, lifted: LiftedPoints, generator: torch.Generator | None, update: bool = False
-    ) -> tuple[LiftedPoints, list[Layer]]:
-        """The points that are left at the end, and the geometry of each block; or only the radii's update."""
+    ) -> tuple[LiftedPoints, list[Layer], Layer | None]:
+        """The points that are left at the end, the geometry of each block, the stem's; or only the radii's update."""
         neighbourhoods: list[Neighbourhood] = list(self.neighbourhoods)  # type: ignore[arg-type]
         distances = neighbourhoods[0].distances(lifted)
-        if self.fraction < 1 and self.sampling == "farthest":
+        if (self.fraction < 1 or self.stem is not None) and self.sampling == "farthest":
             distances.keep()
+        stem: Layer | None = None
+        if self.stem is not None:
+            left = self.stem.points * self.lifting.samples
+            queries, kept = self._subsample(lifted, distances, left, generator)
+            if not update:
+                pairs = self.first_neighbourhood(lifted, queries, distances=distances, generator=generator)
+                stem = Layer(pairs, lifted.mask, queries)
+            if queries is not None:
+                lifted = lifted.at(queries)._replace(mask=kept)
+                distances = distances.at(queries, lifted)
         layers: list[Layer] = []
         for neighbourhood in neighbourhoods:
             if update:
                 neighbourhood.update(distances)
-            queries, kept = self._subsample(lifted, distances, generator)
+            queries, kept = self._subsample(lifted, distances, self.fraction, generator)
             if not update:
                 pairs = neighbourhood(lifted, queries, distances=distances, generator=generator)
                 layers.append(Layer(pairs, lifted.mask, queries))
             if queries is not None:
                 lifted = lifted.at(queries)._replace(mask=kept)
                 distances = distances.at(queries, lifted)
-        return lifted, layers * (len(self.blocks) // len(neighbourhoods))
+        return lifted, layers * (len(self.blocks) // len(neighbourhoods)), stem
 
     def _subsample(
-        self, lifted: LiftedPoints, distances: Distances, generator: torch.Generator | None
+        self, lifted: LiftedPoints, distances: Distances, part: float | int, generator: torch.Generator | None
     ) -> tuple[Tensor | None, Tensor | None]:
-        if self.fraction == 1:
+        if part >= distances.size if isinstance(part, int) else part == 1:
             return None, lifted.mask
         if self.sampling == "farthest":
-            return farthest_points(distances, self.fraction)
+            return farthest_points(distances, part)
         assert generator is not None
-        return random_points(lifted.mask, lifted.orbit.shape[:-1], self.fraction, generator=generator)
+        return random_points(lifted.mask, lifted.orbit.shape[:-1], part, generator=generator)
 
     def _own_generator(self, device: torch.device) -> torch.Generator | None:
         """Made only if something is to be drawn."""

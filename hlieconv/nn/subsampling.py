@@ -9,13 +9,18 @@ from torch import Tensor
 from hlieconv.nn.metric import Distances
 
 
-def kept_points(fraction: float, n: int) -> int:
-    """How many of n points are left after a layer: at least one."""
-    return max(1, math.ceil(fraction * n - 1e-9))
+def kept_points(part: float | int, n: int) -> int:
+    """How many of n points are left after a layer: at least one.
+
+    Example:
+        >>> kept_points(0.3, 8), kept_points(5, 8), kept_points(5, 3)
+        (3, 5, 3)
+    """
+    return min(part, n) if isinstance(part, int) else max(1, math.ceil(part * n - 1e-9))
 
 
 def farthest_points(
-    distances: Distances, fraction: float
+    distances: Distances, part: float | int
 ) -> tuple[Int[Tensor, "*batch m"], Bool[Tensor, "*batch m"] | None]:
     """Points spread evenly: each one the farthest, by the group's distance, from all those before it.
 
@@ -24,7 +29,7 @@ def farthest_points(
 
     Args:
         distances: among the lifted points.
-        fraction: the part of the points that exist which is left, rounded up.
+        part: the fraction of the points that exist which is left, rounded up; or a whole number, how many at most.
 
     Returns:
         The rows of the chosen points, and which of them exist (None if all do).
@@ -32,7 +37,7 @@ def farthest_points(
     Source: Eldar et al. 1997 (farthest point strategy); Finzi et al. 2020, appendix A.4.
     """
     n, mask = distances.size, distances.lifted.mask
-    count = kept_points(fraction, n)
+    count = kept_points(part, n)
     absent = distances.sums().new_full((), -2.0)
     sums = distances.sums() if mask is None else torch.where(mask, distances.sums(), absent)
     row = sums.argmax(-1, keepdim=True)
@@ -43,13 +48,13 @@ def farthest_points(
         # A chosen point is at distance 0 from itself; -1 leaves it behind others that coincide with it.
         nearest = torch.minimum(nearest, distances.rows(row)[..., 0, :]).scatter(-1, row, -1.0)
         row = nearest.argmax(-1, keepdim=True)
-    return torch.cat(rows, -1), _kept(fraction, count, mask)
+    return torch.cat(rows, -1), _kept(part, count, mask)
 
 
 def random_points(
     lifted_mask: Bool[Tensor, "*batch n"] | None,
     shape: tuple[int, ...],
-    fraction: float,
+    part: float | int,
     *,
     generator: torch.Generator,
 ) -> tuple[Int[Tensor, "*batch m"], Bool[Tensor, "*batch m"] | None]:
@@ -58,7 +63,7 @@ def random_points(
     Args:
         lifted_mask: which points exist; None if all do.
         shape: ``(*batch, n)``.
-        fraction: the part of the points that exist which is left, rounded up.
+        part: as in `farthest_points`.
         generator: the source of the draws.
 
     Returns:
@@ -67,13 +72,14 @@ def random_points(
     scores = torch.rand(shape, generator=generator, device=generator.device)
     if lifted_mask is not None:
         scores = torch.where(lifted_mask.to(scores.device), scores, -1.0)
-    count = kept_points(fraction, shape[-1])
-    return scores.topk(count, -1).indices, _kept(fraction, count, lifted_mask)
+    count = kept_points(part, shape[-1])
+    return scores.topk(count, -1).indices, _kept(part, count, lifted_mask)
 
 
-def _kept(fraction: float, count: int, mask: Tensor | None) -> Tensor | None:
+def _kept(part: float | int, count: int, mask: Tensor | None) -> Tensor | None:
     """Which of ``count`` chosen points count: padding must not change how many points of a batch entry are left."""
     if mask is None:
         return None
-    wanted = (fraction * mask.sum(-1, keepdim=True).double() - 1e-9).ceil().clamp(min=1)
+    there = mask.sum(-1, keepdim=True)
+    wanted = there if isinstance(part, int) else (part * there.double() - 1e-9).ceil().clamp(min=1)
     return torch.arange(count, device=mask.device) < wanted

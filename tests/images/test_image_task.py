@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from hlieconv.cli import main
-from hlieconv.images import digits, evaluate_images, fit_images, load
+from hlieconv.images import digits, evaluate_images, fit_images, load, probabilities
 from hlieconv.images.task import classes_of
 
 TINY = {"channels": 16, "layers": 2, "subsampling": 0.3, "fill": 0.3, "neighbours": 9, "rotation": 0.0, "records": 4}
+TINY |= {"stem": 0, "products": "float32"}
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +38,30 @@ def test_it_learns_the_digits(fitted, data):
     assert torch.equal(classes_of(again, data.test_images), classes_of(fit.model, data.test_images))
 
 
+def test_averages_over_rotations(fitted, data):
+    _, fit = fitted
+    some = data.first(test=100)
+    mean, deviation = probabilities(fit.model, some.test_images, rotations=4)
+    assert torch.allclose(mean.sum(-1), torch.ones(100))
+    assert (deviation >= 0).all()
+    single, none = probabilities(fit.model, some.test_images, rotations=1)
+    assert torch.equal(single.argmax(-1), classes_of(fit.model, some.test_images))
+    assert not none.any()
+    turned = some.test_images[:5].rot90(1, (-2, -1))  # the same quarter turns in another order
+    again, _ = probabilities(fit.model, turned, rotations=4)
+    assert torch.allclose(again, mean[:5], atol=1e-4)
+    result = evaluate_images(fit.model, some, rotations=4, angles=[0.0])
+    wrong = (mean.argmax(-1) != some.test_labels).sum().item()
+    assert result["averaged"]["error"] == wrong / 100
+    low, high = result["averaged"]["interval"]
+    assert low < wrong / 100 < high
+    with pytest.raises(ValueError, match="rotations: expected at least 1, got 0"):
+        evaluate_images(fit.model, some, rotations=0)
+
+
 def test_a_killed_training_is_resumed_to_the_bit(data, tmp_path, monkeypatch):
     few = data.first(200, 10)
-    options = TINY | {"group": "T2", "epochs": 2.0, "rotation": 30.0}
+    options = TINY | {"group": "T2", "epochs": 2.0, "rotation": 30.0, "distortion": 1.0, "stem": 20}
     whole = fit_images(few, **options).model.state_dict()
     import hlieconv.training.loop as loop
 
@@ -74,11 +96,24 @@ def test_early_stop(data):
 def test_commands(tmp_path, capsys):
     run, result, figure = tmp_path / "run", tmp_path / "result.json", tmp_path / "figure.png"
     sizes = ["--channels", "8", "--layers", "1", "--neighbours", "9", "--group", "SO2", "--epochs", "0.2"]
+    averaged = ["--rotations", "2"]
     assert main(["fit-images", "-o", str(run), "--train-images", "300", *sizes]) == 0
     assert main(["info", str(run)]) == 0
-    command = ["evaluate-images", str(run), "-o", str(result), "--test-images", "40", "--figure", str(figure)]
+    command = [
+        "evaluate-images",
+        str(run),
+        "-o",
+        str(result),
+        "--test-images",
+        "40",
+        "--figure",
+        str(figure),
+        *averaged,
+    ]
     assert main(command) == 0
-    assert "1 samples: change" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "1 samples: change" in printed
+    assert "averaged over 2 rotations of each image" in printed
     written = json.loads(result.read_text())
     assert written["images"] == 40
     assert written["equivariance"][0]["error"] < 1e-10

@@ -7,7 +7,7 @@ import torch
 from random_molecules import molecules
 
 from hlieconv.cli import main
-from hlieconv.molecules import evaluate_molecules, fit_molecules, load, predict
+from hlieconv.molecules import MoleculeRegressor, evaluate_molecules, fit_molecules, load, predict, predict_ensemble
 from hlieconv.molecules.data import write_compact
 
 TINY = {"channels": 16, "layers": 1, "batch": 20, "records": 4, "optimiser": "adam"}
@@ -54,6 +54,24 @@ def test_commands(tmp_path, capsys):
     (tmp_path / "own.xyz").write_text("3\n\nO 0 0 0\nH 0.96 0 0\nH -0.24 0.93 0\n")
     assert main(["predict-molecules", str(run), str(tmp_path / "own.xyz")]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "molecule\tu0 (meV)\tmu (D)"
+    assert main(["predict-molecules", str(run), str(tmp_path / "own.xyz"), "--ensemble", str(run)]) == 0
+    names, numbers = (line.split("\t") for line in capsys.readouterr().out.splitlines())
+    assert names[3:] == ["deviation of u0 (meV)", "deviation of mu (D)"]
+    assert numbers[3:] == ["0", "0"]  # the same run twice
+
+
+def test_an_ensemble_is_a_mean_with_a_deviation():
+    some = molecules(20)
+    models = [MoleculeRegressor(targets=["mu"], channels=8, layers=1).eval() for _ in range(3)]
+    mean, deviation = predict_ensemble(models, some)
+    each = torch.stack([predict(model, some) for model in models])
+    assert torch.allclose(mean, each.mean(0))
+    assert torch.allclose(deviation, ((each - each.mean(0)).square().sum(0) / 2).sqrt())
+    with pytest.raises(ValueError, match="models: expected at least 2, got 1"):
+        predict_ensemble(models[:1], some)
+    other = MoleculeRegressor(targets=["homo"], channels=8, layers=1)
+    with pytest.raises(ValueError, match="models: expected models of the same targets"):
+        predict_ensemble([models[0], other], some)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from hlieconv.nn import (
     Lifting,
     Neighbourhood,
     Pairs,
+    Stem,
     equivariance_error,
 )
 
@@ -33,6 +34,7 @@ MODES = {
     ),
     "nearest in a ball": ({"fill": 0.7, "neighbours": 4}, {}),
     "smooth edge": ({"radius": 1.5, "edge": "smooth"}, {}),
+    "stem": ({"neighbours": 4}, {"subsampling": 0.6, "stem": Stem(5)}),
     "subsampling": ({"fill": 0.5}, {"subsampling": 0.4, "normalise": True}),
 }
 SMALL_KERNEL = partial(BottleneckBlock, convolution=partial(LieConv, widths=(8,)))
