@@ -32,7 +32,8 @@ from systems.integrators.attempt import told
 from systems.integrators.default import most_accurate
 from systems.integrators.named import integrator_of
 from systems.integrators.registry import INTEGRATORS
-from systems.native.compiled import MODES, Compiled, backend_of
+from systems.integrators.stepping import MODES
+from systems.native.compiled import Compiled, backend_of, eager
 from systems.numbers import FLOATS, to_tensor
 from systems.phase_space import PhaseSpace
 from systems.precision import check_range
@@ -101,8 +102,9 @@ def simulate(
         settings: whatever else led to the first states, to be stored in the configuration; JSON-serialisable.
         variables: more variables to store, such as what a model was conditioned on (see `parameters_of`).
         true: the Hamiltonian that a learned field stands for, where it is known: its energy is stored too.
-        compile: whether an integrator's steps are taken in machine code: "on", "off", or "auto", where that promises to
-            be faster (see `systems.native.Compiled`). What took them is the attribute ``backend``, eager or native.
+        compile: whether an integrator's steps are taken in machine code: "on", "off", or "auto", where the integrator
+            says so or that promises to be faster (see `systems.native.Compiled`). What took them is the attribute
+            ``backend``, eager or native.
         strict: whether a trajectory that ends early is an error.
         events: what to look for on the way (see `systems.events`): found for each trajectory by itself, to round-off in
             time, and stored as ``event_time``, ``event_kind`` (an index of this list), ``event_part``, ``event_q`` and
@@ -162,7 +164,7 @@ def simulate(
     )
     work.origin = origin
     if integrator is not None and integrator.has_fixed_steps and len(times) > 1:
-        warn_of_long_steps(field, state, times, integrator)
+        warn_of_long_steps(field, state, times, eager(integrator))
     with _pool(workers or torch.get_num_threads()) as pool, progress_bar(work.count, unit="trajectories") as progress:
         if path is None:
             dataset = work.dataset(slice(0, work.count), pool, progress)
@@ -412,7 +414,9 @@ def _registered_name(integrator: AbstractIntegrator) -> str:
 
 
 def _options(integrator: AbstractIntegrator) -> dict[str, Any]:
-    return {option.name: getattr(integrator, option.name) for option in dataclasses.fields(integrator)}  # pyright: ignore[reportArgumentType]
+    options = dataclasses.fields(integrator)  # pyright: ignore[reportArgumentType]
+    # What took the steps is the backend.
+    return {option.name: getattr(integrator, option.name) for option in options if option.name != "compile"}
 
 
 def _plain(value: Any) -> Any:

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from hlieconv.models.abstract import AbstractModel
-
-MODES = ("auto", "on", "off")
+from systems import AbstractVectorField
+from systems.checks import check_choice
+from systems.integrators.stepping import MODES
 
 #: Steps times weights: on a CPU, compiling takes as long as some thousand steps of a small model.
 LONG = 2e8
@@ -17,9 +18,9 @@ LONG = 2e8
 
 def check_mode(mode: str, model: nn.Module) -> None:
     """A ValueError for an unknown mode, or "on" for a model that does not compile."""
-    if mode not in MODES:
-        raise ValueError(f"compile: expected one of {', '.join(MODES)}, got {mode!r}")
-    if mode == "on" and not (isinstance(model, AbstractModel) and model.compiles):
+    check_choice("compile", mode, MODES)
+    able = model.compiles if isinstance(model, AbstractModel) else isinstance(model, AbstractVectorField)
+    if mode == "on" and not able:
         raise ValueError(f"compile: expected auto or off for {type(model).__name__}, whose forces do not compile")
 
 

@@ -80,8 +80,9 @@ def fit(
             killed, to the same bits on a CPU, and returns one that is done; with more steps it goes on with that.
         overwrite: throw away the run that is in the folder.
         device: "cpu", "cuda", ... or "auto": a GPU where there is one.
-        compile: "on", "off" or "auto": whether forces go through torch.compile; "auto" does on a GPU and in long
-            trainings. A run resumes to the bit in the same mode.
+        compile: "on", "off" or "auto": whether the forces of a model go through torch.compile, which "auto" does on a
+            GPU and in long trainings, and the steps of a known system through machine code (see `systems.native`). A
+            run resumes to the bit in the same mode.
         checkpoint_seconds: time between checkpoints.
         checkpoint_steps: steps between checkpoints, if that comes first.
         progress: show how far it is: a bar on a terminal and in a notebook, a line a minute in a log.
@@ -213,7 +214,8 @@ def _descent(
     **records: Any,
 ) -> Training:
     dtype = next(bodies.parameters()).dtype
-    plain = make_loss(chosen, 1 / float(bodies.frame.time), canonical=bodies.canonical)
+    steps = "off" if isinstance(model, AbstractModel) else compile  # of a model, forces alone are compiled
+    plain = make_loss(chosen, 1 / float(bodies.frame.time), canonical=bodies.canonical, compile=steps)
     plain.check(chunks[0], bodies.mass)
     seen_chunks, unseen_chunks = (bodies.framed(part) for part in chunks)
     mask = bodies.mask_of(seen_chunks.trajectory.to(where))

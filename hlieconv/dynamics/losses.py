@@ -4,8 +4,8 @@ Each loss turns chunks into `samples` once, and gives a scalar for a vector fiel
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,6 +18,7 @@ from hlieconv.dynamics.settings import Settings
 from systems import AbstractNewtonian, AbstractVectorField, PhaseSpace, integrators
 from systems.clock import started
 from systems.integrators import INTEGRATORS, AbstractIntegrator
+from systems.integrators.stepping import AbstractStepping
 
 #: Forces whose error is more than this part of the root mean square force count for less.
 KNOWN = 1e-3
@@ -221,13 +222,16 @@ def mean_square(
     return (square if weight is None else weight[..., None] * square).sum() / (real.sum() * error.shape[-1])
 
 
-def make_loss(settings: Settings, second: float = 1.0, *, canonical: bool = False) -> AbstractLoss:
+def make_loss(
+    settings: Settings, second: float = 1.0, *, canonical: bool = False, compile: str = "off"
+) -> AbstractLoss:
     """The loss that the settings name.
 
     Args:
         settings: of the training.
         second: in the unit of time of the samples.
         canonical: see `ForceMatching`.
+        compile: whether steps are taken in machine code, "on", "off" or "auto".
 
     Raises:
         ValueError: if there is no such integrator, or the integrator has no step to choose.
@@ -236,4 +240,7 @@ def make_loss(settings: Settings, second: float = 1.0, *, canonical: bool = Fals
         return ForceMatching(canonical)
     kind = getattr(integrators, INTEGRATORS[settings.integrator].partition(":")[2])
     lengths = {"rollout": settings.chunk - 1, "one_step": 1, "multiple_shooting": settings.segment}
-    return Shooting(kind(step=settings.step * second) if settings.step else kind(), lengths[settings.loss])
+    integrator: Any = kind(step=settings.step * second) if settings.step else kind()
+    if isinstance(integrator, AbstractStepping):
+        integrator = replace(integrator, compile=compile)
+    return Shooting(integrator, lengths[settings.loss])

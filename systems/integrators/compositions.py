@@ -22,7 +22,7 @@ class Yoshida4(AbstractKickDrift):
     Source: Yoshida (1990), Physics Letters A 150, 262.
 
     Args:
-        step, compensated: see `AbstractStepping`.
+        step, compensated, compile: see `AbstractStepping`.
 
     Example:
         >>> from systems.integrators import Yoshida4
@@ -47,7 +47,7 @@ class Yoshida6(AbstractKickDrift):
     Source: Yoshida (1990), Physics Letters A 150, 262; digits beyond his from the order conditions.
 
     Args:
-        step, compensated: see `AbstractStepping`.
+        step, compensated, compile: see `AbstractStepping`.
 
     Example:
         >>> from systems.integrators import Yoshida6
@@ -72,7 +72,7 @@ class Yoshida8(AbstractKickDrift):
     Source: Yoshida (1990), Physics Letters A 150, 262; digits beyond his from the order conditions.
 
     Args:
-        step, compensated: see `AbstractStepping`.
+        step, compensated, compile: see `AbstractStepping`.
 
     Example:
         >>> from systems.integrators import Yoshida8
@@ -105,7 +105,7 @@ class BlanesMoanS6(AbstractKickDrift):
     Source: Blanes & Moan (2002), Journal of Computational and Applied Mathematics 142, 313 (S6, of order 4).
 
     Args:
-        step, compensated: see `AbstractStepping`.
+        step, compensated, compile: see `AbstractStepping`.
 
     Example:
         >>> from systems.integrators import BlanesMoanS6

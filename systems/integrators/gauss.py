@@ -87,7 +87,7 @@ class ImplicitMidpoint(AbstractGauss):
     Source: Hairer, Lubich & Wanner, Geometric Numerical Integration (2006), section II.1.3.
 
     Args:
-        step, compensated: see `AbstractStepping`.
+        step, compensated, compile: see `AbstractStepping`.
 
     Raises:
         ValueError: where the step is too long for the stages to converge.
@@ -118,7 +118,7 @@ class Gauss4(AbstractGauss):
     Source: Hairer, Lubich & Wanner, Geometric Numerical Integration (2006), section II.1.3.
 
     Args:
-        step, compensated: see `AbstractStepping`.
+        step, compensated, compile: see `AbstractStepping`.
 
     Raises:
         ValueError: where the step is too long for the stages to converge.
@@ -145,7 +145,7 @@ class Gauss6(AbstractGauss):
     Source: Hairer, Lubich & Wanner, Geometric Numerical Integration (2006), section II.1.3.
 
     Args:
-        step, compensated: see `AbstractStepping`.
+        step, compensated, compile: see `AbstractStepping`.
 
     Raises:
         ValueError: where the step is too long for the stages to converge.

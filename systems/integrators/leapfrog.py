@@ -16,7 +16,7 @@ class Leapfrog(AbstractKickDrift):
     Source: Hairer, Lubich & Wanner (2003), Acta Numerica 12, 399.
 
     Args:
-        step, compensated: see `AbstractStepping`.
+        step, compensated, compile: see `AbstractStepping`.
 
     Example:
         >>> import torch

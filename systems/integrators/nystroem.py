@@ -16,7 +16,7 @@ class McLachlanAtela4(AbstractKickDrift):
     Source: McLachlan & Atela (1992), Nonlinearity 5, 541.
 
     Args:
-        step, compensated: see `AbstractStepping`.
+        step, compensated, compile: see `AbstractStepping`.
 
     Example:
         >>> from systems.integrators import McLachlanAtela4
@@ -42,7 +42,7 @@ class BlanesMoanSRKN6(AbstractKickDrift):
     Source: Blanes & Moan (2002), Journal of Computational and Applied Mathematics 142, 313 (SRKN_6^b).
 
     Args:
-        step, compensated: see `AbstractStepping`.
+        step, compensated, compile: see `AbstractStepping`.
 
     Example:
         >>> from systems.integrators import BlanesMoanSRKN6
@@ -68,7 +68,7 @@ class BlanesMoanSRKN11(AbstractKickDrift):
     Source: Blanes & Moan (2002), Journal of Computational and Applied Mathematics 142, 313 (SRKN_11^b).
 
     Args:
-        step, compensated: see `AbstractStepping`.
+        step, compensated, compile: see `AbstractStepping`.
 
     Example:
         >>> from systems.integrators import BlanesMoanSRKN11

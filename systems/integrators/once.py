@@ -35,4 +35,6 @@ class _Refusal(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        raise RuntimeError("there is no second derivative of implicit steps, nor of recomputed ones")
+        raise RuntimeError(
+            "there is no second derivative of implicit or recomputed steps, nor of machine code (compile=off)"
+        )

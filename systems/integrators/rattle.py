@@ -71,7 +71,7 @@ class Rattle(AbstractRattle):
     Integration (2006), section VII.1.4.
 
     Args:
-        step, compensated: see `AbstractStepping`.
+        step, compensated, compile: see `AbstractStepping`.
 
     Raises:
         ValueError: where the first state violates the constraints, or the step is too long for them to be solved.
@@ -99,7 +99,7 @@ class Rattle4(AbstractRattle):
     Source: Reich (1996), SIAM Journal on Numerical Analysis 33, 475.
 
     Args:
-        step, compensated: see `AbstractStepping`.
+        step, compensated, compile: see `AbstractStepping`.
 
     Raises:
         ValueError: as `Rattle`.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from systems.checks import check
 from systems.integrators.attempt import Attempt, raise_unless_ok
 from systems.integrators.once import once_differentiable
-from systems.integrators.stepping import AbstractStepping
+from systems.integrators.stepping import AbstractStepping, in_machine_code
 from systems.integrators.steps import Carried, Interval
 from systems.integrators.sums import Total
 from systems.integrators.wrapper import AbstractWrapper
@@ -67,6 +67,8 @@ class Recomputed(AbstractWrapper):
         if not torch.is_grad_enabled():
             return method.integrate(field, state, times)
         method.check(field, state, times)
+        if (fast := in_machine_code(method, method.compile, field, state, times)) is not None:
+            return fast.integrate(field, state, times)
         carried = method._begin(field, times[0], state)
         trajectory = method._by_intervals(times, carried, _Recomputation(method, field, times[0], carried).cross)
         if (status := method._status(trajectory)) is not None:
@@ -91,7 +93,13 @@ class _Recomputation:
         with torch.enable_grad():
             carried = _filled(carried, [x.detach() for x in _tensors(carried)])
             result, leaves = self.step(t.detach(), torch.zeros_like(t), carried)
-            _check_leaves(result, leaves)
+            hidden = unknown_leaf(_tensors(result), leaves)
+        if hidden is not None:
+            raise ValueError(
+                "field: recomputation gives gradients to parameters and buffers of the field, but the field uses "
+                f"another tensor that requires one, of shape {tuple(hidden.shape)}: register it, or take the "
+                "integrator without Recomputed"
+            )
 
     def cross(self, interval: Interval, carried: Carried) -> Carried:
         tensors = _Crossing.apply(
@@ -180,20 +188,17 @@ def _summed(totals: Sequence[Tensor | None], parts: Sequence[Tensor | None]) -> 
     return [a if b is None else b if a is None else a + b for a, b in zip(totals, parts, strict=False)]
 
 
-def _check_leaves(result: Carried, leaves: list[Tensor]) -> None:
-    """A ValueError if the result depends on leaves other than these."""
+def unknown_leaf(results: Sequence[Tensor], leaves: Sequence[Tensor]) -> Tensor | None:
+    """A tensor that requires a gradient, is none of these leaves, and has a part in the results."""
     known = {id(x) for x in leaves}
-    queue = [x.grad_fn for x in _tensors(result) if x.grad_fn is not None]
+    queue = [x.grad_fn for x in results if x.grad_fn is not None]
     seen: set[Any] = set()
     while queue:
         node = queue.pop()
         leaf: Tensor | None = getattr(node, "variable", None)
         if leaf is not None and id(leaf) not in known:
-            raise ValueError(
-                "field: recomputation gives gradients to parameters and buffers of the field, but the field uses "
-                f"another tensor that requires one, of shape {tuple(leaf.shape)}: register it, or take the integrator "
-                "without Recomputed"
-            )
+            return leaf
         following = {n for n, _ in node.next_functions if n is not None} - seen
         seen |= following
         queue.extend(following)
+    return None

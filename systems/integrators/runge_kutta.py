@@ -22,7 +22,7 @@ class RK4(AbstractFixedStep):
     Source: Kutta (1901), Zeitschrift fuer Mathematik und Physik 46, 435.
 
     Args:
-        step, compensated: see `AbstractStepping`.
+        step, compensated, compile: see `AbstractStepping`.
 
     Example:
         >>> import torch

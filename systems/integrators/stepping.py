@@ -7,21 +7,27 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
+from pkgutil import resolve_name
 
 import torch
 from jaxtyping import Float, Int8
 from torch import Tensor
 
+from systems.checks import check_choice
 from systems.integrators.abstract import AbstractIntegrator
 from systems.integrators.attempt import Attempt, raise_unless_ok, status_of
 from systems.integrators.steps import Carried, Interval, Step, substep_counts
 from systems.integrators.sums import Total
 from systems.phase_space import PhaseSpace
 from systems.status import Status
+from systems.tracing import readable
 from systems.vector_field import AbstractVectorField
+
+#: Whether steps are taken in machine code.
+MODES = ("auto", "on", "off")
 
 Undo = Callable[[AbstractVectorField, Tensor, Tensor, Carried], Carried]
 
@@ -34,15 +40,24 @@ class AbstractStepping(AbstractIntegrator):
         step: the longest step, a number or one a trajectory ``(*batch)``; None for as long as the method likes.
         compensated: whether sums remember what rounding took from them (compensated summation): the round-off of long
             runs falls by the ratio of an increment to the state, where the forces' own round-off is no larger.
+        compile: whether steps are taken in machine code: "on"; "off"; or "auto", where the counts of bodies,
+            trajectories and steps promise to save more than a compiler costs (see `systems.native.Compiled`).
     """
 
     step: float | Tensor | None = None
     compensated: bool = False
+    compile: str = field(default="auto", kw_only=True, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("compile", self.compile, MODES)
 
     def integrate(
         self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]
     ) -> PhaseSpace:
         self.check(field, state, times)
+        if (fast := in_machine_code(self, self.compile, field, state, times)) is not None:
+            return fast.integrate(field, state, times)
         trajectory, status = self._trajectory(field, times, self._begin(field, times[0], state))
         if status is not None:
             raise_unless_ok(status)
@@ -50,6 +65,8 @@ class AbstractStepping(AbstractIntegrator):
 
     def attempt(self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]) -> Attempt:
         self.check(field, state, times)
+        if (fast := in_machine_code(self, self.compile, field, state, times)) is not None:
+            return fast.attempt(field, state, times)
         trajectory, status = self._trajectory(field, times, self._begin(field, times[0], state))
         return Attempt(trajectory, status_of(trajectory, Status.DIVERGED) if status is None else status)
 
@@ -110,6 +127,16 @@ class AbstractStepping(AbstractIntegrator):
     def _walk_again(self, field: AbstractVectorField, interval: Interval, start: PhaseSpace) -> Iterator[Step]:
         """`_walk_back` for any method, with all the steps of the interval in memory."""
         return reversed(list(self._walk(field, interval, self._begin(field, interval.start, start))))
+
+
+def in_machine_code(
+    method: AbstractIntegrator, mode: str, field: AbstractVectorField, state: PhaseSpace, times: Tensor
+) -> AbstractIntegrator | None:
+    """What takes these steps in the method's place, where that is wanted and can be done."""
+    if mode == "off" or not readable(*state, times):
+        return None
+    # By its name: machine code knows these methods and lies above them.
+    return resolve_name("systems.native.compiled:machine_code")(method, mode, field, state, times)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.autograd.forward_ad as forward_ad
 from jaxtyping import Float
 from torch import Tensor
+from torch._C._functorch import peek_interpreter_stack
 
 from systems.checks import check_choice
 from systems.integrators.abstract import AbstractIntegrator
 from systems.integrators.attempt import Attempt, raise_unless_ok, status_of
+from systems.integrators.recomputation import Recomputed
+from systems.integrators.stepping import MODES, AbstractStepping
 from systems.integrators.wrapper import AbstractWrapper
 from systems.native.methods import Recipe, plan_of, recipe_of
 from systems.native.reason import NotNative
@@ -26,7 +30,6 @@ if TYPE_CHECKING:
     from systems.native.kernel import Kernel
 
 
-MODES = ("auto", "on", "off")
 #: Pairs of bodies whose forces take torch as long as it takes to call a field at all.
 _CALL = 10_000
 #: Pairs of bodies whose forces take torch about as long as tracing and a C compiler take, some seconds.
@@ -38,8 +41,9 @@ class Compiled(AbstractWrapper):
     """The same steps in machine code: the field is traced for one trajectory, written as C and compiled once.
 
     The trajectory is the integrator's own, to the last bit where its arithmetic is + - x / and square roots, else to
-    round-off (the page docs/native.md has the details). Where gradients are wanted, where the state is on a GPU and
-    where something stops the way to machine code, the integrator takes the steps itself.
+    round-off (the page docs/explanations/native.md has the details). Gradients go through kicks and drifts, with memory
+    for the output times only. Where the state is on a GPU and where something stops the way to machine code, the
+    integrator takes the steps itself.
 
     Advantages: 5 to 500 times as fast; needs nothing but a C compiler.
     Drawbacks: the first run of a field waits for the compiler, about a second; no interruption while a block of
@@ -47,8 +51,9 @@ class Compiled(AbstractWrapper):
 
     Args:
         integrator: kicks and drifts, Runge-Kutta or Gauss; others take their own steps.
-        compile: "on"; "off"; or "auto": where the counts of bodies, trajectories and steps promise to save more than a
-            compiler costs, never by a clock: so the same call gives the same bits.
+        compile: "on"; "off"; or "auto": where the integrator says "on", or does not say "off" and the counts of bodies,
+            trajectories and steps promise to save more than a compiler costs; never by a clock: so the same call gives
+            the same bits.
 
     Raises:
         ValueError: for another mode, and as the integrator.
@@ -86,35 +91,87 @@ class Compiled(AbstractWrapper):
         self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]
     ) -> AbstractIntegrator:
         """What takes the steps: machine code for this field and all that `select` makes of it, or the integrator."""
-        method = self.integrator
-        recipe = recipe_of(method, field, state.q.dtype)
-        if self.compile == "off" or _differentiates(method, field, state, times):
-            return method
-        wanted = recipe is not None and field.jumps(state) is None
-        if self.compile == "auto" and not (wanted and _is_worth(method, field, state, times)):
-            return method
-        try:
-            if field.jumps(state) is not None:
-                raise NotNative("a force that jumps, at which steps have to end")
-            if recipe is None:
-                raise NotNative(f"{type(method).__name__}, which has none")
-            kernel = _kernel(field, state, times, recipe)
-        except NotNative as reason:
-            warnings.warn(f"compile: without machine code, because of {reason}", UserWarning, stacklevel=3)
-            return method
-        return _MachineCode(method, kernel)
+        mode = self.compile if self.compile != "auto" else getattr(_stepping(self.integrator), "compile", "auto")
+        return machine_code(self.integrator, mode, field, state, times) or eager(self.integrator)
 
 
-def _kernel(field: AbstractVectorField, state: PhaseSpace, times: Tensor, recipe: Recipe) -> Kernel:
+def machine_code(
+    method: AbstractIntegrator, mode: str, field: AbstractVectorField, state: PhaseSpace, times: Tensor
+) -> AbstractIntegrator | None:
+    """What takes a method's steps in machine code; None where it is not wanted, or cannot be had.
+
+    Warns:
+        UserWarning: with one line that says what stops machine code where it is wanted.
+    """
+    if mode == "off" or _is_transformed():
+        return None
+    gradient = _differentiates(method, field, state, times)
+    method = _stepping(method)
+    recipe = recipe_of(method, field, state.q.dtype)
+    if mode == "auto":
+        able = recipe is not None and field.jumps(state) is None and (recipe.way_back or not gradient)
+        if recipe is None or not able or not _is_worth(method, recipe, field, state, times, gradient):
+            return None
+    try:
+        if field.jumps(state) is not None:
+            raise NotNative("a force that jumps, at which steps have to end")
+        if recipe is None:
+            raise NotNative(f"{type(method).__name__}, which has none")
+        kernel = _kernel(method, recipe, field, state, times, gradient)
+    except NotNative as reason:
+        warnings.warn(f"compile: without machine code, because of {reason}", UserWarning, stacklevel=4)
+        return None
+    return _MachineCode(method, kernel)
+
+
+def _stepping(method: AbstractIntegrator) -> AbstractIntegrator:
+    """The method itself: machine code stores no more than `Recomputed` does."""
+    return method.integrator if isinstance(method, Recomputed) else method
+
+
+def eager(method: Any) -> AbstractIntegrator:
+    """The same with steps by torch."""
+    if isinstance(method, AbstractWrapper):
+        return replace(method, integrator=eager(method.integrator))
+    return replace(method, compile="off") if isinstance(method, AbstractStepping) else method
+
+
+def _is_transformed() -> bool:
+    """Whether torch.func or forward-mode derivatives look at what is computed."""
+    return peek_interpreter_stack() is not None or forward_ad._current_level >= 0
+
+
+def _kernel(
+    method: AbstractIntegrator,
+    recipe: Recipe,
+    field: AbstractVectorField,
+    state: PhaseSpace,
+    times: Tensor,
+    gradient: bool,
+) -> Kernel:
     """The machine code, if it says of these states what the field says."""
-    from systems.native.kernel import Kernel  # torch's tracer takes half a second to import
+    from systems.native.kernel import kernel_of  # torch's tracer takes half a second to import
 
     if state.q.device.type != "cpu":
         raise NotNative(f"a state on {state.q.device}")
-    kernel = Kernel(field, state, recipe)
+    if gradient:
+        _check_differentiable(method, recipe, field, state, times)
+    kernel = kernel_of(field, state, recipe, gradient=gradient)
     if not kernel.fits(field, state, times[0]):
         raise NotNative(f"{type(field).__name__}, whose values are not what was traced")
     return kernel
+
+
+def _check_differentiable(
+    method: AbstractIntegrator, recipe: Recipe, field: AbstractVectorField, state: PhaseSpace, times: Tensor
+) -> None:
+    from systems.native.gradient import check_known
+
+    if not recipe.way_back:
+        raise NotNative(f"a gradient through {type(method).__name__}")
+    if any(isinstance(x, Tensor) and x.requires_grad for x in (times, getattr(method, "step", None))):
+        raise NotNative("a gradient with respect to times or steps")
+    check_known(field, state, times[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +211,14 @@ def _differentiates(method: Any, field: AbstractVectorField, state: PhaseSpace, 
     return any(isinstance(x, Tensor) and x.requires_grad for x in tensors)
 
 
-def _is_worth(method: AbstractIntegrator, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> bool:
+def _is_worth(
+    method: AbstractIntegrator,
+    recipe: Recipe,
+    field: AbstractVectorField,
+    state: PhaseSpace,
+    times: Tensor,
+    gradient: bool,
+) -> bool:
     """By counts alone: whether torch would need longer than a compiler, and whether there is little to write out."""
     declared = field.values
     known = {*declared, *field.marks, "edges"}
@@ -162,10 +226,8 @@ def _is_worth(method: AbstractIntegrator, field: AbstractVectorField, state: Pha
     if sum(x.numel() for x in others) > MOST_OPERATIONS:
         return False  # a network
     *batch, bodies, _ = state.q.shape
-    recipe = recipe_of(method, field, state.q.dtype)
-    assert recipe is not None
     states = torch.Size(batch).numel() * (recipe.lanes or 1)
-    calls = _steps(method, times, torch.Size(batch)) * recipe.calls
+    calls = _steps(method, times, torch.Size(batch)) * recipe.calls * (1 + 2 * gradient)
     return calls * (_CALL + states * field.pair_count(bodies)) >= _WORTH
 
 

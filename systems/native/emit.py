@@ -17,6 +17,8 @@ _SIGNATURES = {
     "velocity": ("p", "c", "u"),
     "force": ("q", "c", "f"),
     "derivative": ("t", "q", "p", "c", "rates"),
+    "velocity_back": ("p", "c", "bar", "out"),
+    "force_back": ("q", "c", "bar", "out"),
 }
 
 Text = Callable[[Scalar], str]
@@ -76,13 +78,15 @@ def file(name: str) -> str:
 
 def functions(given: Mapping[str, Sequence[Scalar]]) -> str:
     """``prepare`` and functions of arrays ``[entry][lane]``."""
-    outputs = [x for function in given.values() for x in function]
-    kept = hoisted(outputs)
+    moving = {name: function for name, function in given.items() if name in _SIGNATURES}
+    kept = hoisted(x for function in moving.values() for x in function)
     places = {x.index: f"c[{k} * LANES + w]" for k, x in enumerate(kept)}
     parts = [f"#define HOISTED {max(1, len(kept))}", _function("prepare", ("values",), "c", kept, {})]
-    for name, function in given.items():
+    for name, function in moving.items():
         *inputs, output = _SIGNATURES[name]
         parts.append(_function(name, inputs, output, function, places))
+    if "prepare_back" in given:
+        parts.append(_function("prepare_back", ("values", "bar"), "out", given["prepare_back"], {}))
     return "\n".join(parts)
 
 

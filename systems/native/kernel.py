@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from typing import Any, TypeGuard
 
 import torch
@@ -13,7 +14,8 @@ from systems.integrators.attempt import Attempt
 from systems.integrators.steps import wide as placed
 from systems.native import build, emit, trace
 from systems.native.abreast import abreast_program
-from systems.native.methods import Recipe, plan_of
+from systems.native.look import look
+from systems.native.methods import Plan, Recipe, plan_of
 from systems.native.pairs import VECTOR_BYTES, PairProgram, force_on, pair_program
 from systems.native.program import AbstractProgram
 from systems.pairs import AbstractPairs
@@ -28,6 +30,41 @@ _FEW = 4
 _FEW_PAIRS, _ROWS = 2**18, 16
 
 
+def kernel_of(field: AbstractVectorField, state: PhaseSpace, recipe: Recipe, *, gradient: bool) -> Kernel:
+    """The machine code of a method for a field, made once for all fields that look alike (see `look`).
+
+    A training, which makes a field at each step, so traces it once.
+
+    Args:
+        field, state, recipe, gradient: see `Kernel`.
+
+    Raises:
+        NotNative: as `Kernel`.
+    """
+    alone = state.q.shape[:-2].numel() if state.q.shape[:-2].numel() < _FEW else _FEW
+    with _one_at_a_time:
+        try:
+            key = (look(field, gradient=gradient), state.q.shape[-2:], state.q.dtype, alone, _frozen(recipe), gradient)
+            kernel = _known.pop(key, None)
+        except (TypeError, RuntimeError):  # something that may change without a trace
+            return Kernel(field, state, recipe, gradient=gradient)
+        if kernel is None:
+            kernel = Kernel(field, state, recipe, gradient=gradient)
+        _known[key] = kernel  # the last one used is the last to go
+        if len(_known) > _MOST_KNOWN:
+            del _known[next(iter(_known))]
+    return kernel
+
+
+_known: dict[Any, Kernel] = {}
+_one_at_a_time = threading.Lock()
+_MOST_KNOWN = 64
+
+
+def _frozen(recipe: Recipe) -> tuple[Any, ...]:
+    return recipe._replace(macros=tuple(recipe.macros.items()))
+
+
 class Kernel:
     """The machine code of a method for fields of one kind and states of one shape.
 
@@ -37,19 +74,26 @@ class Kernel:
         field: that is traced.
         state: of the shape ``(*batch, n, d)``; one trajectory alone gets code of its own.
         recipe: how the method is made.
+        gradient: whether there is a way back too.
 
     Raises:
         NotNative: if the field cannot be traced, or nothing can be compiled.
     """
 
-    def __init__(self, field: AbstractVectorField, state: PhaseSpace, recipe: Recipe) -> None:
+    def __init__(
+        self, field: AbstractVectorField, state: PhaseSpace, recipe: Recipe, *, gradient: bool = False
+    ) -> None:
         *batch, bodies, dimension = state.q.shape
         wide = VECTOR_BYTES // state.q.element_size()
         count = torch.Size(batch).numel()
         shape = (bodies, dimension, state.q.dtype)
-        self.program = _program(field, *shape, separable=recipe.separable, few=count < _FEW and not recipe.lanes)
+        self.gradient, way_back = gradient, (recipe.way_back,) if gradient else ()
+        if gradient:
+            self.program = trace.traced(field, *shape, separable=True, gradient=True)
+        else:
+            self.program = _program(field, *shape, separable=recipe.separable, few=count < _FEW and not recipe.lanes)
         lanes = self.program.lanes or recipe.lanes or (1 if count == 1 else wide)
-        text = emit.source(self.program, (*recipe.files, "evaluate"), lanes, recipe.macros)
+        text = emit.source(self.program, (*recipe.files, *way_back, "evaluate"), lanes, recipe.macros)
         self._library = build.library(text)
         self._coefficients = torch.tensor(recipe.coefficients, dtype=state.q.dtype)
 
@@ -58,7 +102,8 @@ class Kernel:
         batch = state.q.shape[:-2]
         q, p, rates = (x.detach().contiguous() for x in (*state, torch.stack(list(state))))
         times = t.detach().expand(batch).contiguous()
-        values, edges = self.program.table(field, batch), self.program.edges(field)
+        with torch.no_grad():
+            values, edges = self.program.table(field, batch), self.program.edges(field)
         count = batch.numel()
         self._call("evaluate", count, count, q, p, values, edges, times, rates[0], rates[1])
         with torch.no_grad():
@@ -74,20 +119,47 @@ class Kernel:
 
     def run(self, method: AbstractIntegrator, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> Attempt:
         """The trajectory, NaN after what stopped it, and how each of the batch ended."""
-        batch, count = state.q.shape[:-2], state.q.shape[:-2].numel()
+        batch = state.q.shape[:-2]
         plan = plan_of(method, times, batch)
-        q0, p0 = (x.detach().contiguous() for x in state)
-        q, p = (x.new_empty(len(times), *x.shape) for x in (q0, p0))
-        status = torch.zeros(count, dtype=torch.int8)
-        values, edges = self.program.table(field, batch), self.program.edges(field)
-        intervals, columns = len(times) - 1, plan.times.shape[1]
-        self._call("run", count, intervals, columns, q0, p0, values, edges, *plan, self._coefficients, q, p, status)
-        return Attempt(PhaseSpace(q, p), status.reshape(batch))
+        if self.gradient:
+            from systems.native.gradient import Trajectory
+
+            q, p = Trajectory.apply(self, plan, state.q, state.p, self.program.table(field, batch))
+            return Attempt(PhaseSpace(q, p), torch.zeros(batch, dtype=torch.int8))
+        with torch.no_grad():
+            values, edges = self.program.table(field, batch), self.program.edges(field)
+        q, p, status = self.forwards(plan, state.q.detach(), state.p.detach(), values, edges)
+        return Attempt(PhaseSpace(q, p), status)
+
+    def forwards(
+        self, plan: Plan, q: Tensor, p: Tensor, values: Tensor, edges: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """q and p ``(time, *batch, n, d)``, and how each of the batch ended."""
+        batch = q.shape[:-2]
+        path = [x.new_empty(len(plan.times), *x.shape) for x in (q, p)]
+        status = torch.zeros(batch, dtype=torch.int8)
+        first = (q.contiguous(), p.contiguous(), values, edges)
+        self._call("run", *_counts(plan, batch), *first, *plan, self._coefficients, *path, status)
+        return path[0], path[1], status
+
+    def backwards(
+        self, plan: Plan, q: Tensor, p: Tensor, values: Tensor, of_q: Tensor, of_p: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The derivatives by the first state and by the values, from those by all states ``(time, *batch, n, d)``."""
+        found = [torch.empty_like(x) for x in (q[0], p[0], values)]
+        known = (q, p, values, plan.counts, plan.lengths, self._coefficients, of_q, of_p)
+        self._call("back", *_counts(plan, q.shape[1:-2]), *known, *found)
+        return found[0], found[1], found[2]
 
     def _call(self, function: str, *arguments: Any) -> None:
         given = [ctypes.c_long(x) if isinstance(x, int) else _pointer(x) for x in arguments]
         if getattr(self._library, function)(*given):
             raise MemoryError(f"no memory for the machine code's {function}")
+
+
+def _counts(plan: Plan, batch: torch.Size) -> tuple[int, int, int]:
+    """Of trajectories, intervals and columns of the plan."""
+    return batch.numel(), len(plan.times) - 1, plan.times.shape[1]
 
 
 def _agree(found: Tensor, expected: Tensor) -> bool:

@@ -30,6 +30,8 @@ class Recipe(NamedTuple):
     """Stages that are computed at once; None where these are trajectories."""
     calls: int = 1
     """Of the field in a step, about."""
+    way_back: str = ""
+    """The file that differentiates it; without one torch does."""
 
 
 def recipe_of(method: AbstractIntegrator, field: AbstractVectorField, dtype: torch.dtype) -> Recipe | None:
@@ -43,7 +45,9 @@ def _kick_drift(method: AbstractKickDrift, separable: bool, dtype: torch.dtype) 
         return None
     stages = len(method.drifts)
     macros = {"STAGES": stages, "COMPENSATED": int(method.compensated)}
-    return Recipe(("lanes", "kick_drift"), macros, (*method.kicks, *method.drifts), True, calls=stages)
+    return Recipe(
+        ("lanes", "kick_drift"), macros, (*method.kicks, *method.drifts), True, None, stages, "kick_drift_back"
+    )
 
 
 def _runge_kutta(method: RK4, separable: bool, dtype: torch.dtype) -> Recipe:

@@ -172,6 +172,15 @@ class Operations:
 
     bmm = mv = mm
 
+    def addmm(self, total: Array, x: Array, y: Array, beta: Any = 1, alpha: Any = 1) -> Array:
+        return self.add(self["mul"](total, beta), self["mul"](self.mm(x, y), alpha))
+
+    def relu(self, x: Array) -> Array:
+        return self["where"](self["gt"](x, 0), x, 0)
+
+    def threshold_backward(self, g: Array, x: Array, threshold: Any) -> Array:
+        return self["where"](self["gt"](x, threshold), g, 0)
+
     def dot(self, x: Array, y: Array) -> Array:
         return self.sum(self["mul"](x, y))
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from systems.native import emit
 from systems.native.graph import evaluated
 from systems.native.program import AbstractProgram
 from systems.native.reason import NotNative
+from systems.native.reverse import pulled_back
 from systems.native.scalars import MOST_OPERATIONS, Arithmetic, Scalar, needed
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractSeparable, AbstractVectorField
@@ -32,7 +35,10 @@ class Program(AbstractProgram):
     parameters: dict[str, tuple[int, ...]]
     """Shapes of the field's variables (and of its marks) for one trajectory, in the order of ``values``."""
     functions: dict[str, list[Scalar]]
-    """``velocity`` and ``force`` where H = T(p) + V(q) is asked for, else ``derivative``: dq/dt, then dp/dt."""
+    """``velocity`` and ``force`` where H = T(p) + V(q) is asked for, else ``derivative``: dq/dt, then dp/dt.
+
+    With them what `backwards` adds.
+    """
 
     @property
     def separable(self) -> bool:
@@ -48,6 +54,7 @@ class Program(AbstractProgram):
             "GIVEN": values,
             "GIVEN_AT(k, w)": "((k) * LANES + (w))",
             "TOGETHER": "LANES",
+            "KEPT": len(self.functions.get("force_back", ())) - self.bodies * self.dimension,
         }
 
     def text(self, lanes: int) -> str:
@@ -55,13 +62,21 @@ class Program(AbstractProgram):
 
     def table(self, field: AbstractVectorField, batch: torch.Size) -> Tensor:
         rows = [
-            getattr(field, name).detach().to(self.dtype).expand((*batch, *shape)).reshape(math.prod(batch), -1)
+            _symmetric(field, name).to(self.dtype).expand((*batch, *shape)).reshape(math.prod(batch), -1)
             for name, shape in self.parameters.items()
         ]
         return torch.cat(rows, 1).contiguous() if rows else torch.zeros(math.prod(batch), 0, dtype=self.dtype)
 
 
-def traced(field: AbstractVectorField, bodies: int, dimension: int, dtype: torch.dtype, *, separable: bool) -> Program:
+def traced(
+    field: AbstractVectorField,
+    bodies: int,
+    dimension: int,
+    dtype: torch.dtype,
+    *,
+    separable: bool,
+    gradient: bool = False,
+) -> Program:
     """The arithmetic of a field.
 
     Args:
@@ -69,6 +84,7 @@ def traced(field: AbstractVectorField, bodies: int, dimension: int, dtype: torch
         bodies, dimension: of a state.
         dtype: float32 or float64.
         separable: whether velocity and force are wanted, or the derivative of the whole state.
+        gradient: whether their derivatives are wanted too; then all tensors that require one are inputs.
 
     Raises:
         NotNative: for Python control flow on values, an operation that is not known here, or too many of them.
@@ -82,6 +98,8 @@ def traced(field: AbstractVectorField, bodies: int, dimension: int, dtype: torch
     if dtype not in (torch.float32, torch.float64):
         raise NotNative(f"states in {dtype}")
     parameters = {name: _own_shape(field, name) for name in _parameters(field)}
+    if gradient:
+        parameters |= {name: tuple(x.shape) for name, x in learned(field).items() if name not in parameters}
     arithmetic = Arithmetic(np.float64 if dtype == torch.float64 else np.float32)
     tracer = _Tracer(field, parameters, arithmetic, (bodies, dimension), dtype)
     functions: dict[str, list[Scalar]] = {}
@@ -91,10 +109,49 @@ def traced(field: AbstractVectorField, bodies: int, dimension: int, dtype: torch
         functions["force"] = tracer.run(lambda field, q: (field.force(q),), "q")
     else:
         functions["derivative"] = tracer.run(lambda field, t, q, p: tuple(field(t, PhaseSpace(q, p))), "t", "q", "p")
-    count = len(needed(x for function in functions.values() for x in function))
-    if count > MOST_OPERATIONS:
-        raise NotNative(f"{count} operations of a field for {bodies} bodies, more than {MOST_OPERATIONS}")
+    if gradient:
+        functions |= backwards(functions, sum(map(math.prod, parameters.values())), arithmetic)
+    count, most = len(needed(x for function in functions.values() for x in function)), (1 + gradient) * MOST_OPERATIONS
+    if count > most:
+        raise NotNative(f"{count} operations of a field for {bodies} bodies, more than {most}")
     return Program(bodies, dimension, dtype, parameters, functions)
+
+
+def backwards(
+    functions: Mapping[str, Sequence[Scalar]], values: int, arithmetic: Arithmetic
+) -> dict[str, list[Scalar]]:
+    """The derivatives of velocity and force, and of what both are computed from that is fixed.
+
+    ``force_back`` and ``velocity_back`` are what an array ``bar`` of weights gives to the state, then to what is fixed;
+    ``prepare_back`` passes the latter on to the values.
+    """
+    kept = emit.hoisted(x for name in ("velocity", "force") for x in functions[name])
+    found = {}
+    for name, array in (("velocity", "p"), ("force", "q")):
+        size = len(functions[name])
+        inputs = [arithmetic.input(array, k) for k in range(size)]
+        weights = [arithmetic.input("bar", k) for k in range(size)]
+        found[f"{name}_back"] = pulled_back(functions[name], weights, [*inputs, *kept], arithmetic)
+    given = [arithmetic.input("values", k) for k in range(values)]
+    found["prepare_back"] = pulled_back(kept, [arithmetic.input("bar", k) for k in range(len(kept))], given, arithmetic)
+    return found
+
+
+def learned(field: AbstractVectorField) -> dict[str, Tensor]:
+    """The tensors of a field that require a gradient, by name."""
+    named = chain(field.named_parameters(), field.named_buffers())
+    return {name: x for name, x in named if x.requires_grad}
+
+
+def _symmetric(field: AbstractVectorField, name: str) -> Tensor:
+    """The tensor of this name: what is declared of pairs has the same gradient from both sides."""
+    x = _tensor(field, name)
+    pairs = any(variable.name == name and "other_body" in variable.dims for variable in field.variables)
+    return 0.5 * (x + x.mT) if pairs and x.requires_grad else x
+
+
+def _tensor(field: AbstractVectorField, name: str) -> Tensor:
+    return operator.attrgetter(name)(field)
 
 
 def _parameters(field: AbstractVectorField) -> list[str]:
@@ -130,7 +187,7 @@ class _Tracer:
         self.values: dict[str, tuple[Tensor, np.ndarray]] = {}
         start = 0
         for name, own in parameters.items():
-            tensor = getattr(field, name).detach()
+            tensor = _tensor(field, name).detach()
             first = tensor[(0,) * (tensor.ndim - len(own))]
             self.values[name] = first, arithmetic.inputs("values", own, start)
             start += math.prod(own)
@@ -165,7 +222,7 @@ def scalars_of(
     Raises:
         NotNative: as `evaluated`.
     """
-    caller = _Caller(field, function)
+    caller = Caller(field, function)
 
     def whole(*tensors: Tensor) -> tuple[Tensor, ...]:
         named = {f"field.{name}": x for name, x in zip(values, tensors[len(given) :], strict=True)}
@@ -175,7 +232,7 @@ def scalars_of(
     return evaluated(whole, examples, inputs, arithmetic)
 
 
-class _Caller(nn.Module):
+class Caller(nn.Module):
     """A function of a field as a module, whose tensors can be replaced."""
 
     def __init__(self, field: AbstractVectorField, function: Callable[..., tuple[Tensor, ...]]) -> None:

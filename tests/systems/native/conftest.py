@@ -2,7 +2,7 @@
 
 import pytest
 
-from systems.native import build
+from systems.native import build, kernel
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -10,6 +10,12 @@ def cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch):
+    """Nothing is known from the test before."""
+    monkeypatch.setattr(kernel, "_known", {})
 
 
 @pytest.fixture

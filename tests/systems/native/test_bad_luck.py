@@ -1,6 +1,7 @@
 """What stops machine code is told in one line, and the integrator goes on without."""
 
 import os
+import pkgutil
 import subprocess
 import sys
 import warnings
@@ -9,12 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from systems import AbstractNewtonian, PhaseSpace, Springs, simulate
-from systems.integrators import Leapfrog
+from systems import AbstractNewtonian, HenonHeiles, PhaseSpace, Springs, simulate
+from systems.integrators import RK4, Leapfrog, Recomputed
+from systems.integrators.registry import INTEGRATORS
+from systems.integrators.stepping import AbstractStepping
 from systems.integrators.torchdiffeq import Torchdiffeq
 from systems.native import Compiled, build, trace
-from systems.native.compiled import backend_of
+from systems.native.compiled import _MachineCode, backend_of
 
+METHODS = {name: pkgutil.resolve_name(target) for name, target in INTEGRATORS.items()}
+STEPPING = {name: kind for name, kind in METHODS.items() if issubclass(kind, AbstractStepping) and "rattle" not in name}
 TIMES = torch.linspace(0, 1, 5, dtype=torch.float64)
 
 
@@ -75,12 +80,14 @@ def test_a_method_without_machine_code_and_other_states():
     assert "Torchdiffeq" in fallback(Torchdiffeq(), field, first)
 
 
-def test_gradients_are_torchs():
+def test_gradients_that_are_torchs():
     field, first = Springs.sample(2, seed=0)
-    q = first.q.clone().requires_grad_()
-    end = Compiled(Leapfrog(step=0.1), "on").integrate(field, PhaseSpace(q, first.p), TIMES)
-    [gradient] = torch.autograd.grad(end.q[-1].sum(), q)
-    assert gradient.abs().max() > 0
+    times = TIMES.clone().requires_grad_()
+    for method, what in ((RK4(step=0.1), "a gradient through RK4"), (Leapfrog(step=0.1), "times or steps")):
+        with pytest.warns(UserWarning, match=f"compile: without machine code, because of .*{what}"):
+            end = Compiled(method, "on").integrate(field, first, times)
+        [gradient] = torch.autograd.grad(end.q[-1].sum(), times)
+        assert gradient.abs().max() > 0
 
 
 def test_hidden_values_of_each_trajectory_are_noticed():
@@ -175,3 +182,28 @@ def test_the_backend_is_recorded_and_a_file_keeps_to_it(tmp_path):
     assert again.attrs["configuration"] == native.attrs["configuration"]
     with pytest.raises(ValueError, match="different backend"):
         simulate(field, first, TIMES, Leapfrog(step=0.1), compile="off", path=path)
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", STEPPING)
+def test_each_stepping_method_has_the_word(name, monkeypatch):
+    """Machine code takes the steps that say on; simulate's auto leaves the word to them, and its off is the last."""
+    kind, runs = STEPPING[name], []
+    monkeypatch.setattr(_MachineCode, "_run", lambda self, *given: runs.append(name) or kernel_run(self, *given))
+    field, first = HenonHeiles.sample(2, seed=0)
+    times = TIMES[:2]
+    expected = kind(step=0.1, compile="off").integrate(field, first, times)
+    assert not runs
+    for method in (kind(step=0.1, compile="on"), Recomputed(kind(step=0.1, compile="on"))):
+        torch.testing.assert_close(method.integrate(field, first, times), expected, rtol=1e-12, atol=1e-13)
+    assert runs == [name, name]
+    assert simulate(field, first, times, kind(step=0.1, compile="on")).attrs["backend"] == "native"
+    runs.clear()
+    assert simulate(field, first, times, kind(step=0.1, compile="on"), compile="off").attrs["backend"] == "eager"
+    kind(step=0.1).integrate(field, first, times)  # auto: too little for a compiler
+    assert not runs
+    with pytest.raises(ValueError, match="compile: expected one of auto, on, off, got 'fast'"):
+        kind(compile="fast")
+
+
+kernel_run = _MachineCode._run

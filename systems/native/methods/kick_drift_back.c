@@ -1,0 +1,110 @@
+/* The gradient of a trajectory of kick_drift.c, interval after interval from the last one. The steps of an interval are
+   taken again from its start: of about the root of their number the states are kept, then those of each stage of the
+   steps from one such state to the next. */
+
+typedef struct {
+  real *q, *p, *pull, *values, *out; /* derivatives by the state, by the last force and by what is fixed */
+} Bar;
+
+static void gather(Bar bar, long row, long here, const real *q, const real *p) {
+  for (int w = 0; w < here; w++)
+    for (long e = 0; e < ENTRIES; e++) {
+      bar.q[AT(e, w)] += q[(row + w) * ENTRIES + e];
+      bar.p[AT(e, w)] += p[(row + w) * ENTRIES + e];
+    }
+}
+
+static void accumulate(real *restrict to, const real *restrict from, long count) {
+  _Pragma("omp simd")
+  for (long i = 0; i < count; i++) to[i] += from[i];
+}
+
+static void force_backwards(Block b, Bar bar, const real *restrict q) {
+  force_back(q, b.c, bar.pull, bar.out);
+  accumulate(bar.q, bar.out, SIZE * LANES);
+  accumulate(bar.values, bar.out + SIZE * LANES, KEPT * LANES);
+}
+
+/* to += h x, or with a fresh start = h x. */
+static void scaled(real *restrict to, const real *restrict h, const real *restrict x, int fresh) {
+  for (int k = 0; k < SIZE; k++)
+    _Pragma("omp simd")
+    for (int w = 0; w < LANES; w++) to[k * LANES + w] = (fresh ? 0 : to[k * LANES + w]) + h[w] * x[k * LANES + w];
+}
+
+int back(long trajectories, long intervals, long columns, const real *q, const real *p, const real *values,
+         const long *counts, const real *lengths, const real *coefficients, const real *of_q, const real *of_p,
+         real *bar_q, real *bar_p, real *bar_values) {
+  long longest = 1;
+  for (long k = 0; k < intervals * columns; k++) longest = counts[k] > longest ? counts[k] : longest;
+  const long apart = (long)ceil(sqrt((double)longest));
+  const size_t both = 2 * SIZE * LANES, whole = 4 * SIZE * LANES;
+  Block b = new_block(2 * SIZE);
+  real *memory = workspace(LANES * (4 * SIZE + 2 * KEPT + VALUES) + apart * STAGES * both + (apart + 1) * whole);
+  if (!b.q || !memory) {
+    free(b.q);
+    free(memory);
+    return 1;
+  }
+  real *f = b.more, *u = f + SIZE * LANES;
+  Bar bar = {memory, memory + SIZE * LANES, memory + 2 * SIZE * LANES, memory + 3 * SIZE * LANES};
+  bar.out = bar.values + KEPT * LANES;
+  real *stages = bar.out + (SIZE + (KEPT > VALUES ? KEPT : VALUES)) * LANES, *starts = stages + apart * STAGES * both;
+  real *by = bar.out;
+  for (long first = 0; first < trajectories; first += TOGETHER) {
+    const long here = trajectories - first < TOGETHER ? trajectories - first : TOGETHER;
+    memset(bar.q, 0, (3 * SIZE + KEPT) * LANES * sizeof(real));
+    for (long t = intervals - 1; t >= 0; t--) {
+      const long from = t * trajectories + first;
+      enter(b, 0, here, q + from * ENTRIES, p + from * ENTRIES, values + first * GIVEN);
+      gather(bar, from + trajectories, here, of_q, of_p);
+      long count[LANES];
+      real length[LANES], kick_by[STAGES + 1][LANES], drift_by[STAGES][LANES];
+      const long most = substeps(t, first, here, columns, counts, lengths, count, length);
+      force(b.q, b.c, f);
+      for (long k = 0; k < most; k++) {
+        if (k % apart == 0) memcpy(starts + k / apart * whole, b.q, whole * sizeof(real));
+        if (k < (most - 1) / apart * apart) {
+          portions(coefficients, k, count, length, kick_by, drift_by);
+          step(b, kick_by, drift_by, f, u, 0);
+        }
+      }
+      for (long begin = (most - 1) / apart * apart; begin >= 0; begin -= apart) {
+        const long end = begin + apart < most ? begin + apart : most;
+        memcpy(b.q, starts + begin / apart * whole, whole * sizeof(real));
+        force(b.q, b.c, f);
+        for (long k = begin; k < end; k++) {
+          portions(coefficients, k, count, length, kick_by, drift_by);
+          step(b, kick_by, drift_by, f, u, stages + (k - begin) * STAGES * both);
+        }
+        for (long k = end - 1; k >= begin; k--) {
+          portions(coefficients, k, count, length, kick_by, drift_by);
+          for (int s = STAGES - 1; s >= 0; s--) {
+            const real *state = stages + ((k - begin) * STAGES + s) * both;
+            scaled(bar.pull, kick_by[s + 1], bar.p, s < STAGES - 1);
+            force_backwards(b, bar, state);
+            scaled(bar.pull, drift_by[s], bar.q, 1);
+            velocity_back(state + SIZE * LANES, b.c, bar.pull, by);
+            accumulate(bar.p, by, SIZE * LANES);
+            accumulate(bar.values, by + SIZE * LANES, KEPT * LANES);
+          }
+          scaled(bar.pull, kick_by[0], bar.p, 1); /* at the same positions as the last kick of the step before */
+        }
+      }
+    }
+    enter(b, first, here, q, p, values);
+    force_backwards(b, bar, b.q);
+    gather(bar, first, here, of_q, of_p);
+    prepare_back(b.values, bar.values, bar.out);
+    for (int w = 0; w < here; w++) {
+      for (long e = 0; e < ENTRIES; e++) {
+        bar_q[(first + w) * ENTRIES + e] = bar.q[AT(e, w)];
+        bar_p[(first + w) * ENTRIES + e] = bar.p[AT(e, w)];
+      }
+      for (long k = 0; k < GIVEN; k++) bar_values[(first + w) * GIVEN + k] = bar.out[k * LANES + w];
+    }
+  }
+  free(b.q);
+  free(memory);
+  return 0;
+}
