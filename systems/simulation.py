@@ -52,6 +52,8 @@ BLOCK_VALUES = 2**22
 """Trajectories are computed in blocks whose size depends on nothing but the problem: so the last bit of a result, which
 in matrix products depends on the size of the batch, does not depend on parts or workers. A number for each pair of
 bodies in a block fits the cache."""
+NATIVE_TRAJECTORIES = 128
+"""In machine code, where calling costs little: enough blocks for all cores."""
 
 
 def simulate(
@@ -230,6 +232,8 @@ class _Work:
         self.block = max(
             1, min(BLOCK_TRAJECTORIES, BLOCK_PAIRS // max(n, field.pair_count(n)), BLOCK_VALUES // (points * n * d))
         )
+        if backend_of(self.integrator) == "native":
+            self.block = min(self.block, NATIVE_TRAJECTORIES)
         self.variables = stored_variables(field, state.q.shape) | variables
         self.attributes = _attributes(field, state, times, integrator, backend_of(self.integrator), seed, settings)
         self.nbytes = self.count * points * (2 * n * d + len(self.hamiltonians)) * state.q.element_size()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, TypeGuard
 
 import torch
@@ -26,6 +28,8 @@ from systems.vector_field import AbstractVectorField
 WRITTEN_OUT = 16
 #: Trajectories that fill no vectors: fewer than these.
 _FEW = 4
+#: Calls of the field times pairs of bodies that are worth a thread.
+_SHARE = 100_000
 #: More pairs than these are compared for some of the bodies only.
 _FEW_PAIRS, _ROWS = 2**18, 16
 
@@ -94,7 +98,7 @@ class Kernel:
             self.program = _program(field, *shape, separable=recipe.separable, few=count < _FEW and not recipe.lanes)
         lanes = self.program.lanes or recipe.lanes or (1 if count == 1 else wide)
         text = emit.source(self.program, (*recipe.files, *way_back, "evaluate"), lanes, recipe.macros)
-        self._library = build.library(text)
+        self._library, self._calls = build.library(text), recipe.calls * (recipe.lanes or 1)
         self._coefficients = torch.tensor(recipe.coefficients, dtype=state.q.dtype)
 
     def fits(self, field: AbstractVectorField, state: PhaseSpace, t: Tensor) -> bool:
@@ -139,7 +143,7 @@ class Kernel:
         path = [x.new_empty(len(plan.times), *x.shape) for x in (q, p)]
         status = torch.zeros(batch, dtype=torch.int8)
         first = (q.contiguous(), p.contiguous(), values, edges)
-        self._call("run", *_counts(plan, batch), *first, *plan, self._coefficients, *path, status)
+        self._shared("run", plan, batch, *first, *plan, self._coefficients, *path, status)
         return path[0], path[1], status
 
     def backwards(
@@ -148,18 +152,26 @@ class Kernel:
         """The derivatives by the first state and by the values, from those by all states ``(time, *batch, n, d)``."""
         found = [torch.empty_like(x) for x in (q[0], p[0], values)]
         known = (q, p, values, plan.counts, plan.lengths, self._coefficients, of_q, of_p)
-        self._call("back", *_counts(plan, q.shape[1:-2]), *known, *found)
+        self._shared("back", plan, q.shape[1:-2], *known, *found)
         return found[0], found[1], found[2]
+
+    def _shared(self, function: str, plan: Plan, batch: torch.Size, *arguments: Tensor | None) -> None:
+        """A call for all trajectories, shared by as many threads as torch uses where there is work for them."""
+        count, intervals, columns = batch.numel(), len(plan.times) - 1, plan.times.shape[1]
+        work = int(plan.counts.sum()) * (count // columns) * self.program.bodies**2 * self._calls
+        threads = max(1, min(torch.get_num_threads(), count, work // _SHARE))
+        edges = [count * k // threads for k in range(threads + 1)]
+        counts = (count, intervals, columns)
+        if threads == 1:
+            return self._call(function, 0, count, *counts, *arguments)
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(lambda part: self._call(function, *part, *counts, *arguments), pairwise(edges)))
+        return None
 
     def _call(self, function: str, *arguments: Any) -> None:
         given = [ctypes.c_long(x) if isinstance(x, int) else _pointer(x) for x in arguments]
         if getattr(self._library, function)(*given):
             raise MemoryError(f"no memory for the machine code's {function}")
-
-
-def _counts(plan: Plan, batch: torch.Size) -> tuple[int, int, int]:
-    """Of trajectories, intervals and columns of the plan."""
-    return batch.numel(), len(plan.times) - 1, plan.times.shape[1]
 
 
 def _agree(found: Tensor, expected: Tensor) -> bool:

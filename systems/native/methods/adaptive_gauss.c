@@ -20,7 +20,7 @@ static real rough(Tableau a, real h, const real *z, const real *k) {
 static real smaller(real x, real y) { return x < y ? x : y; }
 static real greater(real x, real y) { return x > y ? x : y; }
 
-int run(long trajectories, long intervals, long columns, const real *q0, const real *p0, const real *values,
+int run(long from, long to, long trajectories, long intervals, long columns, const real *q0, const real *p0, const real *values,
         const int *ends, const real *times, const long *counts, const real *lengths, const real *coefficients, real *q, real *p,
         signed char *status) {
   edges = ends;
@@ -30,7 +30,7 @@ int run(long trajectories, long intervals, long columns, const real *q0, const r
              most_steps = limits[4];
   Gauss g = new_gauss();
   if (!g.q) return 1;
-  for (long row = 0; row < trajectories; row++) {
+  for (long row = from; row < to; row++) {
     const long column = columns > 1 ? row : 0;
     const real longest = lengths[column];
     begin(&g, q0 + row * ENTRIES, p0 + row * ENTRIES, values + row * GIVEN, times[column]);

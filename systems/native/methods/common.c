@@ -2,7 +2,9 @@
 
    Outside, a trajectory's state has ENTRIES numbers, body after body, and its field GIVEN values. Inside, arrays are
    [row][lane]: SIZE rows of a state, VALUES of values, HOISTED of what is computed from values once. Entry e is in row
-   PLACE(e); of the TOGETHER trajectories side by side, w has it AT(e, w), and its value k is GIVEN_AT(k, w). */
+   PLACE(e); of the TOGETHER trajectories side by side, w has it AT(e, w), and its value k is GIVEN_AT(k, w).
+
+   A call computes the trajectories `from` ... `to` - 1 of all. */
 
 static real *workspace(size_t count) {
   /* Whole cache lines, so that vectors are aligned. */

@@ -1,13 +1,13 @@
 /* Gauss methods with fixed steps, as systems/integrators/gauss.py. */
 
-int run(long trajectories, long intervals, long columns, const real *q0, const real *p0, const real *values,
+int run(long from, long to, long trajectories, long intervals, long columns, const real *q0, const real *p0, const real *values,
         const int *ends, const real *times, const long *counts, const real *lengths, const real *coefficients, real *q, real *p,
         signed char *status) {
   edges = ends;
   const Tableau a = tableau(coefficients);
   Gauss g = new_gauss();
   if (!g.q) return 1;
-  for (long row = 0; row < trajectories; row++) {
+  for (long row = from; row < to; row++) {
     const long column = columns > 1 ? row : 0;
     begin(&g, q0 + row * ENTRIES, p0 + row * ENTRIES, values + row * GIVEN, times[column]);
     put(q, g.q, row);

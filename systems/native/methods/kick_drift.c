@@ -40,15 +40,15 @@ static inline __attribute__((always_inline)) void step(Block b, real kick_by[][L
   }
 }
 
-int run(long trajectories, long intervals, long columns, const real *q0, const real *p0, const real *values,
+int run(long from, long to, long trajectories, long intervals, long columns, const real *q0, const real *p0, const real *values,
         const int *ends, const real *times, const long *counts, const real *lengths, const real *coefficients, real *q, real *p,
         signed char *status) {
   edges = ends;
   Block b = new_block(2 * SIZE);
   if (!b.q) return 1;
   real *f = b.more, *u = f + SIZE * LANES;
-  for (long first = 0; first < trajectories; first += TOGETHER) {
-    const long here = trajectories - first < TOGETHER ? trajectories - first : TOGETHER;
+  for (long first = from; first < to; first += TOGETHER) {
+    const long here = to - first < TOGETHER ? to - first : TOGETHER;
     enter(b, first, here, q0, p0, values);
     leave(b, first, here, q, p);
     force(b.q, b.c, f);

@@ -32,7 +32,7 @@ static void scaled(real *restrict to, const real *restrict h, const real *restri
     for (int w = 0; w < LANES; w++) to[k * LANES + w] = (fresh ? 0 : to[k * LANES + w]) + h[w] * x[k * LANES + w];
 }
 
-int back(long trajectories, long intervals, long columns, const real *q, const real *p, const real *values,
+int back(long from, long to, long trajectories, long intervals, long columns, const real *q, const real *p, const real *values,
          const long *counts, const real *lengths, const real *coefficients, const real *of_q, const real *of_p,
          real *bar_q, real *bar_p, real *bar_values) {
   long longest = 1;
@@ -51,13 +51,13 @@ int back(long trajectories, long intervals, long columns, const real *q, const r
   bar.out = bar.values + KEPT * LANES;
   real *stages = bar.out + (SIZE + (KEPT > VALUES ? KEPT : VALUES)) * LANES, *starts = stages + apart * STAGES * both;
   real *by = bar.out;
-  for (long first = 0; first < trajectories; first += TOGETHER) {
-    const long here = trajectories - first < TOGETHER ? trajectories - first : TOGETHER;
+  for (long first = from; first < to; first += TOGETHER) {
+    const long here = to - first < TOGETHER ? to - first : TOGETHER;
     memset(bar.q, 0, (3 * SIZE + KEPT) * LANES * sizeof(real));
     for (long t = intervals - 1; t >= 0; t--) {
-      const long from = t * trajectories + first;
-      enter(b, 0, here, q + from * ENTRIES, p + from * ENTRIES, values + first * GIVEN);
-      gather(bar, from + trajectories, here, of_q, of_p);
+      const long place = t * trajectories + first;
+      enter(b, 0, here, q + place * ENTRIES, p + place * ENTRIES, values + first * GIVEN);
+      gather(bar, place + trajectories, here, of_q, of_p);
       long count[LANES];
       real length[LANES], kick_by[STAGES + 1][LANES], drift_by[STAGES][LANES];
       const long most = substeps(t, first, here, columns, counts, lengths, count, length);
@@ -69,18 +69,18 @@ int back(long trajectories, long intervals, long columns, const real *q, const r
           step(b, kick_by, drift_by, f, u, 0);
         }
       }
-      for (long begin = (most - 1) / apart * apart; begin >= 0; begin -= apart) {
-        const long end = begin + apart < most ? begin + apart : most;
-        memcpy(b.q, starts + begin / apart * whole, whole * sizeof(real));
+      for (long start = (most - 1) / apart * apart; start >= 0; start -= apart) {
+        const long stop = start + apart < most ? start + apart : most;
+        memcpy(b.q, starts + start / apart * whole, whole * sizeof(real));
         force(b.q, b.c, f);
-        for (long k = begin; k < end; k++) {
+        for (long k = start; k < stop; k++) {
           portions(coefficients, k, count, length, kick_by, drift_by);
-          step(b, kick_by, drift_by, f, u, stages + (k - begin) * STAGES * both);
+          step(b, kick_by, drift_by, f, u, stages + (k - start) * STAGES * both);
         }
-        for (long k = end - 1; k >= begin; k--) {
+        for (long k = stop - 1; k >= start; k--) {
           portions(coefficients, k, count, length, kick_by, drift_by);
           for (int s = STAGES - 1; s >= 0; s--) {
-            const real *state = stages + ((k - begin) * STAGES + s) * both;
+            const real *state = stages + ((k - start) * STAGES + s) * both;
             scaled(bar.pull, kick_by[s + 1], bar.p, s < STAGES - 1);
             force_backwards(b, bar, state);
             scaled(bar.pull, drift_by[s], bar.q, 1);

@@ -38,14 +38,14 @@ static void step(Block b, const real *restrict t, const real *restrict h) {
   }
 }
 
-int run(long trajectories, long intervals, long columns, const real *q0, const real *p0, const real *values,
+int run(long from, long to, long trajectories, long intervals, long columns, const real *q0, const real *p0, const real *values,
         const int *ends, const real *times, const long *counts, const real *lengths, const real *coefficients, real *q, real *p,
         signed char *status) {
   edges = ends;
   Block b = new_block(10 * SIZE);
   if (!b.q) return 1;
-  for (long first = 0; first < trajectories; first += TOGETHER) {
-    const long here = trajectories - first < TOGETHER ? trajectories - first : TOGETHER;
+  for (long first = from; first < to; first += TOGETHER) {
+    const long here = to - first < TOGETHER ? to - first : TOGETHER;
     enter(b, first, here, q0, p0, values);
     leave(b, first, here, q, p);
     for (long interval = 0; interval < intervals; interval++) {
