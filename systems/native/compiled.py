@@ -19,6 +19,7 @@ from systems.integrators.attempt import Attempt, raise_unless_ok, status_of
 from systems.integrators.recomputation import Recomputed
 from systems.integrators.stepping import MODES, AbstractStepping
 from systems.integrators.wrapper import AbstractWrapper
+from systems.native import build
 from systems.native.methods import Recipe, plan_of, recipe_of
 from systems.native.reason import NotNative
 from systems.native.scalars import MOST_OPERATIONS
@@ -150,10 +151,11 @@ def _kernel(
     gradient: bool,
 ) -> Kernel:
     """The machine code, if it says of these states what the field says."""
-    from systems.native.kernel import kernel_of  # torch's tracer takes half a second to import
-
     if state.q.device.type != "cpu":
         raise NotNative(f"a state on {state.q.device}")
+    build.compiler()  # without one, nothing need be traced
+    from systems.native.kernel import kernel_of  # torch's tracer takes half a second to import
+
     if gradient:
         _check_differentiable(method, recipe, field, state, times)
     kernel = kernel_of(field, state, recipe, gradient=gradient)
