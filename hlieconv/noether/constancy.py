@@ -206,7 +206,8 @@ def _held_out(groups: Covariances, basis: Tensor) -> tuple[Tensor, Tensor, float
     for k in range(len(slow)):
         others = slow.sum(0) - slow[k]
         found = _least(others, slow_noise.sum(0) - slow_noise[k])
-        worth += float(((found * (slow[k] @ found)).sum(0) / (found * (others @ found)).sum(0)).sum())
+        moved = (found * (others @ found)).sum(0).clamp(min=1)  # charges at least by their noise, which is 1 here
+        worth += float(((found * (slow[k] @ found)).sum(0) / moved).sum())
         sums.append([(found * (x[k] @ found)).sum(0) for x in (slow, within, slow_noise, noise)])
     a, b = torch.stack([torch.stack(x) for x in sums], 1).unflatten(0, (2, 2))
     ratio = a.sum(1) / b.sum(1)

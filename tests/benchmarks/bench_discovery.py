@@ -7,6 +7,7 @@ is true of the found charges has as many functionally independent ones as there 
 lies, by more than half of its length, outside of the space of all conserved combinations of the library.
 """
 
+import functools
 import json
 import sys
 import time
@@ -75,17 +76,24 @@ def judged(case, found, truth):
     }
 
 
-def trial(case, source, noise, seed):
-    """One run."""
+@functools.lru_cache(1)
+def prepared(name, seed):
+    """A case's library, what is true, and data without noise."""
+    case = CASES[name]
     system, states = case.sample(TRAJECTORIES, seed)
     library = case.library(system)
-    truth = Truth(system, case.sample(1000, seed + 50)[1], library)
+    times = torch.linspace(0, case.duration, POINTS, dtype=torch.float64)
+    return system, library, Truth(system, case.sample(1000, seed + 50)[1], library), simulate(system, states, times)
+
+
+def trial(name, source, noise, seed):
+    """One run."""
+    case, (system, library, truth, exact) = CASES[name], prepared(name, seed)
     if source == "hamiltonian":
         begun = time.process_time()
         found = discover(system, case.sample(600, seed)[1], library)
     else:
-        times = torch.linspace(0, case.duration, POINTS, dtype=torch.float64)
-        data = with_noise(simulate(system, states, times), noise, seed)
+        data = with_noise(exact, noise, seed)
         begun = time.process_time()
         try:
             found = discover(data, library=library)
@@ -124,7 +132,7 @@ def main(seeds, names):
             for source, noise in [("hamiltonian", 0.0), *(("data", noise) for noise in NOISES)]:
                 key = f"{name},{source},{noise:g},{seed}"
                 if key not in trials:
-                    trials[key] = trial(CASES[name], source, noise, seed)
+                    trials[key] = trial(name, source, noise, seed)
                     print(key, trials[key], flush=True)
         write_result(RESULT, {"seeds": seeds, "rates": summary(trials), "trials": trials})
 

@@ -159,10 +159,10 @@ CASES = {
     ),
     "toda": Case(
         of_normal(lambda: Toda(mass=ones(3)), 3, 1, 0.5, 1.5),
-        lambda s: polynomials(3, 1, 3, {"exp": 1}),
+        lambda s: polynomials(3, 1, 3, {"exp": 1}, of="p"),
         3,
         3.0,
-        "degree 3; degree 1 times exp(q_i - q_j)",
+        "degree 3 in p; degree 1 in p times exp(q_i - q_j)",
     ),
     "calogero_moser": Case(
         sampled(CalogeroMoser, lambda: CalogeroMoser(mass=ones(3), coupling=1.0), bodies=3),
