@@ -63,7 +63,7 @@ WITH = {
 }
 
 #: What the library gives back: its numbers are what was found, which may be infinite.
-RECORDS = {"Attribution", "Certificate", "Discovery", "EnergyConservation", "Evidence", "Fit", "Found", "Projection"}
+RECORDS = {"Algebra", "Attribution", "Certificate", "Discovery", "EnergyConservation", "Evidence", "Fit", "Found", "Projection"}
 FOUND = {
     "object",
     "module",
@@ -209,6 +209,13 @@ def good_values():
         "dtype": torch.float64,
         "products": ("P_x",),
         "independent": ("P_x",),
+        "elements": ("P_x",),
+        "constants": torch.zeros(1, 1, 1),
+        "residual": 0.0,
+        "commuting": ("P_x",),
+        "integrable": False,
+        "charge": charges("SE2")[0],
+        "parameters": times,
         "approximate": found.approximate,
         "charges": charges("SE2"),
         "coefficients": line,

@@ -1,3 +1,5 @@
+from .algebras import Algebra as Algebra
+from .algebras import algebra as algebra
 from .attributions import Attribution as Attribution
 from .attributions import attribution as attribution
 from .brackets import Bracket as Bracket
@@ -10,6 +12,7 @@ from .discovery import discover as discover
 from .energies import Energy as Energy
 from .energies import EnergyConservation as EnergyConservation
 from .energies import energy_conservation as energy_conservation
+from .flows import transformed as transformed
 from .growth import Growth as Growth
 from .growth import growth_law as growth_law
 from .polynomials import polynomials as polynomials
