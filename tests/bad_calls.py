@@ -63,7 +63,8 @@ WITH = {
 }
 
 #: What the library gives back: its numbers are what was found, which may be infinite.
-RECORDS = {"Algebra", "Attribution", "Certificate", "Discovery", "EnergyConservation", "Evidence", "Fit", "Found", "Projection"}
+RECORDS = {"Algebra", "Attribution", "Certificate", "Discovery", "EnergyConservation", "Evidence", "Fit", "Found"}
+RECORDS |= {"Projection", "Support", "Symmetry"}
 FOUND = {
     "object",
     "module",
@@ -215,6 +216,9 @@ def good_values():
         "commuting": ("P_x",),
         "integrable": False,
         "charge": charges("SE2")[0],
+        "verdict": "symmetry",
+        "evidence": 1.0,
+        "limit": 1.0,
         "parameters": times,
         "approximate": found.approximate,
         "charges": charges("SE2"),
@@ -237,6 +241,10 @@ def good_values():
         **dict.fromkeys((f"EnergyConservation.{one}" for one in ("drift_per_body", "fluctuation", "largest")), 0.0),
         **dict.fromkeys(("EnergyConservation.cause", "EnergyConservation.sentence"), "unknown"),
         "Certificate.rows": (),
+        "Symmetry.rows": (),
+        "Symmetry.group": "SE2",
+        "Symmetry.noise": (0.0, 0.0),
+        "Support.error": 0.0,
         "Certificate.states": 3,
         "Certificate.symmetry": "SE2",
         "Discovery.charges": found.charges,

@@ -26,7 +26,10 @@ class FitDynamics(AbstractCommand):
             "hlieconv where the law found does not hold"
         )
         model.add_argument("--model", default="hlieconv", help=text)
-        text = "symmetry group, such as Trivial, T2, SO2 or SE2; by default all motions of space"
+        text = (
+            "symmetry group, such as Trivial, T2, SO2 or SE2; auto takes the largest that the trajectories support; by "
+            "default all motions of space"
+        )
         model.add_argument("--group", help=text)
         for name in ("body_features", "pair_features"):
             text = f"names of the variables of F that are features of every {name[:4]}; by default all"
@@ -42,6 +45,7 @@ class FitDynamics(AbstractCommand):
         import systems
         from hlieconv.dynamics import fit
         from hlieconv.dynamics.choice import Choice, automatic, law_beside
+        from hlieconv.noether import symmetry
         from hlieconv.training.best import finished
 
         given = {name: value for name, value in vars(arguments).items() if value is not None}
@@ -52,6 +56,10 @@ class FitDynamics(AbstractCommand):
         names = {"group", "body_features", "pair_features", *model_options()}
         torch.manual_seed(settings.get("seed", 0))
         options = {name: value for name, value in given.items() if name in names}
+        if options.get("group") == "auto":
+            found = symmetry(dataset)
+            print(found)
+            options["group"] = found.group
         make = automatic if arguments.model == "auto" else _class(arguments.model).of
         model = make(dataset, preset=arguments.preset, **options)
         for network in model if isinstance(model, list) else [model]:

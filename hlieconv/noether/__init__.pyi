@@ -20,3 +20,6 @@ from .projection import Projected as Projected
 from .projection import Projection as Projection
 from .projection import project as project
 from .reading import Found as Found
+from .symmetries import Support as Support
+from .symmetries import Symmetry as Symmetry
+from .symmetries import symmetry as symmetry

@@ -135,7 +135,7 @@ def _covariances(
     whitening, metric = whiten(rows)
     within = (weights * (unbiased - mean)) @ whitening
     between = (weights.square().sum(0).sqrt() * (mean - middle)) @ whitening
-    waves = _slow_waves(weights[..., 0])
+    waves = slow_waves(weights[..., 0])
     slow = torch.einsum("jtk,tjm->kjm", waves, within)
     left = [waves.square().sum(-1).mT, 1 - share[..., 0]]
     left = [(weights[..., 0].square() * x).sqrt()[..., None] for x in left]
@@ -163,7 +163,7 @@ def slowest(steps: int) -> int:
     return max(4, int(SLOW * steps))
 
 
-def _slow_waves(weights: Float[Tensor, "time trajectory"]) -> Float[Tensor, "trajectory time wave"]:
+def slow_waves(weights: Float[Tensor, "time trajectory"]) -> Float[Tensor, "trajectory time wave"]:
     """Cosines along each trajectory that weighted constants have no part in, orthonormal."""
     steps = len(weights)
     place = (torch.arange(steps, dtype=torch.float64) + 0.5) * math.pi / steps

@@ -1,0 +1,106 @@
+"""The symmetry that trajectories support: right on systems whose symmetry is known, at any noise."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from systems_at_hand import with_noise
+
+from hlieconv.cli import main
+from hlieconv.noether import symmetry
+from systems import AbstractNewtonian, HarmonicTrap, Pendulum, Springs, UniformField, save, simulate
+
+
+class Stretched(AbstractNewtonian):
+    """Springs between all bodies that are stiffer along y."""
+
+    def potential(self, q):
+        apart = q[..., :, None, :] - q[..., None, :, :]
+        return 0.5 * (apart.square() * apart.new_tensor([1.0, 1.3])).sum((-3, -2, -1))
+
+
+class Valley(AbstractNewtonian):
+    """A trap that is stiffer along y."""
+
+    def potential(self, q):
+        return 0.5 * (q.square() * q.new_tensor([1.0, 2.0])).sum((-2, -1))
+
+
+#: By name: what is added to springs or stands in their place, and the group.
+STUDY = {
+    "springs": (lambda springs: springs, "SE2"),
+    "in a trap": (lambda springs: springs + HarmonicTrap(1.0), "SO2"),
+    "in a field": (lambda springs: springs + UniformField([0.0, -1.0]), "Tx"),
+    "anisotropic": (lambda springs: Stretched(mass=springs.mass), "T2"),
+    "in a valley": (lambda springs: springs + Valley(mass=springs.mass), "Trivial2"),
+}
+
+
+def data(name, count=40, bodies=3, seed=0):
+    springs, states = Springs.sample(count, seed=seed, bodies=bodies)
+    return simulate(STUDY[name][0](springs), states, torch.linspace(0, 2, 50, dtype=torch.float64))
+
+
+@pytest.fixture(scope="module", params=STUDY)
+def study(request):
+    return data(request.param), STUDY[request.param][1]
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-3, 5e-2])
+def test_the_right_group(study, level):
+    dataset, group = study
+    found = symmetry(with_noise(dataset, level, 0))
+    assert found.group == group
+    assert str(found).startswith(f"symmetry group of the data: {group}")
+
+
+def test_sizes_have_errors():
+    """A weak field moves the momentum by M g t, so that P_y has the standard deviation M g T / sqrt(12)."""
+    springs, states = Springs.sample(60, seed=0, bodies=3)
+    times = torch.linspace(0, 2, 60, dtype=torch.float64)
+    dataset = simulate(springs + UniformField([0.0, -0.02]), states, times)
+    row = symmetry(with_noise(dataset, 1e-3, 0))["P_y"]
+    assert row.verdict == "approximate"
+    scale = float(np.square(np.linalg.norm(dataset.p, axis=-1).sum(-1)).mean() ** 0.5)
+    expected = float(springs.mass.sum(1).square().mean().sqrt()) * 0.02 * 2 / math.sqrt(12) / scale
+    assert row.size == pytest.approx(expected, rel=0.2)
+    assert 0 < row.error < row.size
+
+
+def test_bodies_that_are_missing():
+    assert symmetry(data("springs", bodies=(2, 4))).group == "SE2"
+
+
+def test_what_noise_hides():
+    found = symmetry(with_noise(data("springs"), 0.5, 0))
+    assert {row.verdict for row in found.rows} <= {"hidden", "broken", "symmetry"}
+    assert found["L_z"].limit > 1
+
+
+def test_what_is_refused():
+    dataset = data("springs")
+    with pytest.raises(ValueError, match="at least 20 trajectories of 12 points, got 1 of 50"):
+        symmetry(dataset.isel(trajectory=[0]))
+    with pytest.raises(ValueError, match="got 40 of 5"):
+        symmetry(dataset.isel(time=slice(5)))
+    gap = dataset.copy(deep=True)
+    gap["p"][3, 4] = np.nan
+    with pytest.raises(ValueError, match="without gaps, got NaN"):
+        symmetry(gap)
+    with pytest.raises(ValueError, match="bodies that move, got 40 trajectories at rest"):
+        symmetry(dataset.assign(p=0 * dataset.p))
+    with pytest.raises(ValueError, match="evenly spaced"):
+        symmetry(dataset.isel(time=[*range(20), *range(30, 50)]))
+    chain, angles = Pendulum.sample(20, seed=0)
+    with pytest.raises(ValueError, match="expected cartesian coordinates"):
+        symmetry(simulate(chain, angles, torch.linspace(0, 1, 20)))
+
+
+def test_fit_takes_it(tmp_path, capsys):
+    save(data("in a trap", count=24), tmp_path / "trap.nc")
+    files = [str(tmp_path / "trap.nc"), "-o", str(tmp_path / "run")]
+    command = ["fit", *files, "--group", "auto", "--steps", "2", "--width", "8"]
+    main([*command, "--validation", "0", "--model", "hlieconv"])
+    assert "symmetry group of the data: SO2" in capsys.readouterr().out
+    assert any("SO2" in file.read_text() for file in (tmp_path / "run").rglob("*.json"))
