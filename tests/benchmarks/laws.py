@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from systems import AbstractNewtonian, Charges, Gravity, PhaseSpace, Springs, Variable, simulate
@@ -89,12 +90,17 @@ class Case:
             q = 1.3 * torch.stack([angle.cos(), angle.sin()], -1) + 0.2 * q
         return self.kind(mass=springs.mass, stiffness=springs.stiffness), PhaseSpace(q, state.p)
 
-    def trajectories(self, count, seed, bodies=6, points=5):
-        """Five consecutive points of each system, at a random time of its first second."""
+    def trajectories(self, count, seed, bodies=6, points=50, noise=0.0):
+        """The first half second of each system, or more points; with noise of a part of the spread of q and of p."""
         system, state = self.sample(count, seed, bodies)
-        times = torch.arange(50, dtype=torch.float64) * self.spacing
+        times = torch.arange(points, dtype=torch.float64) * self.spacing
         integrator = None if system.has_closed_form else BlanesMoanSRKN6(step=self.spacing / 4)
-        return simulate(system, state, times, integrator)
+        dataset, generator = simulate(system, state, times, integrator), np.random.default_rng(seed)
+        for name in ("q", "p") if noise else ():
+            value = dataset[name]
+            noisy = value + noise * float(value.std()) * generator.standard_normal(value.shape)
+            dataset = dataset.assign({name: noisy.assign_attrs(value.attrs)})
+        return dataset
 
 
 E12, E24 = (float(torch.tensor(x, dtype=torch.float64).exp()) for x in (1.2, 2.4))

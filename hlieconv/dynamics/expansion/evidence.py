@@ -6,15 +6,12 @@ import torch
 import xarray as xr
 
 from hlieconv.dynamics.chunks import chunks_of
-from hlieconv.dynamics.expansion.shooting import shoot
+from hlieconv.dynamics.expansion.shooting import CHI_SQUARE, shoot
 from hlieconv.dynamics.expansion.solving import bodies_in, forces_of, noise_in
 from hlieconv.dynamics.expansion.targets import POINTS
 from hlieconv.dynamics.expansion.windows import Noise
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.model import PairExpansion
-
-#: chi^2 of a law that holds is below this.
-CHI_SQUARE = 1.1
 
 
 @dataclass(frozen=True)

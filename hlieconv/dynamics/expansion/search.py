@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hlieconv.dynamics.expansion.equations import Equations, Solution, least_squares, normalised
 from hlieconv.dynamics.expansion.refinement import free_of, refined
-from hlieconv.models.expansion.terms import Term
+from hlieconv.models.expansion.terms import Pair, Term
 
 #: A step must lower the score by this, and by so many standard errors.
 GAIN, ERRORS = 0.02, 2.0
@@ -199,6 +199,21 @@ def snapped(solution: Solution) -> Solution:
                 solution = tried
                 break
     return solution
+
+
+def relatives(solution: Solution) -> list[Solution]:
+    """Laws that noise may hide: inverse powers that are softened, or screened, which is one more number to be found."""
+    equations, found = solution.equations, []
+    for i, term in enumerate(solution.terms):
+        if type(term) is not Pair or term.shape != "power" or term.parameters[0] >= 0:
+            continue
+        softened = ("softened", (0.1, term.parameters[0]), (True, False))
+        screened = [("yukawa", (4.0,), (True,))] if term.parameters[0] == -1 else []
+        for shape in (softened, *screened):
+            terms = list(solution.terms)
+            terms[i] = Pair(*shape, term.bodies, term.pairs)
+            found.append(settled(equations, terms, solution.weights, rounds=2, evaluations=20))
+    return found
 
 
 def finished(solution: Solution) -> Solution:

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hlieconv.dynamics.chunks import Chunks
@@ -24,13 +24,53 @@ FAR = 5.0
 #: Iterations of Gauss and Newton.
 ITERATIONS = 3
 
+#: chi^2 of a law that holds is below this.
+CHI_SQUARE = 1.1
 
-class Shot(NamedTuple):
+#: A law must be better by so many standard errors of the sum over segments.
+ERRORS = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
     """What shooting found."""
 
     estimates: list[Estimate]
     chi_square: float
     """Of the residuals, divided by the degrees of freedom, over segments without close passages: 1 for a right law."""
+    each: Float[Tensor, " segment"]
+    """The sum of the squared residuals of every segment."""
+    good: Bool[Tensor, " segment"]
+    """Those without close passages."""
+    freedom: float
+    """How many degrees of freedom these have."""
+    unknown: int
+    """How many numbers of the law were found."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether chi^2 speaks for the law."""
+        return self.chi_square < CHI_SQUARE
+
+    @property
+    def finite(self) -> bool:
+        """Whether all that was found is a number."""
+        numbers = [x for estimate in self.estimates for x in (estimate.coefficient, *estimate.term.parameters)]
+        return all(map(math.isfinite, (self.chi_square, *numbers)))
+
+    def better(self, other: "Shot") -> bool:
+        """Whether these segments speak for this law beyond doubt, or for neither and fewer of its numbers were unknown.
+
+        Every unknown number has to lower the sum of squares by the logarithm of their number (Schwarz 1978, Ann. Stat.
+        6, 461). Where neither law holds, squares are measured in the smaller chi^2.
+        """
+        if not (self.finite and other.finite):
+            return self.finite
+        both = self.good & other.good
+        gain = (other.each - self.each)[both] / max(1.0, min(self.chi_square, other.chi_square))
+        total, error = float(gain.sum()), float(gain.std(correction=0)) * math.sqrt(len(gain))
+        more = self.unknown - other.unknown
+        return total > more * math.log(self.freedom) and (more < 0 or total > ERRORS * error)
 
 
 def shoot(
@@ -104,20 +144,31 @@ class _Segments:
         self.data = self._scaled(pieces.q, pieces.p).movedim(0, -2).flatten(-2)
 
     def solve(self, polish: bool) -> Shot:
-        chi, errors = math.nan, torch.zeros(len(self.terms) + len(self.free), dtype=torch.float64)
+        errors = torch.zeros(len(self.terms) + len(self.free), dtype=torch.float64)
+        each = self.pieces.q.new_zeros(len(self.q))
         for _ in range(ITERATIONS):
-            found = self._iterate(polish)
-            chi, errors = found
+            each, errors = self._iterate(polish)
         coefficients, others = errors[: len(self.terms)], dict(zip(self.free, errors[len(self.terms) :], strict=True))
         estimates = []
         for i, (term, old) in enumerate(zip(self.terms, self.estimates, strict=True)):
             of_shape = tuple(float(others.get((i, k), 0.0)) for k in range(len(term.parameters)))
             new = Estimate(term, float(self.coefficients[i]), float(coefficients[i]), of_shape)
             estimates.append(new if polish else old)
-        return Shot(estimates, chi)
+        good, freedom = self._good(each), self._freedom
+        chi = float(each[good].sum() / freedom[good].sum())
+        return Shot(estimates, chi, each, good, float(freedom.sum()), len(errors) if polish else 0)
 
-    def _iterate(self, polish: bool) -> tuple[float, Tensor]:
-        """One step; chi^2 before it, and the standard errors of what is unknown of the law."""
+    @property
+    def _freedom(self) -> Float[Tensor, " segment"]:
+        """The degrees of freedom of every segment."""
+        return self.real.sum((1, 2)) * self.q.shape[-1] * (2 * len(self.pieces.times) - 2)
+
+    @staticmethod
+    def _good(each: Float[Tensor, " segment"]) -> Bool[Tensor, " segment"]:
+        return each < FAR * each.median()
+
+    def _iterate(self, polish: bool) -> tuple[Tensor, Tensor]:
+        """One step; the squared residuals before it, and the standard errors of what is unknown of the law."""
         n, d = self.q.shape[-2:]
         unknown = 2 * n * d
         move = torch.zeros(unknown + 1, 2, 1, n, d, dtype=torch.float64)
@@ -142,9 +193,8 @@ class _Segments:
         left = residual[..., None] - a @ states(residual[..., None])
         b = law - a @ states(law)
         each = left.square().sum((1, 2))
-        good = each < FAR * each.median()
-        freedom = self.real[good].sum() * d * (2 * len(self.pieces.times) - 2)
-        chi = float(each[good].sum() / freedom)
+        good = self._good(each)
+        chi = float(each[good].sum() / self._freedom[good].sum())
         step, errors = base.new_zeros(law.shape[-1]), base.new_zeros(len(self.terms) + len(self.free))
         if polish:
             columns = b[good].flatten(0, 1)
@@ -157,7 +207,7 @@ class _Segments:
         if polish:
             self.coefficients = self.coefficients + step[: len(self.terms)]
             self.terms = self._moved(step[len(self.terms) :])
-        return chi, errors
+        return each, errors
 
     def _tangents_of_law(self, base: Tensor) -> Tensor:
         columns = []

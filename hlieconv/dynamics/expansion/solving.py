@@ -2,10 +2,9 @@
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +12,7 @@ from hlieconv.dynamics.chunks import Chunks, chunks_of
 from hlieconv.dynamics.expansion import search
 from hlieconv.dynamics.expansion.equations import Equations, Solution, normalised
 from hlieconv.dynamics.expansion.refinement import free_of, with_tangents
-from hlieconv.dynamics.expansion.shooting import force_of, shoot
+from hlieconv.dynamics.expansion.shooting import Shot, force_of, shoot
 from hlieconv.dynamics.expansion.splines import collapsed, with_splines
 from hlieconv.dynamics.expansion.targets import POINTS, Targets, targets_of
 from hlieconv.dynamics.expansion.windows import Noise, noise_of, window_targets
@@ -37,23 +36,36 @@ class Search:
 
     equations: Equations
     best: Solution
+    trial: Callable[[Solution], Shot] | None = None
+    """Fits a law to noisy trajectories, which then decide; else the forces do."""
     history: list[dict] = field(default_factory=list)
+    shot: Shot | None = None
+    """The best law after its trial."""
 
     def offer(self, name: str, found: Solution) -> None:
         """Take a law if it is better beyond doubt, or as good and shorter."""
-        gain, error = self.equations.better(found.score, self.best.score)
-        sure = gain < -search.ERRORS * error and gain < -0.05
-        shorter = gain < 0.1 and 0 < len(found.terms) < len(self.best.terms)
-        taken = sure or shorter
+        if self.trial is None:
+            gain, error = self.equations.better(found.score, self.best.score)
+            sure = gain < -search.ERRORS * error and gain < -0.05
+            taken = sure or (gain < 0.1 and 0 < len(found.terms) < len(self.best.terms))
+        else:
+            shot = self.trial(found) if found.terms else None
+            taken = shot is not None and (self.shot is None or shot.better(self.shot))
+            self.shot = shot if taken else self.shot
         if taken:
             self.best = found
         relative = found.typical / self.equations.scale
         self.history.append({"lane": name, "terms": len(found.terms), "unexplained": relative, "taken": taken})
 
     @property
+    def explained(self) -> bool:
+        """Whether the best law explains the trajectories."""
+        return self.best.explained if self.shot is None else self.shot.holds
+
+    @property
     def readable(self) -> bool:
-        """Whether the best law explains the forces, and is so short that none is shorter by much."""
-        return self.best.explained and len(self.best.terms) <= SHORT
+        """Whether the best law explains them, and is so short that none is shorter by much."""
+        return self.explained and len(self.best.terms) <= SHORT
 
 
 def solve(model: PairExpansion, data: Trajectories, *, chunks: int = 1, seed: int = 0, thorough: bool = True) -> Search:
@@ -79,27 +91,34 @@ def solve(model: PairExpansion, data: Trajectories, *, chunks: int = 1, seed: in
             UserWarning,
             stacklevel=2,
         )
-    found = searched(model, equations, thorough=thorough)
-    model.estimates = estimates_of(found.best, length)
-    if (noisy := noise_in(data)) and model.estimates:
-        model.estimates = polished(model, data, *noisy, seed=seed)
-    if not found.best.explained:
+    found = searched(model, equations, thorough=thorough, trial=trial_of(model, data, length, seed=seed))
+    shot = found.shot
+    model.estimates = shot.estimates if shot is not None and shot.finite else estimates_of(found.best, length)
+    if not found.explained:
         part = found.best.typical / equations.scale
-        warnings.warn(
-            f"expansion: a typical force differs from that of the law by {part:.1e} of its size: the library does not "
-            "hold the law, or the trajectories are noisy",
-            UserWarning,
-            stacklevel=2,
-        )
+        how = f"a typical force differs from that of the law by {part:.1e} of its size"
+        if shot is not None:
+            how = f"chi^2 of the trajectories is {shot.chi_square:.3g} where 1 is expected"
+        warnings.warn(f"expansion: {how}: the library does not hold the law", UserWarning, stacklevel=2)
     return found
 
 
-def polished(model: PairExpansion, data: Trajectories, whole: Chunks, noise: Noise, *, seed: int) -> list[Estimate]:
-    """The law with the coefficients that fit the trajectories themselves best; as it was where that fails."""
+def trial_of(
+    model: PairExpansion, data: Trajectories, length: float, *, seed: int
+) -> Callable[[Solution], Shot] | None:
+    """What fits a law to noisy trajectories; None if there is no noise.
+
+    Args:
+        model: whose known terms stay as they are.
+        data: the trajectories.
+        length: the unit of length of the laws.
+        seed: of the choice of segments.
+    """
+    if (noisy := noise_in(data)) is None:
+        return None
+    whole, noise = noisy
     bodies = bodies_in(model, data).take(whole.trajectory)
-    shot = shoot(model.estimates, whole, bodies, noise, known=model.known, seed=seed)
-    numbers = [x for estimate in shot.estimates for x in (estimate.coefficient, *estimate.term.parameters)]
-    return shot.estimates if np.isfinite([shot.chi_square, *numbers]).all() else model.estimates
+    return lambda found: shoot(estimates_of(found, length), whole, bodies, noise, known=model.known, seed=seed)
 
 
 def bodies_in(model: PairExpansion, data: Trajectories) -> Bodies:
@@ -168,33 +187,45 @@ def _check(model: PairExpansion, pieces: Chunks, mask: Tensor | None) -> None:
         )
 
 
-def searched(model: PairExpansion, equations: Equations, *, thorough: bool) -> Search:
-    """The best law of all libraries, the simplest first; later ones only where earlier ones do not suffice."""
-    found = Search(equations, equations.solve(()))
+def searched(
+    model: PairExpansion,
+    equations: Equations,
+    *,
+    thorough: bool,
+    trial: Callable[[Solution], Shot] | None = None,
+) -> Search:
+    """The best law of all libraries, the simplest first; later ones only where earlier ones do not suffice.
+
+    In noise, one that is almost right looks right: then shapes with parameters are always tried.
+    """
+    found = Search(equations, equations.solve(()), trial)
     library = library_of(model, equations)
     plain = library.plain()
     lane = search.candidates(equations, plain)
     found.offer("plain, from the best pair", search.from_best_pair(lane, most=MOST))
-    if not found.readable:
+    if trial is not None or not found.readable:
         lane = search.candidates(equations, plain + library.shaped())
         found.offer("shaped, from the best pair", search.from_best_pair(lane, most=MOST))
         if thorough and not found.readable:
             found.offer("shaped, from nothing", search.from_nothing(lane, most=MOST))
-    if found.best.explained or not thorough:
+    if trial is not None:
+        for relative in search.relatives(found.best):
+            found.offer("a relative", relative)
+    if found.explained or not thorough:
         return found
     far = found.best.typical > 1e-3 * equations.scale
     if far and any(equations.features[name].min() > 0 for name in library.body_features):
         powers = library_of(model, equations, powers=(0.5, 2.0))
         lane = search.candidates(equations, powers.plain() + powers.shaped())
         found.offer("powers of features", search.from_best_pair(lane, most=8))
-        far = not found.best.explained and found.best.typical > 1e-3 * equations.scale
+        far = not found.explained and found.best.typical > 1e-3 * equations.scale
     if far and model.triples:
         lane = search.candidates(equations, plain + library.triples())
         found.offer("triples, from nothing", search.from_nothing(lane, most=8))
-        if not found.best.explained:
+        if not found.explained:
             lane = search.candidates(equations, plain + library.shaped() + library.triples())
             found.offer("triples, from the best law", search.from_terms(lane, found.best.terms, most=MOST))
-    if not found.best.explained:
+    if not found.explained:
         for solution in with_splines(equations, found.best, library.products()):
             found.offer("splines", solution)
     return found
