@@ -10,19 +10,19 @@ from hlieconv.dynamics import evidence
 from hlieconv.dynamics.chunks import chunks_of
 from hlieconv.dynamics.expansion import shooting
 from hlieconv.dynamics.expansion.shooting import shoot
-from hlieconv.dynamics.expansion.solving import bodies_in, solve
+from hlieconv.dynamics.expansion.solving import bodies_in, solve, trial_of
 from hlieconv.dynamics.expansion.windows import Noise, noise_of, window_targets
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.model import PairExpansion
 from hlieconv.models.expansion.terms import Factor, Pair
-from systems import Springs, simulate
+from systems import Gravity, Springs, simulate
 
 
-def trajectories(count, points=60, seed=0, noise=0.0, **options):
+def trajectories(count, points=60, seed=0, noise=0.0, *, kind=Springs, spacing=0.01, **options):
     """Springs with noise of a part of the spread of q and p, and its standard deviations."""
-    system, state = Springs.sample(count, seed=seed, **options)
-    times = torch.arange(points, dtype=torch.float64) * 0.01
+    system, state = kind.sample(count, seed=seed, **options)
+    times = torch.arange(points, dtype=torch.float64) * spacing
     dataset = simulate(system, state, times)
     generator, sizes = np.random.default_rng(seed), []
     for name in ("q", "p"):
@@ -76,6 +76,22 @@ def test_the_law_is_found_in_noise(options):
     assert judged.holds
     assert judged.chi_square == pytest.approx(1, abs=0.1)
     assert "the law holds" in str(judged)
+
+
+def test_what_forces_do_not_show_trajectories_do():
+    """Planets that seldom meet: 1/r has a chi^2 of 1 as well, and a coefficient that is 1 % off."""
+    dataset, _ = trajectories(20, noise=1e-2, kind=Gravity, spacing=0.05, softening=0.1)
+    model, m = PairExpansion.of(dataset), Factor("mass")
+    found = solve(model, trajectories_of(dataset), chunks=0)
+    (softened,) = model.estimates
+    assert softened.term.shape == "softened"
+    assert softened.coefficient == pytest.approx(-1, abs=5e-3)
+    model.estimates = [Estimate(Pair("power", (-1.0,), (False,), (m, m)), -1.0)]
+    shot = trial_of(model, trajectories_of(dataset), 1.0, seed=0)
+    harder = shot(found.equations.solve([model.estimates[0].term]))
+    assert harder.holds
+    assert found.shot.better(harder)
+    assert not harder.better(found.shot)
 
 
 def test_evidence_speaks_against_wrong_laws():

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -27,7 +27,10 @@ ITERATIONS = 3
 #: chi^2 of a law that holds is below this.
 CHI_SQUARE = 1.1
 
-#: A law must be better by so many standard errors of the sum over segments.
+#: A segment fits a law if its chi^2 is no more than so many standard deviations from 1.
+DEVIATIONS = 5.0
+
+#: Of two laws of which none holds one is better if this many standard errors of the sum over segments say so.
 ERRORS = 2.0
 
 
@@ -36,16 +39,22 @@ class Shot:
     """What shooting found."""
 
     estimates: list[Estimate]
-    chi_square: float
-    """Of the residuals, divided by the degrees of freedom, over segments without close passages: 1 for a right law."""
-    each: Float[Tensor, " segment"]
-    """The sum of the squared residuals of every segment."""
-    good: Bool[Tensor, " segment"]
-    """Those without close passages."""
-    freedom: float
-    """How many degrees of freedom these have."""
     unknown: int
     """How many numbers of the law were found."""
+    each: Float[Tensor, " segment"]
+    """The sum of the squared residuals of every segment."""
+    freedom: Float[Tensor, " segment"]
+    """How many degrees of freedom these have."""
+
+    @property
+    def passing(self) -> Bool[Tensor, " segment"]:
+        """The segments without close passages."""
+        return self.each < FAR * self.each.median()
+
+    @property
+    def chi_square(self) -> float:
+        """Of these, divided by the degrees of freedom: 1 for a right law."""
+        return float(self.each[self.passing].sum() / self.freedom[self.passing].sum())
 
     @property
     def holds(self) -> bool:
@@ -58,19 +67,25 @@ class Shot:
         numbers = [x for estimate in self.estimates for x in (estimate.coefficient, *estimate.term.parameters)]
         return all(map(math.isfinite, (self.chi_square, *numbers)))
 
+    @property
+    def fitting(self) -> Bool[Tensor, " segment"]:
+        """The segments that fit the law."""
+        return self.each < self.freedom + DEVIATIONS * (2 * self.freedom).sqrt()
+
     def better(self, other: "Shot") -> bool:
-        """Whether these segments speak for this law beyond doubt, or for neither and fewer of its numbers were unknown.
+        """Whether the trajectories speak for this law, or for neither and fewer of its numbers were unknown.
 
         Every unknown number has to lower the sum of squares by the logarithm of their number (Schwarz 1978, Ann. Stat.
-        6, 461). Where neither law holds, squares are measured in the smaller chi^2.
+        6, 461). Segments that fit none of the two laws say nothing, unless there are few others.
         """
         if not (self.finite and other.finite):
             return self.finite
-        both = self.good & other.good
-        gain = (other.each - self.each)[both] / max(1.0, min(self.chi_square, other.chi_square))
-        total, error = float(gain.sum()), float(gain.std(correction=0)) * math.sqrt(len(gain))
-        more = self.unknown - other.unknown
-        return total > more * math.log(self.freedom) and (more < 0 or total > ERRORS * error)
+        gain, more = other.each - self.each, self.unknown - other.unknown
+        either = self.fitting | other.fitting
+        if 2 * int(either.sum()) > len(either):
+            return float(gain[either].sum()) > more * float(self.freedom.sum().log())
+        gain = gain[self.passing & other.passing]
+        return float(gain.sum()) > ERRORS * float(gain.std(correction=0)) * math.sqrt(len(gain))
 
 
 def shoot(
@@ -140,35 +155,25 @@ class _Segments:
         self.terms: list[Term] = terms
         self.mass = bodies.features["mass"][..., None]
         self.real = torch.ones_like(self.mass) if bodies.mask is None else bodies.mask[..., None].to(self.mass)
+        self.freedom = self.real.sum((1, 2)) * pieces.q.shape[-1] * (2 * len(pieces.times) - 2)
         self.q, self.p = pieces.q[0].clone(), pieces.p[0].clone()
         self.data = self._scaled(pieces.q, pieces.p).movedim(0, -2).flatten(-2)
 
     def solve(self, polish: bool) -> Shot:
         errors = torch.zeros(len(self.terms) + len(self.free), dtype=torch.float64)
-        each = self.pieces.q.new_zeros(len(self.q))
+        shot = Shot([], 0, self.freedom, self.freedom)
         for _ in range(ITERATIONS):
-            each, errors = self._iterate(polish)
+            shot, errors = self._iterate(polish)
         coefficients, others = errors[: len(self.terms)], dict(zip(self.free, errors[len(self.terms) :], strict=True))
         estimates = []
         for i, (term, old) in enumerate(zip(self.terms, self.estimates, strict=True)):
             of_shape = tuple(float(others.get((i, k), 0.0)) for k in range(len(term.parameters)))
             new = Estimate(term, float(self.coefficients[i]), float(coefficients[i]), of_shape)
             estimates.append(new if polish else old)
-        good, freedom = self._good(each), self._freedom
-        chi = float(each[good].sum() / freedom[good].sum())
-        return Shot(estimates, chi, each, good, float(freedom.sum()), len(errors) if polish else 0)
+        return replace(shot, estimates=estimates, unknown=len(errors) if polish else 0)
 
-    @property
-    def _freedom(self) -> Float[Tensor, " segment"]:
-        """The degrees of freedom of every segment."""
-        return self.real.sum((1, 2)) * self.q.shape[-1] * (2 * len(self.pieces.times) - 2)
-
-    @staticmethod
-    def _good(each: Float[Tensor, " segment"]) -> Bool[Tensor, " segment"]:
-        return each < FAR * each.median()
-
-    def _iterate(self, polish: bool) -> tuple[Tensor, Tensor]:
-        """One step; the squared residuals before it, and the standard errors of what is unknown of the law."""
+    def _iterate(self, polish: bool) -> tuple[Shot, Tensor]:
+        """One step; what is known before it, and the standard errors of what is unknown of the law."""
         n, d = self.q.shape[-2:]
         unknown = 2 * n * d
         move = torch.zeros(unknown + 1, 2, 1, n, d, dtype=torch.float64)
@@ -193,21 +198,20 @@ class _Segments:
         left = residual[..., None] - a @ states(residual[..., None])
         b = law - a @ states(law)
         each = left.square().sum((1, 2))
-        good = self._good(each)
-        chi = float(each[good].sum() / self._freedom[good].sum())
+        shot = Shot([], 0, each.nan_to_num(nan=math.inf), self.freedom)
         step, errors = base.new_zeros(law.shape[-1]), base.new_zeros(len(self.terms) + len(self.free))
         if polish:
-            columns = b[good].flatten(0, 1)
+            columns = b[shot.passing].flatten(0, 1)
             scale = columns.norm(dim=0)
             inverse = torch.linalg.pinv((columns / scale).mT @ (columns / scale), rtol=1e-13)
-            step = inverse @ ((columns / scale).mT @ left[good].flatten()) / scale
-            errors = (inverse.diagonal().clamp(min=0) * max(chi, 1.0)).sqrt() / scale
+            step = inverse @ ((columns / scale).mT @ left[shot.passing].flatten()) / scale
+            errors = (inverse.diagonal().clamp(min=0) * max(shot.chi_square, 1.0)).sqrt() / scale
         change = states((residual - law @ step)[..., None])[..., 0].unflatten(-1, (2, n, d))
         self.q, self.p = self.q + change[:, 0] * self.real, self.p + change[:, 1] * self.real
         if polish:
             self.coefficients = self.coefficients + step[: len(self.terms)]
             self.terms = self._moved(step[len(self.terms) :])
-        return each, errors
+        return shot, errors
 
     def _tangents_of_law(self, base: Tensor) -> Tensor:
         columns = []
