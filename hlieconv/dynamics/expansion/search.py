@@ -202,17 +202,19 @@ def snapped(solution: Solution) -> Solution:
 
 
 def relatives(solution: Solution) -> list[Solution]:
-    """Laws that noise may hide: inverse powers that are softened, or screened, which is one more number to be found."""
-    equations, found = solution.equations, []
+    """Laws that noise may hide: an inverse power that is softened, or screened, which is one more number to be found.
+
+    Forces do not tell these apart: the first value of that number is a guess, and trajectories have to find it.
+    """
+    found = []
     for i, term in enumerate(solution.terms):
         if type(term) is not Pair or term.shape != "power" or term.parameters[0] >= 0:
             continue
         softened = ("softened", (0.1, term.parameters[0]), (True, False))
         screened = [("yukawa", (4.0,), (True,))] if term.parameters[0] == -1 else []
         for shape in (softened, *screened):
-            terms = list(solution.terms)
-            terms[i] = Pair(*shape, term.bodies, term.pairs)
-            found.append(settled(equations, terms, solution.weights, rounds=2, evaluations=20))
+            terms = [*solution.terms[:i], Pair(*shape, term.bodies, term.pairs), *solution.terms[i + 1 :]]
+            found.append(solution.equations.solve(terms))
     return found
 
 

@@ -21,8 +21,8 @@ LENGTH, SEGMENTS = 50, 200
 #: Segments whose chi^2 is so many times the median are left out: a close passage that no linear step describes.
 FAR = 5.0
 
-#: Iterations of Gauss and Newton.
-ITERATIONS = 3
+#: Iterations of Gauss and Newton, at most; they end where a step lowers the sum of squares by less than this.
+ITERATIONS, SETTLED = 6, 1.0
 
 #: chi^2 of a law that holds is below this.
 CHI_SQUARE = 1.1
@@ -162,8 +162,10 @@ class _Segments:
     def solve(self, polish: bool) -> Shot:
         errors = torch.zeros(len(self.terms) + len(self.free), dtype=torch.float64)
         shot = Shot([], 0, self.freedom, self.freedom)
-        for _ in range(ITERATIONS):
-            shot, errors = self._iterate(polish)
+        for k in range(ITERATIONS):
+            before, (shot, errors) = shot, self._iterate(polish)
+            if k and float((before.each - shot.each)[shot.passing].sum()) < SETTLED:
+                break
         coefficients, others = errors[: len(self.terms)], dict(zip(self.free, errors[len(self.terms) :], strict=True))
         estimates = []
         for i, (term, old) in enumerate(zip(self.terms, self.estimates, strict=True)):
