@@ -1,8 +1,9 @@
 """The door of the packages: what users call by public names is checked before it begins, once.
 
 A package exports its names by `attach`. A function that it exports checks its arguments against its annotations
-(`systems.expectations`), a class those of its constructor and of its class methods, such as `sample`. Inside of the
-house functions are imported from their own files, where they are bare: neither a step nor a force pays.
+(`systems.expectations`), a class those of its constructor and of its methods, such as `sample`. Inside of the house
+functions are imported from their own files, where they are bare: neither a step nor a force pays. Methods that steps
+call are bare, too: those of torch's modules, which all fields and networks are, and of classes marked by `in_steps`.
 """
 
 import functools
@@ -15,6 +16,7 @@ from typing import Any, TypeVar, cast
 import lazy_loader
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Class = TypeVar("Class", bound=type)
 
 
 def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
@@ -38,7 +40,7 @@ def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], 
 
 
 def guarded(value: Any, package: str) -> Any:
-    """A function with its arguments checked; a class as it is, with those of what makes its objects checked."""
+    """A function with its arguments checked; a class as it is, with those of its methods checked."""
     if isinstance(value, FunctionType) and not hasattr(value, "__door__"):
         return _exported(value, package)
     if isinstance(value, type):
@@ -57,12 +59,36 @@ def _exported(function: FunctionType, package: str) -> FunctionType:
 
 
 def _with_door(owner: type) -> None:
-    """Its constructor and its class methods are checked from now on; a NamedTuple takes what it is given."""
+    """Its constructor and methods are checked from now on; the constructor of a NamedTuple takes what it is given."""
+    hot = hasattr(owner, "__in_steps__") or any(base.__module__.startswith("torch.") for base in owner.__mro__)
     for name, method in [*vars(owner).items()]:
-        if name == "__init__" and not hasattr(method, "__door__"):
-            setattr(owner, name, checked(method, owner))
-        elif isinstance(method, classmethod) and name[0] != "_" and not hasattr(method.__func__, "__door__"):
-            setattr(owner, name, classmethod(checked(method.__func__)))
+        function = getattr(method, "__func__", method)
+        if not isinstance(function, FunctionType) or hasattr(function, "__door__"):
+            continue
+        if name == "__init__":
+            setattr(owner, name, checked(function, owner))
+        elif isinstance(method, classmethod) and name[0] != "_":
+            setattr(owner, name, classmethod(checked(function)))
+        elif function is method and name[0] != "_" and (not hot or _takes_dataset(function)):
+            setattr(owner, name, checked(function))
+
+
+def _takes_dataset(method: FunctionType) -> bool:
+    """Whether it is called for whole trajectories: not in any step."""
+    return any("Dataset" in str(hint) for name, hint in method.__annotations__.items() if name != "return")
+
+
+def in_steps(owner: Class) -> Class:
+    """Marks a class whose methods are called once a step, or more often: they stay bare, those of its subclasses too.
+
+    Example:
+        >>> @in_steps
+        ... class Counter:
+        ...     def count(self, number: int) -> None: ...
+        >>> guarded(Counter, "counters")().count("one")
+    """
+    setattr(owner, "__in_steps__", True)  # noqa: B010
+    return owner
 
 
 def checked(function: Function, owner: type | None = None) -> Function:

@@ -17,11 +17,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from systems.checks import check
+from systems.door import in_steps
 from systems.numbers import to_tensor
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractSeparable, AbstractVectorField
 
 
+@in_steps
 @dataclass(frozen=True, eq=False)
 class AbstractEvent(ABC):
     """The zeros of functions of the state, one function for each part: a body, say, or a pair of bodies.

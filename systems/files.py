@@ -55,7 +55,7 @@ def locked(path: Path, *, wait: bool | None = None) -> Iterator[None]:
     Raises:
         ValueError: if somebody else writes it: who, and since when.
     """
-    file = path.absolute()
+    file = resolved(path).absolute()
     file = file.with_name(f".{file.name}.lock")
     lock = FileLock(file)
     try:
@@ -84,7 +84,8 @@ def appearing(path: Path, folder: Path | None = None) -> Iterator[Path]:
     """A temporary path that becomes ``path`` when all that was written to it has reached the disk.
 
     A reader sees the old file (or folder) or the new one, never a part of it, even after a power cut. If the block
-    raises, ``path`` stays as it was. The temporary path has the suffix of ``path``, and is no other writer's.
+    raises, ``path`` stays as it was. A symbolic link stays one: what it points to is written. The temporary path has
+    the suffix of ``path``, and is no other writer's.
 
     Args:
         path: of the file or folder to be.
@@ -103,7 +104,8 @@ def appearing(path: Path, folder: Path | None = None) -> Iterator[Path]:
         '1 2 3'
     """
     check_regular(path)
-    folder = folder or path.parent
+    linked, path = path.is_symlink(), resolved(path)
+    folder = path.parent if linked or folder is None else folder  # what a link points to may be on another disk
     _remove_stale(path, folder)
     owner = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
     temporary = folder / f".{path.stem}.{owner}.partial{path.suffix}"
@@ -141,6 +143,16 @@ def check_regular(path: Path) -> None:
         mode = path.stat().st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise ValueError(f"path: {path} is a device, a pipe or a socket: expected a file")
+
+
+def resolved(path: Path) -> Path:
+    """What a symbolic link points to, which may be nothing yet; any other path as it is.
+
+    Example:
+        >>> resolved(Path("springs.nc"))
+        PosixPath('springs.nc')
+    """
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def leftover(path: Path) -> bool:

@@ -1,6 +1,6 @@
 """Run by test_public_calls.py: calls every public function with bad arguments and says what comes of it.
 
-The calls are generated from the names that the packages export: of every function, constructor and class method, of
+The calls are generated from the names that the packages export: of every function, constructor and method, of
 each parameter, every kind of value that its type does not allow or that means nothing (NaN), the other arguments being
 good. A new function is covered at once, as long as `good_values` has a value for each of its required parameters.
 """
@@ -30,10 +30,10 @@ from hlieconv.diagnostics import charges
 from hlieconv.dynamics import fit
 from hlieconv.groups import SE2
 from hlieconv.images import ImageClassifier, ImageData
-from hlieconv.models import HLieConv, PairExpansion
+from hlieconv.models import HLieConv, PairExpansion, PortHamiltonian
 from hlieconv.molecules import MoleculeRegressor, Molecules
 from hlieconv.nn import LieResNet, nearest
-from hlieconv.noether import discover, growth_law
+from hlieconv.noether import Energy, discover, growth_law
 from systems import Plane, Springs, simulate
 from systems.dataset.schema import parameters_of
 from systems.integrators import Leapfrog
@@ -233,7 +233,15 @@ def good_values():
         "seed": 0,
         "preset": "best",
     }
+    open_system = PortHamiltonian.of(many, width=4, blocks=0)
     own = {
+        "Dynamics.self": dataset.dynamics,
+        "Energy.self": Energy(system),
+        "ImageData.self": ImageData("made", images, labels, images, labels),
+        "Molecules.self": molecules,
+        "Molecules.targets.names": ("homo",),
+        "PairExpansion.self": law,
+        "PortHamiltonian.self": open_system,
         "Drive.function": lambda t, q: q,
         "ImageClassifier.size": (8, 8),
         "Crossing.function": lambda state: state.q[..., 0, 0],
@@ -279,7 +287,7 @@ def simulate_trajectory(state):
 
 
 def public():
-    """Every public function, constructor and class method, by its name."""
+    """Every public function, constructor, class method, and method that steps do not call, by its name."""
     found = {}
     for package in PACKAGES:
         module = importlib.import_module(package)
@@ -292,7 +300,8 @@ def public():
             if not inspect.isabstract(value) and not issubclass(value, tuple):
                 found[value] = name
             for method in dir(value):
-                if not method.startswith("_") and inspect.ismethod(one := getattr(value, method)) and ours(one):
+                one = getattr(value, method)
+                if not method.startswith("_") and ((inspect.ismethod(one) and ours(one)) or hasattr(one, "__door__")):
                     found[one] = f"{name}.{method}"
     return {name: function for function, name in found.items()}
 
@@ -331,12 +340,14 @@ def survey():
     for name, function in public().items():
         parameters = inspect.signature(function).parameters
         known = {one: good.get(f"{name}.{one}", good.get(one, parameters)) for one in parameters}
+        if "self" in known:
+            known["self"] = good.get(f"{name.partition('.')[0]}.self", parameters)
         required = [one for one, p in parameters.items() if p.default is p.empty and p.kind not in (2, 4)]
         if missing := [one for one in required if known[one] is parameters]:
             uncovered.append(f"{name}: {', '.join(missing)}")
             continue
         for one, parameter in parameters.items():
-            if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            if one == "self" or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
                 continue
             for kind, value in kinds(parameter.annotation).items():
                 call = f"{name}({one}={kind})"

@@ -21,6 +21,7 @@ from hlieconv.cli.info import Info
 from hlieconv.models import HLieConv
 from systems.checks import ArgumentTypeError
 from systems.door import checked
+from systems.expectations import Expectations
 from systems.integrators import Leapfrog
 
 #: ValueErrors and TypeErrors that name the argument, of all calls.
@@ -142,6 +143,8 @@ HOT = [
     *((HLieConv, name) for name in ("condition", "forward")),
     *((hl.SE3, name) for name in ("exp", "log", "relative", "lift", "apply")),
     *((hl.nn.LieResNet, name) for name in ("forward", "geometry")),
+    (hl.diagnostics.Charge, "direction"),
+    (hl.Plane, "values"),
 ]
 
 
@@ -152,6 +155,36 @@ def test_what_is_hot_is_bare(kind, name):
     while function is not None:
         assert not hasattr(function, "__door__")
         function = getattr(function, "__wrapped__", None)
+
+
+def test_no_step_is_checked(monkeypatch):
+    """However many steps there are, the door is passed as often."""
+    checks, verify = [], Expectations.verify
+    monkeypatch.setattr(Expectations, "verify", lambda *given: checks.append(given) or verify(*given))
+    system, state = hl.Springs.sample(3, seed=0)
+
+    def passed(steps):
+        checks.clear()
+        dataset = hl.simulate(system, state, torch.linspace(0, 1, steps), Leapfrog(step=0.1))
+        hl.fit(HLieConv(width=8, blocks=1), dataset, steps=steps, compile="off", progress=False)
+        dataset.dynamics.drift("momentum")
+        return len(checks)
+
+    assert passed(10) == passed(20) > 5
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda dynamics: dynamics.drift(3), "quantity: expected text, got 3"),
+        (lambda dynamics: dynamics.energy("springs"), "hamiltonian: expected a Hamiltonian or None, got 'springs'"),
+        (lambda dynamics: dynamics.error(None), "reference: expected a Dataset, got None"),
+    ],
+)
+def test_methods_have_a_door(call, message):
+    dataset = hl.simulate(*hl.Springs.sample(3, seed=0), torch.linspace(0, 1, 3))
+    with pytest.raises(ArgumentTypeError, match=message):
+        call(dataset.dynamics)
 
 
 # The door inside of other people's code; of whole models and groups in test_torch_modes.py.

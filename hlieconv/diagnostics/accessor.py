@@ -1,9 +1,16 @@
 """``dataset.dynamics``: the diagnostics as methods of any Dataset that follows the schema."""
 
+from typing import Any
+
 import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
 
 from hlieconv.diagnostics import balance, conserved, drifts, errors, momentum_map, summaries
+from hlieconv.groups.abstract import AbstractGroup
 from systems import dense
+from systems.integrators.abstract import AbstractIntegrator
+from systems.vector_field import AbstractHamiltonian, AbstractVectorField
 
 
 class Dynamics:
@@ -20,11 +27,11 @@ class Dynamics:
     def __init__(self, dataset: xr.Dataset) -> None:
         self._dataset = dataset
 
-    def energy(self, hamiltonian=None) -> xr.DataArray:
+    def energy(self, hamiltonian: AbstractHamiltonian | None = None) -> xr.DataArray:
         """See `hlieconv.diagnostics.energy`."""
         return conserved.energy(self._dataset, hamiltonian)
 
-    def energy_balance(self, system=None) -> xr.Dataset:
+    def energy_balance(self, system: AbstractVectorField | None = None) -> xr.Dataset:
         """See `hlieconv.diagnostics.energy_balance`."""
         return balance.energy_balance(self._dataset, system)
 
@@ -32,11 +39,11 @@ class Dynamics:
         """See `hlieconv.diagnostics.momentum`."""
         return conserved.momentum(self._dataset)
 
-    def angular_momentum(self, about=None) -> xr.DataArray:
+    def angular_momentum(self, about: Float[Tensor, " d"] | None = None) -> xr.DataArray:
         """See `hlieconv.diagnostics.angular_momentum`."""
         return conserved.angular_momentum(self._dataset, about)
 
-    def charges(self, group) -> xr.Dataset:
+    def charges(self, group: AbstractGroup | str) -> xr.Dataset:
         """See `hlieconv.diagnostics.charges_of`."""
         return momentum_map.charges_of(self._dataset, group)
 
@@ -44,7 +51,7 @@ class Dynamics:
         """See `hlieconv.diagnostics.boost`."""
         return momentum_map.boost(self._dataset)
 
-    def drift(self, quantity: str = "energy", *, hamiltonian=None) -> xr.DataArray:
+    def drift(self, quantity: str = "energy", *, hamiltonian: AbstractHamiltonian | None = None) -> xr.DataArray:
         """See `hlieconv.diagnostics.drift`."""
         return drifts.drift(self._dataset, quantity, hamiltonian=hamiltonian)
 
@@ -56,7 +63,13 @@ class Dynamics:
         """See `hlieconv.diagnostics.valid_time`."""
         return errors.valid_time(self._dataset, reference, threshold)
 
-    def at(self, times, *, field=None, integrator=None) -> xr.Dataset:
+    def at(
+        self,
+        times: Any,
+        *,
+        field: AbstractVectorField | None = None,
+        integrator: AbstractIntegrator | str | None = None,
+    ) -> xr.Dataset:
         """See `systems.at`."""
         return dense.at(self._dataset, times, field=field, integrator=integrator)
 

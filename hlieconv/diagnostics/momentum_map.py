@@ -20,9 +20,11 @@ from hlieconv.groups.algebra import axis_name
 from hlieconv.groups.registry import group
 from systems.checks import check
 from systems.dataset.schema import trajectory_of, variables_of
+from systems.door import in_steps
 from systems.phase_space import PhaseSpace
 
 
+@in_steps
 @dataclass(frozen=True, eq=False)
 class Charge:
     """J(q, p) = sum_i p_i . (A q_i + b), a function of a state.

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from hlieconv.groups.algebra import Entries, basis_of, dual_of
 from hlieconv.groups.matrices import image, product
+from systems.door import in_steps
 from systems.tracing import readable
 
 
@@ -53,6 +54,7 @@ def _of_elements(log: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Tensor]
     return checked
 
 
+@in_steps
 class AbstractGroup(ABC):
     """A Lie group acting on R^d by linear or affine maps.
 

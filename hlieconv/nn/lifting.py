@@ -10,9 +10,11 @@ from torch import Tensor
 from hlieconv.groups import AbstractGroup
 from hlieconv.groups.matrices import product
 from hlieconv.nn.convolution import gather
+from systems.door import in_steps
 from systems.tracing import readable
 
 
+@in_steps
 class LiftedPoints(NamedTuple):
     """N = n * samples group elements, each on an orbit: the samples of a point are neighbours in the list."""
 

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from systems.checks import check_type
+from systems.door import in_steps
 from systems.integrators.attempt import Attempt, status_of
 from systems.integrators.pieces import Pieces, between, steps_between
 from systems.phase_space import PhaseSpace
@@ -19,6 +20,7 @@ from systems.vector_field import AbstractVectorField
 Integrator = TypeVar("Integrator", bound="AbstractIntegrator")
 
 
+@in_steps
 class AbstractIntegrator(ABC):
     """A numerical flow: from a state and output times to a trajectory.
 

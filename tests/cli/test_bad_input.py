@@ -218,7 +218,11 @@ def test_truncated_files(folder, capsys, share):
         ("0.1", "nan", "mass"),
         ("0.1", "inf", "mass"),
         (",mass", ",weight", "p"),
+        ("y,mass", "y,mass,mass", "the column mass is there more than once"),
+        ("time", "x" * 10**6, "its first line has 65536 characters"),
+        ("time", ",0" * 10**6, "its first line has 65536 characters"),
     ],
+    ids=lambda text: text[:20],
 )
 def test_wrong_tables(folder, capsys, old, new, argument):
     assert old in TABLE

@@ -25,6 +25,19 @@ def test_a_second_writer_is_told_who_the_first_one_is(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_link_and_what_it_points_to_are_one_output(tmp_path):
+    (tmp_path / "disk").mkdir()
+    link, target = tmp_path / "out.txt", tmp_path / "disk/blob"
+    link.symlink_to(target)
+    for content in ("new", "newer"):  # at first it points to nothing
+        write_atomically(link, content)
+        assert link.is_symlink()
+        assert target.read_text() == link.read_text() == content
+    with locked(target), pytest.raises(ValueError, match="is being written by"), locked(link):
+        pass
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["blob"]
+
+
 def test_writers_that_wait_come_one_by_one(tmp_path):
     path, inside, done = tmp_path / "out.txt", [], []
 
