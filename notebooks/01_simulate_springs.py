@@ -243,8 +243,7 @@ print(f"M q_cm - P t at t = 0: {boost[0].values}, at t = 12 s: {boost[-1].values
 # 3. Make one stiffness negative. Which frequencies become imaginary, and what do the bodies do? Is $E$ still conserved?
 # 4. The dataset `hl.simulate(system, hl.PhaseSpace(state.q, 0 * state.p), times)` starts from rest. Which conserved
 #    quantities are zero now, and stay so?
-# 5. `lattice(8)` (in `systems.springs`) joins eight bodies in a chain. Plot its modes: what do the slowest ones look
-#    like?
+# 5. `hl.lattice(8)` joins eight bodies in a chain. Plot its modes: what do the slowest ones look like?
 
 # %%
 at_rest = hl.simulate(system, hl.PhaseSpace(state.q, 0 * state.p), times)  # a start for question 4

@@ -1,12 +1,17 @@
-"""Places of close-packed bodies, and momenta of a temperature."""
+"""Matter made of close-packed bodies: their places, momenta of a temperature, and a system of them."""
 
 import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from systems.checks import check
+from systems.checks import check, check_choice
+from systems.periodic_box import PeriodicBox
+from systems.phase_space import PhaseSpace
+from systems.sampling import Draws
 
 
 def crystal(bodies: int, dimension: int, density: float) -> tuple[Float[Tensor, "n 3"], float]:
@@ -54,3 +59,53 @@ def thermal(normal: Float[Tensor, "*batch n d"], temperature: float) -> Float[Te
                 [ 0.5000]])
     """
     return temperature**0.5 * (normal - normal.mean(-2, keepdim=True))
+
+
+def matter(
+    law: Callable[..., Any],
+    count: int,
+    *,
+    seed: int,
+    bodies: int,
+    dimension: int,
+    phase: str,
+    spacing: float,
+    conditions: Mapping[str, tuple[float, float]],
+    dtype: torch.dtype,
+    device: torch.device | str,
+) -> tuple[Any, PhaseSpace]:
+    """Unit masses as a cluster in open space, without a cutoff, or as a crystal or a liquid in a periodic box.
+
+    Places are off those of a close-packed lattice by 0.02 in each direction; all is at rest as a whole. In a box the
+    cutoff is 2.5, or half of a box that is smaller.
+
+    Args:
+        law: makes the system of ``mass`` and ``cutoff``.
+        count: number of trajectories.
+        seed: of all random numbers; the first trajectories do not depend on how many are drawn.
+        bodies, dimension: see `cluster` and `crystal`.
+        phase: cluster, crystal or liquid.
+        spacing: of neighbours in a cluster, which has the temperature 0.1.
+        conditions: density and temperature of a crystal and a liquid.
+
+    Returns:
+        The system, a sum with a `PeriodicBox` where there is one, and the states ``(count, bodies, dimension)``.
+
+    Raises:
+        ValueError: for numbers that are not possible, and another phase.
+    """
+    check_choice("phase", phase, ("cluster", *conditions))
+    draws = Draws(count, seed, bodies=bodies, dimension=dimension)
+    side = None
+    if phase == "cluster":
+        points, temperature = cluster(bodies, dimension, spacing), 0.1
+    else:
+        density, temperature = conditions[phase]
+        points, side = crystal(bodies, dimension, density)
+    q = points + 0.02 * draws.normal(bodies, dimension)
+    p = thermal(draws.normal(bodies, dimension), temperature)
+    mass = torch.ones(count, bodies, dtype=dtype, device=device)
+    system = law(mass=mass, cutoff=None if side is None else min(2.5, side / 2))
+    if side is not None:
+        system = system + PeriodicBox(torch.full((dimension,), side, dtype=dtype, device=device))
+    return system, PhaseSpace(q.to(device, dtype), p.to(device, dtype))

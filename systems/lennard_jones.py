@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from systems.checks import check_choice
-from systems.crystals import cluster, crystal, thermal
-from systems.periodic_box import PeriodicBox
+from systems.crystals import matter
 from systems.phase_space import PhaseSpace
-from systems.sampling import Draws
 from systems.short_range import AbstractShortRange
 from systems.vector_field import Variable
 
@@ -100,19 +98,15 @@ class LennardJones(AbstractShortRange):
             >>> state.q.shape, bool((system.energy(state) < 0).all())
             (torch.Size([10, 8, 3]), True)
         """
-        check_choice("phase", phase, ("cluster", "crystal", "liquid"))
-        draws = Draws(count, seed, bodies=bodies, dimension=dimension)
-        mass = torch.ones(count, bodies, dtype=dtype, device=device)
-        box: PeriodicBox | None = None
-        cutoff = None
-        if phase == "cluster":
-            points, temperature = cluster(bodies, dimension, 2 ** (1 / 6)), 0.1
-        else:
-            density, temperature = {"crystal": (1.0, 0.3), "liquid": (0.8442, 1.44)}[phase]
-            points, side = crystal(bodies, dimension, density)
-            box = PeriodicBox(torch.full((dimension,), side, dtype=dtype, device=device))
-            cutoff = min(2.5, side / 2)
-        q = points + 0.02 * draws.normal(bodies, dimension)
-        p = thermal(draws.normal(bodies, dimension), temperature)
-        system = cls(mass=mass, epsilon=1.0, sigma=1.0, cutoff=cutoff)
-        return system if box is None else system + box, PhaseSpace(q.to(device, dtype), p.to(device, dtype))
+        return matter(
+            partial(cls, epsilon=1.0, sigma=1.0),
+            count,
+            seed=seed,
+            bodies=bodies,
+            dimension=dimension,
+            phase=phase,
+            spacing=2 ** (1 / 6),
+            conditions={"crystal": (1.0, 0.3), "liquid": (0.8442, 1.44)},
+            dtype=dtype,
+            device=device,
+        )

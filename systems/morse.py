@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from systems.crystals import cluster, thermal
+from systems.crystals import matter
 from systems.phase_space import PhaseSpace
-from systems.sampling import Draws
 from systems.short_range import AbstractShortRange
 from systems.vector_field import Variable
 
@@ -67,28 +67,44 @@ class Morse(AbstractShortRange):
         seed: int,
         bodies: int = 7,
         dimension: int = 3,
+        phase: str = "cluster",
         dtype: torch.dtype = torch.float64,
         device: torch.device | str = "cpu",
-    ) -> tuple[Morse, PhaseSpace]:
-        """A cluster of close-packed unit masses at the temperature 0.1; D = 1, a = 3, l = 1.
+    ) -> tuple[Any, PhaseSpace]:
+        """Unit masses with D = 1, a = 3 and l = 1, as a cluster, a crystal or a liquid; at rest as a whole.
+
+        A cluster is a ball of close-packed bodies in open space at the temperature 0.1, without a cutoff. A crystal is
+        face-centred cubic in a periodic box of density 1.4, at the temperature 0.3. A liquid starts on the same lattice
+        with density 1.1 at the temperature 1.8, and melts within a unit of time to about two thirds of it. Both have
+        the cutoff 2.5, or half of a box that is smaller. Energies count one half of the temperature for each direction.
 
         Args:
             count: number of trajectories.
             seed: of all random numbers; the first trajectories do not depend on how many are drawn.
-            bodies: number of bodies.
-            dimension: number of dimensions of space.
+            bodies: number of bodies; of a crystal or a liquid 4, 32, 108, 256, ..., four times a cube.
+            dimension: number of dimensions of space; a crystal or a liquid has 3.
+            phase: cluster, crystal or liquid.
+
+        Returns:
+            The system, a sum with a `PeriodicBox` where there is one, and the states ``(count, bodies, dimension)``.
 
         Raises:
-            ValueError: for numbers below 1.
+            ValueError: for numbers that are not possible, and another phase.
 
         Example:
             >>> system, state = Morse.sample(10, seed=0)
             >>> state.q.shape, bool((system.energy(state) < 0).all())
             (torch.Size([10, 7, 3]), True)
         """
-        draws = Draws(count, seed, bodies=bodies, dimension=dimension)
-        q = cluster(bodies, dimension, 1.0) + 0.02 * draws.normal(bodies, dimension)
-        p = thermal(draws.normal(bodies, dimension), 0.1)
-        mass = torch.ones(count, bodies, dtype=dtype, device=device)
-        system = cls(mass=mass, depth=1.0, steepness=3.0, bond_length=1.0)
-        return system, PhaseSpace(q.to(device, dtype), p.to(device, dtype))
+        return matter(
+            partial(cls, depth=1.0, steepness=3.0, bond_length=1.0),
+            count,
+            seed=seed,
+            bodies=bodies,
+            dimension=dimension,
+            phase=phase,
+            spacing=1.0,
+            conditions={"crystal": (1.4, 0.3), "liquid": (1.1, 1.8)},
+            dtype=dtype,
+            device=device,
+        )

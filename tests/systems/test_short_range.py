@@ -141,14 +141,30 @@ def test_lists_of_neighbours_have_no_machine_code_and_say_so(melting):
     assert path.q.equal(Leapfrog(step=0.005).integrate(system, state, times).q)
 
 
-def test_a_liquid_is_as_it_is_told(tmp_path):
-    for phase, density, temperature in (("liquid", 0.8442, 1.44), ("crystal", 1.0, 0.3)):
-        system, state = LennardJones.sample(3, seed=0, bodies=108, phase=phase)
-        assert torch.allclose(108 / system.box_length.prod(), torch.tensor(density).double())
-        assert torch.allclose(state.p.square().mean(), torch.tensor(temperature).double(), rtol=0.1)
-        assert state.p.sum(1).abs().max() < 1e-12
-        assert (2 * system.cutoff <= system.box_length).all()
-        assert (system.potential(state.q) < -4 * 108).all()
+@pytest.mark.parametrize(
+    ("law", "phase", "density", "temperature"),
+    [
+        (LennardJones, "liquid", 0.8442, 1.44),
+        (LennardJones, "crystal", 1.0, 0.3),
+        (Morse, "liquid", 1.1, 1.8),
+        (Morse, "crystal", 1.4, 0.3),
+    ],
+    ids=str,
+)
+def test_a_liquid_and_a_crystal_are_as_they_are_told(law, phase, density, temperature):
+    system, state = law.sample(3, seed=0, bodies=108, phase=phase)
+    times = torch.linspace(0, 1, 3, dtype=torch.float64)
+    path = Leapfrog(step=0.01).integrate(system.select(slice(0, 1)), PhaseSpace(*(x[:1] for x in state)), times)
+    moved = (path.q[-1] - path.q[0]).square().sum(-1).mean().sqrt() / density ** (-1 / 3)
+    assert moved > 0.3 if phase == "liquid" else moved < 0.2  # by how much of the distance of neighbours
+    assert torch.allclose(108 / system.box_length.prod(), torch.tensor(density).double())
+    assert torch.allclose(state.p.square().mean(), torch.tensor(temperature).double(), rtol=0.1)
+    assert state.p.sum(1).abs().max() < 1e-12
+    assert (2 * system.cutoff <= system.box_length).all()
+    assert (system.potential(state.q) < -4 * 108).all()
+
+
+def test_a_cluster_is_close_packed():
     assert torch.pdist(cluster(13, 3, 1.1)).min().item() == pytest.approx(1.1)
 
 
