@@ -77,9 +77,9 @@ class LennardJones(AbstractShortRange):
 
         A cluster is a ball of close-packed bodies in open space at the temperature 0.1, without a cutoff. A crystal is
         face-centred cubic in a periodic box of density 1, at the temperature 0.3. A liquid starts on the same lattice
-        with density 0.8442 at the temperature 1.44, of which half is left after a unit of time; it melts within about
-        ten. Both have
-        the cutoff 2.5, or half of a box that is smaller. Energies count one half of the temperature for each direction.
+        with density 0.8442 at the temperature 1.44, of which half is left after a unit of time; it melts in five to
+        twenty. Both have the cutoff 2.5, or half of a box that is smaller. Energies count one half of the temperature
+        for each direction.
 
         Args:
             count: number of trajectories.
