@@ -1,9 +1,10 @@
 """Springs along edges and laws of short range: CPU time of one thread, and memory.
 
-    python tests/benchmarks/bench_pairs.py [long_run]
+    python tests/benchmarks/bench_pairs.py [long_run | long_chain]
 
-writes results/pairs.json, or the energy of a liquid over 100,000 steps into results/long_liquid.json; `make benchmarks`
-runs a part of it and writes nothing.
+writes results/pairs.json, or the energy of a liquid over 100,000 steps into results/long_liquid.json, or a step of a
+chain of 1,000,000 bodies beside one of 10,000 into results/long_chain.json; `make benchmarks` runs a part of it and
+writes nothing.
 """
 
 import json
@@ -66,6 +67,23 @@ def lattices(largest=1_000_000):
         rows.append(row)
         print(row, flush=True)
     return rows
+
+
+def long_chain(pairs=9):
+    """Seconds a body of a leapfrog step in machine code, of two chains by turns; and bytes a second of a plain copy."""
+    chains = []
+    for bodies, steps in ((10_000, 600), (1_000_000, 12)):
+        system = lattice(bodies, rest_length=1.0)
+        state, times = moving(system, bodies), torch.tensor([0.0, STEP], dtype=torch.float64)
+        with torch.no_grad():
+            chains.append((Compiled(Leapfrog(step=STEP), "on").prepared(system, state, times), system, state, steps))
+    numbers = torch.zeros(2, 10_000_000, dtype=torch.float64)
+    rows = []
+    for _ in range(pairs):
+        short, long = (step_of(*chain) / chain[1].bodies for chain in chains)
+        copied = 2 * numbers[0].nbytes / seconds(lambda: numbers[0].copy_(numbers[1]))
+        rows.append({"short": short, "long": long, "ratio": long / short, "bytes_a_second": copied})
+    return {name: float(np.median([row[name] for row in rows])) for name in rows[0]} | {"pairs": rows}
 
 
 def beside_a_matrix(bodies=1500):
@@ -153,6 +171,9 @@ def main():
         return
     if sys.argv[1:] == ["long_run"]:
         write_result("results/long_liquid.json", {"seed": 0, "bodies": 108, "step": 0.004} | long_run())
+        return
+    if sys.argv[1:] == ["long_chain"]:
+        write_result("results/long_chain.json", {"seed": 0} | long_chain())
         return
     command = [sys.executable, __file__, "whole_road"]
     road = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
