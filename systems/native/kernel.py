@@ -29,7 +29,7 @@ WRITTEN_OUT = 16
 #: Trajectories that fill no vectors: fewer than these.
 _FEW = 4
 #: Calls of the field times pairs of bodies that are worth a thread.
-_SHARE = 100_000
+_SHARE = 1_000_000
 #: More pairs than these are compared for some of the bodies only.
 _FEW_PAIRS, _ROWS = 2**18, 16
 

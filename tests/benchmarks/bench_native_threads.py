@@ -18,9 +18,9 @@ from systems.provenance import write_result
 
 TURNS = 40
 CASES = {
-    "springs with rest length, adaptive_gauss": (Springs, {"rest_length": 0.5}, AdaptiveGauss(), 128, 20),
-    "gravity, leapfrog": (Gravity, {"bodies": 6, "dimension": 3}, Leapfrog(step=1e-3), 256, 3),
-    "henon_heiles, adaptive_gauss": (HenonHeiles, {}, AdaptiveGauss(), 1024, 20),
+    "springs with rest length, adaptive_gauss": (Springs, {"rest_length": 0.5}, AdaptiveGauss(), 1024, 50),
+    "gravity, leapfrog": (Gravity, {"bodies": 6, "dimension": 3}, Leapfrog(step=1e-3), 2048, 3),
+    "henon_heiles, adaptive_gauss": (HenonHeiles, {}, AdaptiveGauss(), 8192, 20),
     "gravity of 100 bodies, leapfrog": (Gravity, {"bodies": 100}, Leapfrog(step=0.01), 64, 3),
 }
 
