@@ -30,6 +30,8 @@ LENGTHS = {"steps", "epochs"}
 
 CONFIG, METRICS, CHECKPOINT, MODEL = "config.json", "metrics.jsonl", "checkpoint.safetensors", "model.safetensors"
 LINE_CHECKSUM, RECORDS_CHECKSUM = "crc32", "sha256 of the records"
+#: Of a record, what says how long it took: without it the same training is the same bytes.
+CLOCKS = {"seconds", "cpu_seconds"}
 
 #: The section of the configuration that says from how many hours the epochs were made.
 BUDGET = "budget"
@@ -144,7 +146,7 @@ class Run:
     def finish(self, model: nn.Module, records: list[dict[str, float | int]]) -> None:
         """Write the trained model, which knows the records of its training from others."""
         tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-        write_atomically(self.path / MODEL, sealed(tensors, {RECORDS_CHECKSUM: _sha256(records)}))
+        write_atomically(self.path / MODEL, sealed(tensors, {RECORDS_CHECKSUM: _steps_checksum(records)}))
 
 
 def keep(
@@ -292,7 +294,7 @@ def _metrics(path: Path) -> tuple[list[dict[str, float | int]], bool]:
     if _sha256(records[: len(kept)]) != _sha256(kept):  # as texts: NaN is itself
         notes.append(f"records were lost or changed: they are those of {CHECKPOINT}")
         records = kept + [record for record in records if record["step"] > kept[-1]["step"]]
-    whole = _records_checksum(path / MODEL) in (None, _sha256(records))
+    whole = _records_checksum(path / MODEL) in (None, _steps_checksum(records))
     if not whole:
         notes.append("records were lost or changed, and nothing has them all; the trained model is whole")
     if notes:
@@ -338,6 +340,10 @@ def _record(line: str) -> dict[str, float | int] | None:
         return None
     good = good and type(record.get("step")) is int
     return record if good and all(type(value) in (int, float) for value in record.values()) else None
+
+
+def _steps_checksum(records: list[dict[str, float | int]]) -> str:
+    return _sha256([{name: value for name, value in one.items() if name not in CLOCKS} for one in records])
 
 
 def _sha256(tree: Any) -> str:

@@ -93,6 +93,16 @@ def test_records_that_are_lost_are_missed_without_a_checkpoint(tmp_path, lost):
         assert progress_of(tmp_path / "run")["state"].startswith("finished: its records are damaged")
 
 
+def test_how_long_it_took_is_in_no_byte_of_the_model(tmp_path):
+    for seconds in (1.0, 2.0):
+        history = [{"step": 1, "loss": 0.5, "seconds": seconds, "cpu_seconds": seconds}]
+        model = nn.Linear(1, 1, bias=False)
+        nn.init.ones_(model.weight)
+        keep(tmp_path / f"{seconds}", CONFIG, model, lambda run, history=history: run.begin(history) or history)
+    first, second = (tmp_path / f"{seconds}/model.safetensors" for seconds in (1.0, 2.0))
+    assert first.read_bytes() == second.read_bytes()
+
+
 def test_overwrite_always_wins(tmp_path):
     run = tmp_path / "run"
     for spoil in (
