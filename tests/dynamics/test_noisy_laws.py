@@ -10,7 +10,7 @@ from hlieconv.dynamics import evidence
 from hlieconv.dynamics.chunks import chunks_of
 from hlieconv.dynamics.expansion import shooting
 from hlieconv.dynamics.expansion.shooting import shoot
-from hlieconv.dynamics.expansion.solving import bodies_in, solve, trial_of
+from hlieconv.dynamics.expansion.solving import bodies_in, noise_in, solve
 from hlieconv.dynamics.expansion.windows import Noise, noise_of, window_targets
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.law import Estimate
@@ -86,10 +86,11 @@ def test_what_forces_do_not_show_trajectories_do():
     (softened,) = model.estimates
     assert softened.term.shape == "softened"
     assert softened.coefficient == pytest.approx(-1, abs=5e-3)
-    model.estimates = [Estimate(Pair("power", (-1.0,), (False,), (m, m)), -1.0)]
-    shot = trial_of(model, trajectories_of(dataset), 1.0, seed=0)
-    harder = shot(found.equations.solve([model.estimates[0].term]))
+    whole, noise = noise_in(trajectories_of(dataset))
+    bodies = bodies_in(model, trajectories_of(dataset)).take(whole.trajectory)
+    harder = shoot([Estimate(Pair("power", (-1.0,), (False,), (m, m)), -1.0)], whole, bodies, noise)
     assert harder.holds
+    assert abs(harder.estimates[0].coefficient + 1) > 5e-3
     assert found.shot.better(harder)
     assert not harder.better(found.shot)
 
