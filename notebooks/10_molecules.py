@@ -20,6 +20,9 @@
 # for images. The data are 1,500 of the smallest molecules of QM9, up to 12 atoms; `qm9()` reads all of its 130,831.
 
 # %%
+import json
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import torch
 
@@ -63,23 +66,24 @@ plt.show()
 #
 # Two networks of the same size. T(3) sees the step from one atom to another, and must learn from turned examples that
 # its direction does not matter. SE(3) lifts an atom to all orientations, and in the coordinates "bi_invariants" its
-# kernel sees nothing of them: what is left is the distance of two atoms.
+# kernel sees nothing of them: what is left is the distance of two atoms. Then the kernel is a sum of fixed functions of
+# the distance, which cost next to nothing; T(3) needs a small network for each pair of atoms.
 #
 # **Prediction.** Which one is closer, with 1,200 molecules to learn from?
 
 # %%
-common = {"channels": 32, "layers": 2, "epochs": 16.0, "batch": 25, "learning_rate": 5e-3, "records": 8}
-fits = {
-    "T3": fit_molecules(molecules, ("homo",), group="T3", **common),
-    "SE3": fit_molecules(molecules, ("homo",), group="SE3", coordinates="bi_invariants", **common),
-}
+common = {"channels": 32, "layers": 2, "epochs": 16.0, "batch": 25, "records": 8}
+fits = {group: fit_molecules(molecules, ("homo",), group=group, **common) for group in ("T3", "SE3")}
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharex=True, sharey=True)
 for ax, (name, fit) in zip(axes, fits.items(), strict=True):
     result, predicted, true = evaluate_molecules(fit.model, molecules)
     [row] = result["errors"]
     plot_prediction(predicted[:, 0], true[:, 0], name="HOMO", units=row["units"], ax=ax, markersize=5)
     ax.set_title(f"{name}: {ax.get_title()}")
-    print(f"{name}: {row['mean_absolute_error']:.0f} meV; always the median: {row['of_the_median']:.0f} meV")
+    seconds = fit.history[-1]["cpu_seconds"]
+    print(
+        f"{name}: {row['mean_absolute_error']:.0f} meV in {seconds:.0f} s; the median: {row['of_the_median']:.0f} meV"
+    )
 plt.show()
 
 # %% [markdown]
@@ -96,9 +100,27 @@ for name, fit in fits.items():
 # %% [markdown]
 # Shifts are exact for both. What T(3) knows of rotations it has learnt, and only so well.
 #
+# ## All of QM9
+#
+# The same recipe with 256 channels and 4 blocks, on 100,000 molecules: the error on 2,000 molecules held out, in mean
+# absolute deviations of HOMO, LUMO and gap, against the time of one core; then the errors on the published test
+# molecules, which the training never sees.
+
+# %%
+result = json.loads(Path("../results/molecules_homo_lumo_gap_SE3.json").read_text())
+curve = result["learning_curve"]
+figure, ax = plt.subplots(figsize=(4.5, 3.2))
+ax.loglog([row["cpu_seconds"] for row in curve], [row["validation"] for row in curve], "o-", markersize=3)
+ax.set_xlabel("CPU seconds")
+ax.set_ylabel("error on molecules held out")
+plt.show()
+for row in result["errors"]:
+    print(f"{row['target']}: {row['mean_absolute_error']:.1f} {row['units']}; the median: {row['of_the_median']:.0f}")
+
+# %% [markdown]
 # ## Try it
 #
-# - `group="SE3"` without `coordinates`: then orientations are seen, by `samples` of them (1, 12, 24, 60). How does the
-#   change under rotations fall with their number?
-# - All of QM9: `pip install "hlieconv[molecules]"` and `hlieconv fit-molecules --target homo`.
+# - `group="SE3", coordinates="embedding", radial=0`: then orientations are seen, by `samples` of them (1, 12, 24, 60).
+#   How does the change under rotations fall with their number?
+# - All of QM9: `pip install "hlieconv[molecules]"` and `hlieconv fit-molecules --target homo lumo gap --hours 1`.
 # - Your own molecules, from any file that ASE reads: `hlieconv predict-molecules RUN FILE`.
