@@ -6,14 +6,18 @@ from typing import Any
 
 from tqdm import tqdm
 
-#: Seconds from one line of a log to the next, and before the first.
+#: Seconds from one line of a log to the next.
 LINE_SECONDS = 60.0
+
+#: Seconds after which a log says how long the work will take, if more than a line's time is left.
+FIRST_SECONDS = 10.0
 
 
 def progress(total: int, *, unit: str, initial: int = 0, shown: bool = True) -> "tqdm[Any]":
-    """A bar on a terminal and in a notebook that has ipywidgets; elsewhere a line a minute, none in the first one.
+    """A bar on a terminal and in a notebook that has ipywidgets; elsewhere a line a minute.
 
-    So a log of long work (stderr) says how far it is and how much time is left, and short jobs are quiet in a pipe.
+    So a log of long work (stderr) says how far it is and how much time is left, the first time after ten seconds where
+    that is more than a minute; short jobs are quiet in a pipe.
 
     Args:
         total: how many units there are.
@@ -37,7 +41,22 @@ def progress(total: int, *, unit: str, initial: int = 0, shown: bool = True) -> 
     if sys.stderr.isatty():
         return tqdm(**options)
     every = {"mininterval": LINE_SECONDS, "maxinterval": LINE_SECONDS, "delay": LINE_SECONDS}
-    return tqdm(file=_Lines(), ncols=0, **every, **options)
+    return _Log(file=_Lines(), ncols=0, **every, **options)
+
+
+class _Log(tqdm):
+    """The bar of a log, which tells early how long it will take."""
+
+    told = False
+
+    def update(self, n: float | int | None = 1) -> bool | None:
+        shown = super().update(n)
+        elapsed, done = self._time() - self.start_t, self.n - self.initial
+        if not self.told and elapsed > FIRST_SECONDS and done:
+            self.told = True
+            if elapsed * (self.total - self.n) > LINE_SECONDS * done:
+                self.fp.write(str(self))
+        return shown
 
 
 class _Lines:

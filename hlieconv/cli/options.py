@@ -125,6 +125,8 @@ def add_run(parser: Container, folder: str, seconds: float) -> None:
     add_device(parser, "auto")
     text = "time between checkpoints in seconds"
     parser.add_argument("--checkpoint-seconds", type=float, default=seconds, help=text)
+    text = "folder to which the records are written for TensorBoard too, with the package tensorboard"
+    parser.add_argument("--tensorboard", metavar="DIR", help=text)
 
 
 def add_settings(
@@ -163,7 +165,12 @@ def settings_of(arguments: argparse.Namespace, settings: type) -> dict[str, Any]
 def run_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options of `add_run`, and the preset."""
     names = ("preset", "path", "overwrite", "device", "checkpoint_seconds")
-    return {name: getattr(arguments, name) for name in names}
+    options = {name: getattr(arguments, name) for name in names}
+    if arguments.tensorboard is not None:
+        from hlieconv.training.logs import TensorBoard
+
+        options["on_record"] = TensorBoard(arguments.tensorboard)
+    return options
 
 
 def integrator_of(arguments: argparse.Namespace) -> Any:

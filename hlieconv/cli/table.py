@@ -29,8 +29,8 @@ class ImportTable(AbstractCommand):
         add_output(parser, None, "file to write, .nc or .zarr; by default the name of F with the suffix .nc")
         text = "known system that was measured, if it is one of these"
         parser.add_argument("--system", choices=[*SYSTEMS], default="", help=text)
-        text = "number of points from which a momentum is estimated"
-        parser.add_argument("--window", type=int, default=7, help=text)
+        text = "number of points from which a momentum is estimated; by default 7 exact ones, and as the noise says"
+        parser.add_argument("--window", type=int, help=text)
         text = "degree of the polynomials through these points"
         parser.add_argument("--degree", type=int, default=4, help=text)
 

@@ -4,6 +4,7 @@ from .expansion.evidence import evidence as evidence
 from .fitting import Fit as Fit
 from .fitting import fit as fit
 from .loading import load as load
+from .refinement import refine_states as refine_states
 from .rollouts import default_integrator as default_integrator
 from .rollouts import rollout as rollout
 from .settings import Settings as Settings

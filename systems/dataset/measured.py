@@ -11,7 +11,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from systems.checks import check
-from systems.dataset.schema import data_array, to_dataset, validate
+from systems.dataset.derivative import derivative
+from systems.dataset.schema import CORE, data_array, to_dataset, validate
+from systems.dataset.smoothing import Smooth, noise_of, smooth
 from systems.dataset.standard import standardised
 from systems.dataset.times import counted_from, one_clock, to_times
 from systems.numbers import to_array
@@ -30,14 +32,16 @@ def from_arrays(
     mask: Any = None,
     system: str = "",
     units: Mapping[str, str] | None = None,
-    window: int = 7,
+    window: int | None = None,
     degree: int = 4,
     **values: Any,
 ) -> xr.Dataset:
     """Positions, and momenta or masses, as a Dataset (see `systems.dataset.schema`).
 
-    Without momenta, p = m v; without velocities, p = m dq/dt is estimated by `derivative`, and ``p`` is marked by its
-    attribute ``estimated``. A body of mass 0 has the momentum of a unit mass.
+    Without momenta, p = m v; without velocities, p = m dq/dt is estimated and marked by its attribute ``estimated``:
+    from exact positions by `derivative`, from noisy ones (`noise_of`) by `smooth`, which chooses from the data how
+    smooth the motion is. Then ``q`` are the smooth positions, with the attribute ``noise``, beside ``q_measured``, and
+    ``q_error`` and ``p_error`` are standard errors. A body of mass 0 has the momentum of a unit mass.
 
     Numbers may be arrays, lists (ragged ones end with NaN), tables or tensors. All are float64, but for q in float32,
     which is stored as that; times are float64 whatever q is, and differences are taken in float64.
@@ -55,8 +59,9 @@ def from_arrays(
         system: name of a known system, where one made them: its variables may be given too.
         units: of any variable, as in ``{"q": "m"}``; else they are "1", the system's own, and "s" for time. Times in
             another unit are converted to seconds.
-        window: points from which a momentum is estimated.
-        degree: of the polynomials through them, less than ``window``.
+        window: points from which a momentum is estimated, noisy or not; by default 7 exact ones, and as many noisy ones
+            as the data say.
+        degree: of the polynomials through these points, less than ``window``.
         **values: ``mass`` and whatever else is known, each one number, ``(body,)`` or ``(trajectory, body)``, or as the
             system declares it. What no system declares may have other dims: ``drag=(("trajectory",), [0.1, 0.2])``,
             ``link=(("body", "other_body"), matrix)``.
@@ -66,7 +71,8 @@ def from_arrays(
             increasing, and neither momenta nor masses.
 
     Warns:
-        UserWarning: where positions or times are rounded so much that estimated momenta are off by more than 1 %.
+        UserWarning: where positions or times are rounded, or with ``window`` are noisy, so much that estimated momenta
+            are off by more than 1 %; and where the errors of smooth momenta are more than 10 %.
 
     Example:
         >>> import numpy as np
@@ -95,35 +101,47 @@ def from_arrays(
     positions = np.where((seen & exists[:, None])[..., None], positions, np.nan)
     if p is not None and v is not None:
         raise ValueError("p: expected momenta or velocities v, got both")
-    marks = {}
     if p is None and "mass" not in values:
         raise ValueError(
             f"p: expected momenta, or mass to {'multiply v' if v is not None else 'estimate them'} with, got neither"
         )
+    noise, marks, extra = 0.0, {}, {}
     if p is not None:
         momenta = _like("p", p, positions)
     else:
         mass = np.broadcast_to(arrays["mass"], (count, n))[:, None, :, None].astype(np.float64)
+        mass = np.where(mass == 0, 1, mass)
         if v is None:
-            marks = {"estimated": f"from q, by local polynomials of degree {degree} through {window} points"}
-            options = {"window": window, "degree": degree}
-            velocities = derivative(positions.astype(np.float64), moments, **options)
-            _warn_of_rounding(positions, velocities, moments, times, options)
+            noise = noise_of(positions, moments)
+            if noise and window is None:
+                found = smooth(positions.astype(np.float64), moments, noise)
+                marks = {"estimated": f"from q, whose noise of {noise:.2g} was smoothed as far as the data say"}
+                extra = _beside(positions, found, mass)
+                positions, velocities = found.x.astype(positions.dtype), found.rate
+                _warn_of_errors(found)
+            else:
+                options = {"window": window or 7, "degree": degree}
+                marks = {"estimated": f"from q, by local polynomials of degree {degree} through {window or 7} points"}
+                velocities = derivative(positions.astype(np.float64), moments, **options)
+                _warn_of_rounding(positions, velocities, moments, noise, options)
+            _warn_of_rough_times(moments, times)
         else:
             velocities = _like("v", v, positions)
             if "v" in units:
                 velocities = velocities * factor("v", units.pop("v"), f"({units.get('q', OWN)}) / s")
-        momenta = np.where(mass == 0, 1, mass) * velocities
+        momenta = mass * velocities
     momenta = np.where(np.isfinite(positions), momenta, np.nan).astype(positions.dtype)
     dataset = to_dataset(
         PhaseSpace(*(torch.from_numpy(x).transpose(0, 1) for x in (positions, momenta))),
         torch.from_numpy(moments.T.copy()),
         mask=torch.from_numpy(exists.copy()),
-        variables={name: data_array(known[name], array) for name, array in arrays.items()},
+        variables=extra | {name: data_array(known[name], array) for name, array in arrays.items()},
         attrs={"coordinate_system": system_class(system).coordinates if system else "cartesian"}
         | ({"system": system} if system else {}),
     )
     dataset["p"].attrs.update(marks)
+    if extra:
+        dataset["q"].attrs["noise"] = noise
     if p is None and "q" in units and "mass" in units:  # what it was computed in
         made = f"{units['mass']} {units['q']} / s"
         check("units", units, factor("p", units.get("p", made), made) == 1, f"p in {made}, as it is made of q and mass")
@@ -132,25 +150,57 @@ def from_arrays(
         if name not in dataset:
             raise ValueError(f"units: expected names among {', '.join(map(str, dataset.variables))}, got {name}")
         dataset[name].attrs["units"] = unit
+    for name in extra:
+        dataset[name].attrs["units"] = dataset[name[0]].attrs["units"]
     return validate(standardised(counted_from(origin, dataset)))
 
 
-def _warn_of_rounding(
-    q: NDArray[np.floating], velocities: NDArray[np.floating], seconds: NDArray[np.floating], times: Any, options: Any
-) -> None:
-    """Say so where the last bits of the positions, or of the times, make up more than 1 % of the velocities."""
-    eps = np.finfo(q.dtype).eps
-    # The derivative of the positions' own rounding: each is off by up to half of its last bit.
-    bits = np.random.default_rng(0).uniform(-0.5, 0.5, q.shape) * eps * q
-    size, noise = (np.sqrt(np.nanmean(x**2)) for x in (velocities, derivative(bits, seconds, **options)))
-    if noise > LARGEST_NOISE * size > 0:
+def _beside(positions: NDArray[np.floating], found: Smooth, mass: NDArray[np.floating]) -> dict[str, xr.DataArray]:
+    """What a Dataset of smooth positions holds beside them."""
+    values = {"q_measured": positions, "q_error": found.x_error, "p_error": mass * found.rate_error}
+    return {name: data_array(CORE[name], x.astype(positions.dtype)) for name, x in values.items()}
+
+
+def _warn_of_errors(found: Smooth) -> None:
+    """Say so where smooth momenta are not known well."""
+    size, error = (np.sqrt(np.nanmean(x**2)) for x in (found.rate, found.rate_error))
+    if error > LARGEST_ERROR * size > 0:
         warnings.warn(
-            f"q: positions in {q.dtype} are rounded so much, for their spacing in time, that momenta estimated from "
-            f"them are off by about {100 * noise / size:.2g} %: give them in float64 or from a nearer origin, give a "
-            "wider window, or momenta",
+            f"q: the noise leaves errors of about {100 * error / size:.2g} % in the momenta that are estimated "
+            "(p_error): points that lie closer in time, or more exact ones, would help",
             UserWarning,
             stacklevel=3,
         )
+
+
+def _warn_of_rounding(
+    q: NDArray[np.floating],
+    velocities: NDArray[np.floating],
+    seconds: NDArray[np.floating],
+    noise: float,
+    options: Any,
+) -> None:
+    """Say so where noise, or the last bits of the positions, make up more than 1 % of the velocities."""
+    eps, generator = np.finfo(q.dtype).eps, np.random.default_rng(0)
+    # The derivative of the positions' own rounding: each is off by up to half of its last bit.
+    bits = generator.uniform(-0.5, 0.5, q.shape) * eps * q
+    off = bits + noise * generator.standard_normal(q.shape)
+    size, error = (np.sqrt(np.nanmean(x**2)) for x in (velocities, derivative(off, seconds, **options)))
+    if error > LARGEST_NOISE * size > 0:
+        cause = f"in {q.dtype} are rounded so much, for their spacing in time,"
+        cure = "give them in float64 or from a nearer origin"
+        if noise:
+            cause, cure = f"have noise of about {noise:.2g}, so", "leave window out, so that the data choose"
+        warnings.warn(
+            f"q: positions {cause} that momenta estimated from them are off by about {100 * error / size:.2g} %: "
+            f"{cure}, give a wider window, or momenta",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _warn_of_rough_times(seconds: NDArray[np.floating], times: Any) -> None:
+    """Say so where the last bits of the times make up more than 1 % of their spacing."""
     kind = getattr(times, "dtype", None)
     rough = str(kind).removeprefix("torch.") in ("float16", "float32")
     last_bit = np.nanmax(np.spacing(abs(seconds).astype(np.float32 if rough else np.float64)))
@@ -167,6 +217,9 @@ def _warn_of_rounding(
 
 #: The part of a velocity that the rounding of what it is estimated from may make up without a warning.
 LARGEST_NOISE = 0.01
+
+#: The part of smooth velocities that their standard errors may be without a warning.
+LARGEST_ERROR = 0.1
 
 
 def from_dataframe(frame: pd.DataFrame, *, time_tolerance: float = 1e-6, **options: Any) -> xr.Dataset:
@@ -246,76 +299,6 @@ def _codes(labels: Any) -> NDArray[np.integer]:
     except TypeError:
         order = np.argsort(np.asarray(unique).astype(str))
     return np.argsort(order)[codes]
-
-
-def derivative(
-    x: NDArray[np.floating], times: NDArray[np.floating], *, window: int = 7, degree: int = 4
-) -> NDArray[np.floating]:
-    """dx/dt at the times themselves, which may be irregular and have gaps (NaN).
-
-    At each time a polynomial is fitted by least squares to the nearest points of the same body, and differentiated (a
-    filter of Savitzky and Golay for irregular times). Exact for polynomials up to the degree; the error falls with the
-    degree-th power of the spacing. A wider window averages more noise away. Where a body was seen less often than
-    degree + 1 times the degree is lower; seen once, it has no derivative (NaN).
-
-    Args:
-        x: ``(trajectory, time, body, space)``.
-        times: ``(time,)`` or ``(trajectory, time)``.
-
-    Example:
-        >>> t = np.array([0.0, 0.1, 0.3, 0.4, 0.7, 0.8, 1.0])
-        >>> dx = derivative((t**3)[None, :, None, None], t, window=5, degree=3)
-        >>> bool(np.allclose(dx[0, :, 0, 0], 3 * t**2))
-        True
-    """
-    check("degree", degree, 1 <= degree < window, f"1 to {window - 1}, less than window")
-    count, points, n, _ = x.shape
-    seen = _seen(x).swapaxes(1, 2).reshape(count * n, points)
-    when = np.broadcast_to(times, (count, points)).repeat(n, 0)
-    rows = np.ascontiguousarray(x.swapaxes(1, 2).reshape(count * n, points, -1))
-    result = np.full_like(rows, np.nan)
-    # Bodies that were seen at the same times share their weights.
-    _, first, same = np.unique(np.where(seen, when, np.inf), axis=0, return_index=True, return_inverse=True)
-    for pattern, row in enumerate(first):
-        members, visible = same.ravel() == pattern, seen[row]
-        if visible.sum() > 1:
-            near, weight = _weights(when[row, visible].astype(float), window, degree)
-            values = rows[members][:, visible]
-            result[np.ix_(members, visible)] = np.einsum("tw,mtws->mts", weight, values[:, near])
-    return result.reshape(count, n, points, -1).swapaxes(1, 2)
-
-
-def _weights(t: NDArray[np.floating], window: int, degree: int) -> tuple[NDArray[np.integer], NDArray[np.floating]]:
-    """For each time the points near it and the weights of their values in the derivative there, ``(time, window)``."""
-    m = len(t)
-    window = min(window, m)
-    degree = min(degree, window - 1)
-    # Of all windows around a point the one that reaches least far; the most central one first, for equal spacing.
-    offsets = np.array(sorted(range(window), key=lambda offset: abs(offset - (window - 1) / 2)))
-    starts = (np.arange(m)[:, None] - offsets).clip(0, m - window)
-    reach = np.maximum(t[:, None] - t[starts], t[starts + window - 1] - t[:, None])
-    near = np.take_along_axis(starts, reach.argmin(1)[:, None], 1) + np.arange(window)
-    s = t[near] - t[:, None]
-    scale = abs(s).max(1, keepdims=True)
-    s = s / scale
-    # Polynomials P_k that are orthogonal on the points (Stieltjes), with their values and derivatives at s = 0.
-    before, now = np.zeros_like(s), np.ones_like(s)
-    value, derivative, value_before, derivative_before = 1.0, 0.0, 0.0, 0.0
-    norm_before = 1.0
-    weight = np.zeros_like(s)
-    for k in range(degree + 1):
-        norm = (now**2).sum(1, keepdims=True)
-        weight += now * derivative / norm
-        a, b = (s * now**2).sum(1, keepdims=True) / norm, norm / norm_before if k else 0.0
-        before, now = now, (s - a) * now - b * before
-        value, value_before, derivative, derivative_before = (
-            -a * value - b * value_before,
-            value,
-            value - a * derivative - b * derivative_before,
-            derivative,
-        )
-        norm_before = norm
-    return near, weight / scale
 
 
 def _points(

@@ -3,6 +3,8 @@
 | variable | dims | meaning |
 |---|---|---|
 | ``q``, ``p`` | trajectory, time, body, space | positions and canonical momenta, float32 or float64 |
+| ``q_measured`` | trajectory, time, body, space | the noisy positions, where ``q`` are smooth ones |
+| ``q_error``, ``p_error`` | trajectory, time, body, space | standard errors of ``q`` and ``p``, where they are known |
 | ``time`` | time | a coordinate, where all trajectories share their times |
 | ``trajectory_time`` | trajectory, time | instead, where each has its own; NaN only after a trajectory's last |
 | ``mask`` | trajectory, body | True where a body exists |
@@ -55,6 +57,9 @@ STATE_DIMS = ("trajectory", "time", "body", "space")
 CORE = {
     "q": Variable("q", STATE_DIMS, "1", "position", si="m"),
     "p": Variable("p", STATE_DIMS, "1", "canonical momentum", si="kg m / s"),
+    "q_measured": Variable("q_measured", STATE_DIMS, "1", "measured position", si="m"),
+    "q_error": Variable("q_error", STATE_DIMS, "1", "standard error of the position", si="m"),
+    "p_error": Variable("p_error", STATE_DIMS, "1", "standard error of the momentum", si="kg m / s"),
     "time": Variable("time", ("time",), "s", "time", si="s"),
     "trajectory_time": Variable("trajectory_time", ("trajectory", "time"), "s", "time", si="s"),
     "mask": Variable("mask", ("trajectory", "body"), "1", "whether a body exists"),

@@ -51,12 +51,16 @@ def test_the_simplest_model_that_holds(data, run, tmp_path, capsys):
     assert "a law explains these data better" in capsys.readouterr().out
 
 
-def test_validation_on_a_file_with_patience(data, tmp_path, capsys):
+def test_validation_on_a_file_with_patience(data, tmp_path, capsys, monkeypatch):
+    records = []
+    monkeypatch.setattr("hlieconv.training.logs.TensorBoard", lambda folder: records.append)
     path = str(tmp_path / "validated")
     arguments = ["fit", data, "-o", path, "--group", "T2", "--validation", data, "--patience", "1"]
+    arguments += ["--tensorboard", str(tmp_path / "logs")]
     assert cli.main([*arguments, *SMALL, "--learning-rate", "0.3"]) == 0
     assert "validation" in capsys.readouterr().out
     assert read_config(path)["settings"]["patience"] == 1
+    assert {"step", "loss", "validation"} <= {*records[-1]}
 
 
 def test_info_of_a_run(run, capsys):

@@ -7,7 +7,7 @@ import torch
 import xarray as xr
 
 from systems import Springs, from_arrays, from_dataframe, simulate, system_of, validate
-from systems.dataset.measured import derivative
+from systems.dataset.derivative import derivative
 
 
 def irregular(points, seed=0):

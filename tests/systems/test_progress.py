@@ -30,6 +30,17 @@ def test_long_work_leaves_lines_in_a_log(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize(("steps", "told"), [(1000, True), (3, False)])
+def test_long_work_tells_early_how_long_it_takes(capsys, steps, told):
+    with progress(steps, unit="step") as bar:
+        bar.start_t -= 20  # a step took twenty seconds
+        for _ in range(2):
+            bar.update()
+    text = capsys.readouterr().err
+    assert ("1/1000 [00:20<5:33:" in text) == told
+    assert text.count("step") == told  # one line, with the rate
+
+
 def test_a_terminal_and_a_notebook_have_a_bar(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     counted(3)

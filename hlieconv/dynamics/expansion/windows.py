@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hlieconv.dynamics.chunks import Chunks
 from hlieconv.dynamics.expansion.targets import Targets
+from systems.dataset import smoothing
 
 #: Lengths of windows and degrees of polynomials that are tried: the longest window that needs a degree of the list.
 WINDOWS, DEGREES = (41, 31, 21, 15, 11), (5, 7, 9, 11, 13)
@@ -17,8 +18,8 @@ WINDOWS, DEGREES = (41, 31, 21, 15, 11), (5, 7, 9, 11, 13)
 #: A polynomial fits a window if its chi^2 is no more than so many standard deviations from 1; so many windows must fit.
 DEVIATIONS, FITTING = 4.0, 0.97
 
-#: Differences of these orders tell noise from motion: of noise they stay, of motion they vanish.
-ORDERS, STAYING = (6, 8), 0.5
+#: Points from which noise can be told from motion.
+FEWEST = 17
 
 #: Relative noise below this is none.
 NOISELESS = 1e-9
@@ -34,8 +35,7 @@ class Noise(NamedTuple):
 def noise_of(pieces: Chunks) -> Noise | None:
     """The noise of trajectories; None if there is none, or they are too short to tell.
 
-    The m-th difference of white noise is sqrt(binomial(2 m, m)) times as large as the noise itself, whatever m is; of a
-    smooth motion it falls with m.
+    It is measured by divided differences (see `systems.dataset.smoothing.noise_of`), whatever the times.
 
     Args:
         pieces: whole trajectories.
@@ -47,25 +47,11 @@ def noise_of(pieces: Chunks) -> Noise | None:
         >>> [round(x, 3) for x in noise_of(pieces)]
         [0.01, 0.01]
     """
-    if len(pieces.times) <= 2 * ORDERS[1]:
+    if len(pieces.times) < FEWEST:
         return None
-    found = []
-    for x in (pieces.q, pieces.p):
-        low, high = (_difference(x, order) for order in ORDERS)
-        if not high > max(STAYING * low, NOISELESS * float(x.abs().median())):
-            return None
-        found.append(high)
-    return Noise(*found)
-
-
-def _difference(x: Float[Tensor, "point chunk n d"], order: int) -> float:
-    """The standard deviation of the noise if the differences of an order are nothing else."""
-    difference = x.diff(order, dim=0).abs().flatten()
-    difference = difference[difference > 0]  # where there is no body, all is 0
-    if not len(difference):
-        return 0.0
-    median = float(torch.quantile(difference[:: max(1, len(difference) // 1_000_000)], 0.5))
-    return median / 0.6745 / math.sqrt(math.comb(2 * order, order))
+    found = [smoothing.noise_of(x.transpose(0, 1).numpy(), pieces.times.mT.numpy()) for x in (pieces.q, pieces.p)]
+    sizes = [NOISELESS * float(x.abs().median()) for x in (pieces.q, pieces.p)]
+    return Noise(*found) if all(noise > size for noise, size in zip(found, sizes, strict=True)) else None
 
 
 def window_targets(pieces: Chunks, mass: Float[Tensor, "trajectory n"], noise: Noise) -> Targets:
