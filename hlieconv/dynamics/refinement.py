@@ -180,10 +180,11 @@ def _problem(
     else:
         field, usual = model, symplectic_for(model, spacing)
     steps = usual if integrator is None else integrator_of(integrator)
-    last = torch.where(times.isfinite(), times, -torch.inf).cummax(0).values  # nothing moves after a last time
+    known = times.isfinite()  # after its last time a trajectory goes on unseen
+    moments = torch.where(known, times, -torch.inf).cummax(0).values + spacing * (~known).cumsum(0)
     size = [float(x.square().mean().sqrt()) for x in start]
     unit = noise * size[1] / size[0] if min(size) > 0 else noise
-    return _Problem(field, steps, last, start, measured.nan_to_num(), seen.double(), noise, unit)
+    return _Problem(field, steps, moments, start, measured.nan_to_num(), seen.double(), noise, unit)
 
 
 def _first_seen(trajectory: PhaseSpace) -> PhaseSpace:

@@ -19,6 +19,9 @@ def springs(noise, times=TIMES, gaps=False):
     q = q + noise * q.std() * np.random.default_rng(0).standard_normal(q.shape)
     if gaps:
         q[:, :5, 0] = q[:, 50:60, 1] = np.nan
+    if times.ndim == 2:  # one trajectory ends early
+        times = times.copy()
+        times[2, 100:] = q[2, 100:] = np.nan
     names = ("mass", "stiffness")
     dataset = from_arrays(q, times=times, **{name: truth[name].values for name in names}, system="springs")
     return system, truth, dataset
