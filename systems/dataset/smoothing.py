@@ -179,7 +179,7 @@ def _smooth_piece(t: Array, y: Array, noise: float) -> tuple[Array, ...]:
     span, spacing = t[-1] - t[0], float(np.median(np.diff(t)))
     smallest = 10 * np.finfo(float).eps * float(abs(y).max()) / noise  # what is smaller is made of rounding
     length, bases, cost, variance = span, [], [], []
-    while length >= 2 * spacing:
+    while not bases or length >= 2 * spacing:
         bases.append(_Basis(t, length, smallest))
         left, logarithm = bases[-1].fit(y)
         variance.append((left + SHARED * noise**2) / (count + SHARED))

@@ -88,10 +88,12 @@ def test_what_a_dataset_of_noisy_positions_holds(tmp_path, dtype):
     kind = str(dtype).removeprefix("torch.")
     q, _ = motion(Springs, EVEN)
     x, sigma = noisy(q, 1e-2)
-    x[0, 40:50, 1] = np.nan
+    x[0, 40:50, 1] = x[1, 2:, 2] = x[2, 1:, 0] = np.nan
     dataset = from_arrays(x.astype(kind), times=EVEN, mass=2.0, units={"q": "m", "mass": "kg"})
     assert dataset["q"].noise == pytest.approx(sigma, rel=0.1)
     assert "noise of" in dataset["p"].estimated
+    assert dataset["p"][1, :2, 2].notnull().all()  # two points have a line through them, one has none
+    assert dataset["p"][2, :, 0].isnull().all()
     assert np.array_equal(dataset["q_measured"], x.astype(kind), equal_nan=True)
     assert {dataset[name].dtype for name in ("q", "p", "q_measured", "q_error", "p_error")} == {np.dtype(kind)}
     assert (dataset["q_error"].units, dataset["p_error"].units) == ("m", dataset["p"].units)
