@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+import time
 from typing import Any
 
 from tqdm import tqdm
@@ -51,7 +52,7 @@ class _Log(tqdm):
 
     def update(self, n: float | int | None = 1) -> bool | None:
         shown = super().update(n)
-        elapsed, done = self._time() - self.start_t, self.n - self.initial
+        elapsed, done = time.time() - self.start_t, self.n - self.initial
         if not self.told and elapsed > FIRST_SECONDS and done:
             self.told = True
             if elapsed * (self.total - self.n) > LINE_SECONDS * done:
