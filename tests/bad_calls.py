@@ -173,6 +173,7 @@ def good_values():
         "angles": torch.tensor(0.1),
         "model": model,
         "molecules": molecules,
+        "models": [regressor, regressor],
         "index": torch.tensor([0]),
         "name": "SE2",
         "generators": ["P_x"],
