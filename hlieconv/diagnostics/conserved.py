@@ -10,6 +10,7 @@ from torch import Tensor
 from hlieconv.diagnostics.momentum_map import Charge, along, charges, require_cartesian, units_of
 from hlieconv.groups import T
 from hlieconv.groups.algebra import axis_name
+from systems.dataset.blocks import by_trajectory
 from systems.dataset.schema import system_of, trajectory_of
 from systems.vector_field import AbstractHamiltonian, AbstractVectorField
 
@@ -26,9 +27,14 @@ def energy(dataset: xr.Dataset, hamiltonian: AbstractHamiltonian | None = None) 
     found = field.hamiltonian
     if found is None:
         raise ValueError(f"hamiltonian: expected an AbstractHamiltonian, got {type(field).__name__}: it has no energy")
+    return _energy_of(dataset, found)
+
+
+@by_trajectory
+def _energy_of(dataset: xr.Dataset, hamiltonian: AbstractHamiltonian) -> xr.DataArray:
     _, state = trajectory_of(dataset)
     with torch.no_grad():
-        return along(dataset, found.energy(state), "energy", "energy", "1")
+        return along(dataset, hamiltonian.energy(state), "energy", "energy", "1")
 
 
 def momentum(dataset: xr.Dataset) -> xr.DataArray:
@@ -80,6 +86,7 @@ def _rotations_of_planes(dimension: int) -> list[Charge]:
     return found
 
 
+@by_trajectory
 def _stack(dataset: xr.Dataset, parts: list[Charge], name: str, long_name: str) -> xr.DataArray:
     """Several charges as the components of one quantity."""
     _, state = trajectory_of(require_cartesian(dataset))

@@ -11,6 +11,7 @@ from torch import Tensor
 from hlieconv.diagnostics.conserved import angular_momentum, energy, momentum, rotations, translations
 from hlieconv.diagnostics.momentum_map import Charge
 from hlieconv.diagnostics.presence import presence
+from systems.dataset.blocks import by_trajectory
 from systems.dataset.schema import system_of, trajectory_of, variables_of
 from systems.phase_space import PhaseSpace
 from systems.registry import SYSTEMS
@@ -54,6 +55,11 @@ def drift(
             UserWarning,
             stacklevel=2,
         )
+    return _drift(dataset, quantity, hamiltonian)
+
+
+@by_trajectory
+def _drift(dataset: xr.Dataset, quantity: str, hamiltonian: AbstractHamiltonian | None) -> xr.DataArray:
     if quantity == "energy":
         values, scale = energy(dataset, hamiltonian), _energy_scale(dataset, hamiltonian)
     elif quantity == "momentum":

@@ -9,9 +9,11 @@ from torch import Tensor
 from hlieconv.diagnostics.momentum_map import along
 from hlieconv.diagnostics.presence import presence
 from systems.checks import check_choice
+from systems.dataset.blocks import by_trajectory
 from systems.dataset.schema import mask_of, times_of, trajectory_of
 
 
+@by_trajectory
 def state_error(dataset: xr.Dataset, reference: xr.Dataset) -> xr.DataArray:
     """How wrong the state is, ``(trajectory, time)``: 0 is exact, 1 as wrong as can be.
 
@@ -48,6 +50,7 @@ def _difference(a: Float[Tensor, "*batch n d"], b: Float[Tensor, "*batch n d"]) 
     return torch.where(size > 0, (a - b).norm(dim=-1) / torch.where(size > 0, size, 1), size)
 
 
+@by_trajectory
 def valid_time(dataset: xr.Dataset, reference: xr.Dataset, threshold: float = 0.1) -> xr.DataArray:
     """How long a prediction is good for, in seconds of either direction of time, ``(trajectory,)``.
 

@@ -19,6 +19,7 @@ from hlieconv.groups.abstract import AbstractGroup
 from hlieconv.groups.algebra import axis_name
 from hlieconv.groups.registry import group
 from systems.checks import check
+from systems.dataset.blocks import by_trajectory
 from systems.dataset.schema import trajectory_of, variables_of
 from systems.door import in_steps
 from systems.phase_space import PhaseSpace
@@ -87,6 +88,7 @@ def charges_of(dataset: xr.Dataset, symmetry: AbstractGroup | str) -> xr.Dataset
     return xr.Dataset({charge.name: evaluate(dataset, charge) for charge in charges(symmetry)})
 
 
+@by_trajectory
 def evaluate(dataset: xr.Dataset, charge: Charge) -> xr.DataArray:
     """One charge along trajectories, ``(trajectory, time)``."""
     _, state = trajectory_of(require_cartesian(dataset))
@@ -128,6 +130,7 @@ def boosts(mass: Float[Tensor, "*batch n"], dimension: int) -> list[Boost]:
     return [Boost(f"K_{axis_name(axis)}", mass, axis) for axis in range(dimension)]
 
 
+@by_trajectory
 def boost(dataset: xr.Dataset) -> xr.DataArray:
     """K = M q_cm - P t along trajectories, ``(trajectory, time, space)``.
 

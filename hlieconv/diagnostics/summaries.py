@@ -7,6 +7,7 @@ from hlieconv.diagnostics.drifts import drift
 from hlieconv.diagnostics.errors import geometric_mean, state_error, valid_time
 from hlieconv.diagnostics.momentum_map import Charge
 from hlieconv.diagnostics.presence import presence
+from systems.dataset.blocks import by_trajectory
 
 
 def summary(dataset: xr.Dataset, reference: xr.Dataset | None = None) -> dict[str, float]:
@@ -17,33 +18,43 @@ def summary(dataset: xr.Dataset, reference: xr.Dataset | None = None) -> dict[st
     trajectories and times after the first) and ``valid_time``. ``ended`` counts the trajectories whose computation
     ended early, whose drift is infinite, and ``gaps`` the states at which a body of measured data was not seen. What
     forces such as damping change is left out: the account of the energy is `energy_balance`.
+
+    Trajectories are read block by block, and all numbers are of all of them: a median of 1e6 is no estimate.
     """
-    rows: dict[str, float] = {}
-    kept = dataset.attrs["conserved"] if dataset.attrs.get("forces") else "energy, momentum, angular_momentum"
-    still = [name.strip() for name in kept.split(",")]
-    if "energy" in dataset and "energy" in still:
-        rows["energy"] = _typical(drift(dataset, "energy"))
-    if "true_energy" in dataset:
-        rows["true_energy"] = _typical(drift(dataset.assign(energy=dataset["true_energy"]), "energy"))
-    if dataset.attrs.get("coordinate_system", "cartesian") == "cartesian":
-        if "momentum" in still:
-            rows |= _components(translations(dataset), drift(dataset, "momentum"))
-        if dataset.sizes["space"] > 1 and "angular_momentum" in still:
-            rows |= _components(rotations(dataset), drift(dataset, "angular_momentum"))
-    rows["largest_q"] = float(abs(dataset["q"]).max())
-    found = presence(dataset)
-    rows |= {"ended": int(found.ended.any("time").sum()), "gaps": int(found.gap.sum())}
+    each = _of_each(dataset).compute()
+    rows = {str(name): float(values.median()) for name, values in each.items() if name not in ("ended", "gaps")}
+    rows["largest_q"] = float(each["largest_q"].max())
+    rows |= {"ended": int(each["ended"].sum()), "gaps": int(each["gaps"].sum())}
     if reference is not None:
-        rows["state_error"] = float(geometric_mean(state_error(dataset, reference).isel(time=slice(1, None))).mean())
-        rows["valid_time"] = float(valid_time(dataset, reference).median())
+        later = state_error(dataset, reference).isel(time=slice(1, None))
+        rows["state_error"] = float(geometric_mean(later.compute()).mean())
+        rows["valid_time"] = float(valid_time(dataset, reference).compute().median())
     return rows
 
 
-def _typical(values: xr.DataArray) -> float:
-    return float(values.max("time").median())
+@by_trajectory
+def _of_each(dataset: xr.Dataset) -> xr.Dataset:
+    """The numbers of each trajectory, ``(trajectory,)``."""
+    found: dict[str, xr.DataArray] = {}
+    kept = dataset.attrs["conserved"] if dataset.attrs.get("forces") else "energy, momentum, angular_momentum"
+    still = [name.strip() for name in kept.split(",")]
+    if "energy" in dataset and "energy" in still:
+        found["energy"] = drift(dataset, "energy")
+    if "true_energy" in dataset:
+        found["true_energy"] = drift(dataset.assign(energy=dataset["true_energy"]), "energy")
+    if dataset.attrs.get("coordinate_system", "cartesian") == "cartesian":
+        if "momentum" in still:
+            found |= _components(translations(dataset), drift(dataset, "momentum"))
+        if dataset.sizes["space"] > 1 and "angular_momentum" in still:
+            found |= _components(rotations(dataset), drift(dataset, "angular_momentum"))
+    there = presence(dataset)
+    found = {name: values.max("time") for name, values in found.items()}
+    found["largest_q"] = abs(dataset["q"]).max(("time", "body", "space"))
+    found |= {"ended": there.ended.any("time"), "gaps": there.gap.sum("time")}
+    return xr.Dataset(found).drop_attrs()
 
 
-def _components(charges: list[Charge], values: xr.DataArray) -> dict[str, float]:
+def _components(charges: list[Charge], values: xr.DataArray) -> dict[str, xr.DataArray]:
     """The components of a quantity by the names of their charges; they lie along its last dimension, or are one."""
     parts = [values] if len(charges) == 1 else [values.isel({values.dims[-1]: i}) for i in range(len(charges))]
-    return {charge.name: _typical(part) for charge, part in zip(charges, parts, strict=True)}
+    return {charge.name: part.drop_vars(part.coords) for charge, part in zip(charges, parts, strict=True)}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hlieconv.dynamics.chunks import Chunks
 from hlieconv.dynamics.settings import Settings
-from hlieconv.dynamics.trajectories import Trajectories
+from hlieconv.dynamics.trajectories import Trajectories, TrajectoryParameters
 from hlieconv.models import MODELS, AbstractModel
 from hlieconv.models.abstract import Trained
 from hlieconv.models.frame import Frame
@@ -50,8 +50,8 @@ class AbstractBodies(nn.Module, ABC):
     def check(self, settings: Settings) -> None:
         """A ValueError for settings that do not apply."""
 
-    def solve(self, settings: Settings) -> list[Record]:
-        """Find what is trained in one go, if it is `solved`; the records of that."""
+    def solve(self, data: Trajectories, settings: Settings) -> list[Record]:
+        """Find what is trained in one go from trajectories, if it is `solved`; the records of that."""
         raise NotImplementedError(f"{type(self).__name__} is trained by descent")
 
     def mask_of(self, trajectory: Int[Tensor, " batch"]) -> Bool[Tensor, "batch n"] | None:
@@ -90,7 +90,7 @@ class LearnedBodies(AbstractBodies):
         ValueError: if the Dataset lacks a feature of the model.
     """
 
-    def __init__(self, model: AbstractModel, data: Trajectories) -> None:
+    def __init__(self, model: AbstractModel, data: TrajectoryParameters) -> None:
         super().__init__()
         self.model, self.given, self.normalised = model, data.features, model.normalised
         model.checked(data.features, data.mask)

@@ -1,5 +1,8 @@
 """Trajectories as a network sees them: pieces of consecutive points, as plain tensors."""
 
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -33,6 +36,84 @@ class Chunks(NamedTuple):
         return Chunks(self.trajectory.to(device), self.times.to(device), q, p, origin)
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where the chunks of trajectories lie, of which nothing is read: a number for each.
+
+    Args:
+        data: trajectories.
+        length: points in a chunk.
+        per_trajectory: chunks at random of each trajectory; 0: all of them, end to end.
+        seed: of the draw.
+
+    Raises:
+        ValueError: if the trajectories are shorter than a chunk.
+    """
+
+    data: Trajectories
+    length: int
+    per_trajectory: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        points = len(self.data.times)
+        if points < self.length:
+            raise ValueError(f"chunk: expected at most the {points} points of a trajectory, got {self.length}")
+
+    @functools.cached_property
+    def start(self) -> Int[Tensor, " first"] | Int[Tensor, "chunk trajectory"]:
+        """The index of the first point of each: of all trajectories alike, or at random."""
+        last = len(self.data.times) - self.length
+        if not self.per_trajectory:
+            return torch.arange(0, last + 1, self.length - 1)
+        generator = torch.Generator().manual_seed(self.seed)
+        return torch.randint(last + 1, (self.per_trajectory, self.data.count), generator=generator)
+
+    def __len__(self) -> int:
+        return len(self.start) * self.data.count
+
+    def trajectory(self, number: Int[Tensor, " some"]) -> Int[Tensor, " some"]:
+        """The number of the trajectory in which these lie."""
+        return number % self.data.count
+
+    def read(self, number: Int[Tensor, " some"], most: int | None = None) -> Chunks:
+        """Some of the chunks, in float64; those with a gap are left out.
+
+        Args:
+            number: of the chunks, in the order in which they are wanted.
+            most: enough of them; what follows is not read.
+        """
+        found: list[Chunks] = []
+        wanted = len(number) if most is None else most
+        for some in number.split(max(1, wanted)):
+            trajectory, row = self.trajectory(some), some // self.data.count
+            start = self.start[row] if self.start.ndim == 1 else self.start[row, trajectory]
+            times, (q, p) = self.data.pieces(trajectory, start, self.length)
+            whole = torch.isfinite(sum((x.sum((0, 2, 3)) for x in (q, p)), times.sum(0)))
+            chunks = Chunks(trajectory, times, q, p)
+            found.append(chunks if whole.all() else chunks.take(whole.nonzero().flatten()))
+            if sum(len(part.trajectory) for part in found) >= wanted:
+                break
+        if len(found) > 1:
+            found = [Chunks(torch.cat([x.trajectory for x in found]), *(torch.cat(x, 1) for x in _columns(found)))]
+        [chunks] = found
+        return chunks if len(chunks.trajectory) <= wanted else chunks.take(torch.arange(wanted))
+
+
+def _columns(chunks: list[Chunks]) -> Iterator[tuple[Tensor, ...]]:
+    """The times, positions and momenta of several."""
+    return zip(*((x.times, x.q, x.p) for x in chunks), strict=True)
+
+
+def require_some(chunks: Chunks) -> Chunks:
+    """The chunks themselves; a ValueError if there are none, because of gaps."""
+    if not len(chunks.trajectory):
+        raise ValueError(
+            f"dataset: expected {len(chunks.times)} consecutive points without a gap (NaN in q or p), found none"
+        )
+    return chunks
+
+
 def chunks_of(data: Trajectories, length: int, per_trajectory: int = 0, *, seed: int = 0) -> Chunks:
     """Chunks of ``length`` consecutive points, in float64; those with a gap are left out.
 
@@ -53,18 +134,5 @@ def chunks_of(data: Trajectories, length: int, per_trajectory: int = 0, *, seed:
         >>> chunks_of(trajectories_of(dataset), 5).q.shape
         torch.Size([5, 6, 6, 2])
     """
-    points, count = data.q.shape[:2]
-    if points < length:
-        raise ValueError(f"chunk: expected at most the {points} points of a trajectory, got {length}")
-    if per_trajectory:
-        generator = torch.Generator().manual_seed(seed)
-        start = torch.randint(points - length + 1, (per_trajectory, count), generator=generator)
-    else:
-        start = torch.arange(0, points - length + 1, length - 1)[:, None].expand(-1, count)
-    trajectory = torch.arange(count).expand(len(start), -1).flatten()
-    time = torch.arange(length)[:, None] + start.flatten()
-    chunks = Chunks(trajectory, *(x[time, trajectory] for x in (data.times, data.q, data.p)))
-    whole = torch.isfinite(torch.cat([chunks.q, chunks.p]).sum((0, 2, 3)) + chunks.times.sum(0))
-    if not whole.any():
-        raise ValueError(f"dataset: expected {length} consecutive points without a gap (NaN in q or p), found none")
-    return chunks if whole.all() else chunks.take(whole.nonzero().flatten())
+    places = Places(data, length, per_trajectory, seed)
+    return require_some(places.read(torch.arange(len(places))))

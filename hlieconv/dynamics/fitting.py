@@ -9,13 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
 
 from hlieconv.dynamics.bodies import AbstractBodies, LearnedBodies, Record
 from hlieconv.dynamics.choice import automatic, best_of
-from hlieconv.dynamics.chunks import Chunks, chunks_of
+from hlieconv.dynamics.chunks import Chunks, Places, require_some
 from hlieconv.dynamics.compilation import check_mode, compiled
 from hlieconv.dynamics.expansion.bodies import ExpansionBodies
 from hlieconv.dynamics.free_parameters import FreeParameters
@@ -23,7 +24,14 @@ from hlieconv.dynamics.loading import rollout_section, trained_of
 from hlieconv.dynamics.losses import Relative, make_loss
 from hlieconv.dynamics.quality import check_motion, check_range, warn_of_rounding
 from hlieconv.dynamics.settings import Settings, settings
-from hlieconv.dynamics.trajectories import Trajectories, beside, check_validation, spacing_of, trajectories_of
+from hlieconv.dynamics.trajectories import (
+    Trajectories,
+    TrajectoryParameters,
+    beside,
+    check_validation,
+    spacing_of,
+    trajectories_of,
+)
 from hlieconv.models import AbstractModel
 from hlieconv.models.expansion.model import PairExpansion
 from hlieconv.training.best import check_patience
@@ -41,6 +49,12 @@ Training = Callable[[Run | None], list[Record]]
 
 #: Enough to judge by, few enough to evaluate at every record.
 VALIDATION_SAMPLES = 256
+
+#: Chunks in random order by which data are judged.
+LOOKED_AT = 2**14
+
+#: Chunks of which all are put in order; of more a part is drawn, and so many beside those that are wanted: for gaps.
+LISTED, DRAWN_BESIDE = 2**22, 2**16
 
 
 def fit(
@@ -135,10 +149,10 @@ def fit(
     check_patience(chosen.patience, held_out=len(chunks[1].trajectory) > 0)
     check_motion(chunks[0])
     kept = {} if path is None or overwrite else kept_weights(path, description)
-    bodies.measure(chunks[0], recalibrate=recalibrate, kept=kept)
+    bodies.measure(_some(chunks[0]), recalibrate=recalibrate, kept=kept)
     rollout = rollout_section(chosen, spacing_of(chunks[0].times))
     if bodies.solved:
-        training = _solution(bodies, chosen)
+        training = _solution(bodies, data, chosen)
     else:
         records = {"checkpoint_seconds": checkpoint_seconds, "checkpoint_steps": checkpoint_steps, "progress": progress}
         records["on_record"] = on_record
@@ -156,7 +170,7 @@ def fit(
     return Fit(model.eval(), history, chosen)
 
 
-def bodies_of(model: AbstractModel | AbstractVectorField, data: Trajectories) -> AbstractBodies:
+def bodies_of(model: AbstractModel | AbstractVectorField, data: TrajectoryParameters) -> AbstractBodies:
     """What is trained of a model, or of a known system.
 
     Raises:
@@ -194,9 +208,9 @@ def _compare_with_preset(model: AbstractModel | AbstractVectorField, preset: str
         )
 
 
-def _solution(bodies: AbstractBodies, chosen: Settings) -> Training:
+def _solution(bodies: AbstractBodies, data: Trajectories, chosen: Settings) -> Training:
     def training(run: Run | None) -> list[Record]:
-        history = bodies.solve(chosen)
+        history = bodies.solve(data, chosen)
         if run is not None:
             run.begin(history)
         return history
@@ -216,14 +230,15 @@ def _descent(
     dtype = next(bodies.parameters()).dtype
     steps = "off" if isinstance(model, AbstractModel) else compile  # of a model, forces alone are compiled
     plain = make_loss(chosen, 1 / float(bodies.frame.time), canonical=bodies.canonical, compile=steps)
-    plain.check(chunks[0], bodies.mass)
-    seen_chunks, unseen_chunks = (bodies.framed(part) for part in chunks)
-    mask = bodies.mask_of(seen_chunks.trajectory.to(where))
-    warn_of_rounding(seen_chunks.q, None if mask is None else mask.cpu(), dtype, bodies.frame.length.cpu())
+    some = _some(chunks[0])
+    plain.check(some, bodies.mass)
+    some = bodies.framed(some)
+    mask = bodies.mask_of(some.trajectory.to(where))
+    warn_of_rounding(some.q, None if mask is None else mask.cpu(), dtype, bodies.frame.length.cpu())
     mass = None if bodies.mass is None else bodies.mass / bodies.frame.mass.cpu()
-    exact = plain.samples(seen_chunks, mass)
+    exact = plain.samples(chunks[0], mass, bodies.framed, chosen.steps * chosen.batch, seed=chosen.seed)
     check_range({name: x for name, x in exact._asdict().items() if name not in ("trajectory", "times")}, dtype)
-    seen, unseen = exact.to(dtype, where), plain.samples(unseen_chunks, mass).to(dtype, where)
+    seen, unseen = (x.to(dtype, where) for x in (exact, plain.samples(chunks[1], mass, bodies.framed)))
     count = len(unseen.trajectory)
     unseen = unseen.take(torch.arange(0, count, max(1, count // VALIDATION_SAMPLES), device=where))
     loss = Relative(plain, plain.sizes(seen, bodies.mask_of(seen.trajectory)), bodies.normalised)
@@ -234,7 +249,7 @@ def _descent(
     batches = Shuffle(len(seen.trajectory), chosen.batch, seed=chosen.seed, device=where)
 
     def training(run: Run | None) -> list[Record]:
-        bodies.calibrate(seen_chunks.to(dtype, where))
+        bodies.calibrate(some.to(dtype, where))
         _check_first_loss(loss_of, bodies, seen.take(batches(0)))
         with compiled(model, compile, steps=chosen.steps, device=where):
             history = train(
@@ -283,16 +298,33 @@ def _check_split(count: int, chosen: Settings, *, asked: bool) -> None:
 
 
 def _split(data: Trajectories, other: Trajectories | None, chosen: Settings) -> tuple[Chunks, Chunks]:
-    """Chunks to train on, no more than there is time to see, and chunks of other trajectories to validate on."""
-    chunks = chunks_of(data, chosen.chunk, chosen.chunks, seed=chosen.seed)
-    generator = torch.Generator().manual_seed(chosen.seed)
+    """Chunks to train on, no more than there is time to see, and chunks of other trajectories to validate on.
+
+    Their places are drawn first, and no other ones are read.
+    """
+    places = Places(data, chosen.chunk, chosen.chunks, chosen.seed)
+    generator, wanted = torch.Generator().manual_seed(chosen.seed), chosen.steps * chosen.batch
     held_out = torch.zeros(data.count, dtype=torch.bool)
     held_out[torch.randperm(data.count, generator=generator)[: int(chosen.validation * data.count)]] = True
-    order = torch.randperm(len(chunks.trajectory), generator=generator)
-    kept = held_out[chunks.trajectory[order]]
-    seen, unseen = chunks.take(order[~kept][: chosen.steps * chosen.batch]), chunks.take(order[kept])
+    order = _some_order(len(places), (wanted + DRAWN_BESIDE) / (1 - chosen.validation), generator)
+    kept = held_out[places.trajectory(order)]
+    seen, unseen = require_some(places.read(order[~kept], wanted)), places.read(order[kept], VALIDATION_SAMPLES)
     if other is not None:
-        unseen = chunks_of(other, chosen.chunk, chosen.chunks, seed=chosen.seed)
-        unseen = unseen._replace(trajectory=unseen.trajectory + data.count)
-        unseen = unseen.take(torch.randperm(len(unseen.trajectory), generator=generator))
-    return seen, unseen.take(torch.arange(min(VALIDATION_SAMPLES, len(unseen.trajectory))))
+        further = Places(other, chosen.chunk, chosen.chunks, chosen.seed)
+        unseen = further.read(_some_order(len(further), DRAWN_BESIDE, generator), VALIDATION_SAMPLES)
+        unseen = require_some(unseen._replace(trajectory=unseen.trajectory + data.count))
+    return seen, unseen
+
+
+def _some(chunks: Chunks) -> Chunks:
+    """As many chunks as it takes to know the data's scales and spacing."""
+    few = len(chunks.trajectory) <= LOOKED_AT
+    return chunks if few else chunks.take(torch.arange(LOOKED_AT))
+
+
+def _some_order(count: int, most: float, generator: torch.Generator) -> Tensor:
+    """The numbers below a count in a random order; of very many no more than are wanted, without a list of all."""
+    if count <= LISTED:
+        return torch.randperm(count, generator=generator)
+    seed = int(torch.randint(2**62, (), generator=generator))
+    return torch.from_numpy(np.random.default_rng(seed).choice(count, min(count, math.ceil(most)), replace=False))

@@ -8,7 +8,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from hlieconv.dynamics.bodies import AbstractBodies
-from hlieconv.dynamics.trajectories import Trajectories
+from hlieconv.dynamics.trajectories import TrajectoryParameters
 from hlieconv.models.frame import Frame
 from hlieconv.training.loading import describe
 from systems import SYSTEMS, AbstractNewtonian, AbstractVectorField, Variable
@@ -23,7 +23,7 @@ class FreeParameters(AbstractBodies):
 
     Args:
         system: with ``trainable`` parameters: one value for all trajectories, or one a trajectory.
-        data: its trajectories.
+        data: what is known of its trajectories.
 
     Raises:
         ValueError: if the system has values for another number of trajectories, or nothing is trainable.
@@ -31,7 +31,7 @@ class FreeParameters(AbstractBodies):
 
     normalised = False
 
-    def __init__(self, system: AbstractVectorField, data: Trajectories) -> None:
+    def __init__(self, system: AbstractVectorField, data: TrajectoryParameters) -> None:
         super().__init__()
         self.system = [system]  # in a list: its parameters are not trained, the column is
         count, trainable = data.count, dict(system.named_parameters())

@@ -4,6 +4,7 @@ Each loss turns chunks into `samples` once, and gives a scalar for a vector fiel
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -22,6 +23,8 @@ from systems.integrators.stepping import AbstractStepping
 
 #: Forces whose error is more than this part of the root mean square force count for less.
 KNOWN = 1e-3
+#: Chunks whose derivatives are computed at once.
+BLOCK = 4096
 
 Samples = TypeVar("Samples", bound="Chunks | Derivatives")
 
@@ -47,6 +50,11 @@ class Derivatives(NamedTuple):
         return Derivatives(self.trajectory.to(device), *(tensor.to(device, dtype) for tensor in self[1:]))
 
 
+def as_they_are(chunks: Chunks) -> Chunks:
+    """In the data's own units."""
+    return chunks
+
+
 class AbstractLoss(ABC, Generic[Samples]):
     """A scalar for a vector field and some samples, 0 for the field that made them: the mean of its `errors`."""
 
@@ -54,12 +62,23 @@ class AbstractLoss(ABC, Generic[Samples]):
         """A ValueError, in the data's own units, if the chunks do not say what the loss needs."""
 
     @abstractmethod
-    def samples(self, chunks: Chunks, mass: Float[Tensor, "trajectory n"] | None) -> Samples:
+    def samples(
+        self,
+        chunks: Chunks,
+        mass: Float[Tensor, "trajectory n"] | None,
+        framed: Callable[[Chunks], Chunks] = as_they_are,
+        most: int | None = None,
+        *,
+        seed: int = 0,
+    ) -> Samples:
         """What the loss looks at, computed once, in float64.
 
         Args:
             chunks: pieces of trajectories.
-            mass: of the bodies, where it is known.
+            mass: of the bodies, where it is known, in the units of the samples.
+            framed: gives chunks in these units.
+            most: how many there is time to look at: of more, so many are taken at random.
+            seed: of that.
 
         Raises:
             ValueError: if the chunks do not have what the loss needs.
@@ -98,11 +117,19 @@ class Shooting(AbstractLoss[Chunks]):
     integrator: AbstractIntegrator
     segment: int
 
-    def samples(self, chunks: Chunks, mass: Float[Tensor, "trajectory n"] | None) -> Chunks:
+    def samples(
+        self,
+        chunks: Chunks,
+        mass: Float[Tensor, "trajectory n"] | None,
+        framed: Callable[[Chunks], Chunks] = as_they_are,
+        most: int | None = None,
+        *,
+        seed: int = 0,
+    ) -> Chunks:
         steps = len(chunks.times) - 1
         if steps % self.segment:
             raise ValueError(f"segment: expected a divisor of the chunk's {steps} steps, got {self.segment}")
-        return chunks
+        return framed(chunks if most is None else chunks.take(torch.arange(min(most, len(chunks.trajectory)))))
 
     def sizes(self, samples: Chunks, mask: Bool[Tensor, "sample n"] | None) -> tuple[Tensor, ...]:
         return _size(samples.q - samples.q[0], mask), _size(samples.p - samples.p[0], mask)
@@ -143,21 +170,48 @@ class ForceMatching(AbstractLoss[Derivatives]):
         elif mass is not None:
             check_derivatives(chunks, torch.where(mass > 0, mass, 1)[chunks.trajectory][..., None])
 
-    def samples(self, chunks: Chunks, mass: Float[Tensor, "trajectory n"] | None) -> Derivatives:
-        if self.canonical:
-            at = extrema(len(chunks.times))
-            (q, velocity), (p, force) = (lagrange(chunks.times, x, at) for x in (chunks.q, chunks.p))
-            return _derivatives(chunks, at, (q, p, velocity, force, torch.zeros_like(q[..., 0])))
-        if mass is None:
+    def samples(
+        self,
+        chunks: Chunks,
+        mass: Float[Tensor, "trajectory n"] | None,
+        framed: Callable[[Chunks], Chunks] = as_they_are,
+        most: int | None = None,
+        *,
+        seed: int = 0,
+    ) -> Derivatives:
+        if mass is None and not self.canonical:
             raise ValueError(
                 "loss: force_matching needs known masses, the variable mass; use rollout, one_step or multiple_shooting"
             )
+        points, count = len(chunks.times), len(chunks.trajectory)
+        at = extrema(points) if self.canonical else nodes(points)
+        chosen = _chosen(len(at) * count, most, seed)
+        node, place = chosen // max(1, count), chosen % max(1, count)
+        columns, times = list[Tensor](), torch.empty(len(chosen), dtype=torch.float64)
+        for first in range(0, max(1, count), BLOCK):  # what it takes on the way is many times what it gives
+            some = framed(chunks.take(torch.arange(first, min(first + BLOCK, count))))
+            found = self._at(some, at, mass)
+            columns = columns or [x.new_empty(len(chosen), *x.shape[2:]) for x in found]
+            own = (place >= first) & (place < first + BLOCK)
+            for column, x in zip((times, *columns), (_moments(some, at), *found), strict=True):
+                column[own] = x[node[own], place[own] - first]
+        q, p, velocity, force, error = columns
+        known = torch.maximum(KNOWN * force.square().mean().sqrt(), error.median())
+        weight = 1 / (1 + (error / torch.where(known > 0, known, 1)).square())
+        return Derivatives(chunks.trajectory[place], q, p, velocity, force, times, weight)
+
+    def _at(
+        self, chunks: Chunks, at: Float[Tensor, " node"], mass: Float[Tensor, "trajectory n"] | None
+    ) -> tuple[Tensor, ...]:
+        """q, p, their derivatives and the error of the force at fractions of the chunks, ``(node, chunk, ...)``."""
+        if self.canonical or mass is None:
+            (q, velocity), (p, force) = (lagrange(chunks.times, x, at) for x in (chunks.q, chunks.p))
+            return q, p, velocity, force, torch.zeros_like(q[..., 0])
         m = torch.where(mass > 0, mass, 1)[chunks.trajectory][..., None]  # 0 where there is no body
-        at = nodes(len(chunks.times))
         given = (chunks.times, chunks.q, chunks.p / m, at)
         q, velocity, acceleration = hermite(*given)
         error = truncation(*given, acceleration) * m[..., 0]
-        return _derivatives(chunks, at, (q, m * velocity, velocity, m * acceleration, error))
+        return q, m * velocity, velocity, m * acceleration, error
 
     def sizes(self, samples: Derivatives, mask: Bool[Tensor, "sample n"] | None) -> tuple[Tensor, ...]:
         return _size(samples.force, mask), _size(samples.velocity, mask)
@@ -170,14 +224,17 @@ class ForceMatching(AbstractLoss[Derivatives]):
         return force, mean_square(derivative.q - samples.velocity, field.mask)
 
 
-def _derivatives(chunks: Chunks, at: Tensor, columns: tuple[Tensor, ...]) -> Derivatives:
-    """What is known at the nodes, the error of the force last, and when that was."""
+def _moments(chunks: Chunks, at: Float[Tensor, " node"]) -> Float[Tensor, "node chunk"]:
+    """When the nodes are."""
     start, end = chunks.times[0], chunks.times[-1]
-    times = start + at[:, None] * (end - start) + (0 if chunks.origin is None else chunks.origin)
-    q, p, velocity, force, error = (x.flatten(0, 1) for x in columns)
-    known = torch.maximum(KNOWN * force.square().mean().sqrt(), error.median())
-    weight = 1 / (1 + (error / torch.where(known > 0, known, 1)).square())
-    return Derivatives(chunks.trajectory.repeat(len(at)), q, p, velocity, force, times.flatten(), weight)
+    return start + at[:, None] * (end - start) + (0 if chunks.origin is None else chunks.origin)
+
+
+def _chosen(count: int, most: int | None, seed: int) -> Int[Tensor, " chosen"]:
+    """The numbers below a count, in order: all, or so many of them at random."""
+    if most is None or count <= most:
+        return torch.arange(count)
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:most].sort().values
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,30 @@
 """The door of `fit`: a Dataset of trajectories becomes tensors, here and once."""
 
+import functools
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import xarray as xr
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from systems.checks import check
-from systems.dataset.schema import EDGES, mask_of, parameters_of, trajectory_of, validate, variables_of
+from systems.dataset.blocks import blocks_of, is_beyond_memory
+from systems.dataset.schema import EDGES, mask_of, parameters_of, times_of, trajectory_of, validate, variables_of
+from systems.dataset.storage import checksum
+from systems.phase_space import PhaseSpace
 
 
 @dataclass(frozen=True)
-class Trajectories:
-    """Trajectories as tensors in float64 on the CPU, time first; 0 where there is no body, NaN in gaps."""
+class TrajectoryParameters:
+    """What is known of the bodies of trajectories beside how they move."""
 
-    times: Float[Tensor, "time trajectory"]
-    """NaN after the last time of a trajectory that is shorter than others."""
-    q: Float[Tensor, "time trajectory n d"]
-    p: Float[Tensor, "time trajectory n d"]
+    count: int
+    """How many trajectories there are."""
+    n: int
+    """How many bodies they have at most."""
     mask: Bool[Tensor, "trajectory n"] | None
     """True where a body exists; None if all do."""
     features: dict[str, Tensor]
@@ -28,26 +32,76 @@ class Trajectories:
 
     Those of edges are given as of pairs; or ``(trajectory, edge)``, with the bodies at their ends by the names `EDGES`.
     """
-    eps: float
-    """The relative rounding of the numbers as they were stored."""
     generalised: bool = False
     """Whether q are generalised coordinates, such as angles."""
-
-    @property
-    def count(self) -> int:
-        """How many trajectories there are."""
-        return self.q.shape[1]
 
     @property
     def mass(self) -> Float[Tensor, "trajectory n"] | None:
         """The masses, None where they are unknown."""
         return self.features.get("mass")
 
+
+@dataclass(frozen=True, kw_only=True)
+class Trajectories(TrajectoryParameters):
+    """Trajectories as tensors in float64 on the CPU, time first; 0 where there is no body, NaN in gaps.
+
+    The states of a Dataset that is larger than memory stay where they are, and are read when they are asked for.
+    """
+
+    dataset: xr.Dataset
+    times: Float[Tensor, "time trajectory"]
+    """NaN after the last time of a trajectory that is shorter than others."""
+    eps: float
+    """The relative rounding of the numbers as they were stored."""
+
+    @functools.cached_property
+    def state(self) -> PhaseSpace:
+        """All states, ``(time, trajectory, n, d)``."""
+        return trajectory_of(self.dataset, dtype=torch.float64)[1]
+
+    @property
+    def q(self) -> Float[Tensor, "time trajectory n d"]:
+        """All positions."""
+        return self.state.q
+
+    @property
+    def p(self) -> Float[Tensor, "time trajectory n d"]:
+        """All momenta."""
+        return self.state.p
+
+    def pieces(
+        self, trajectory: Int[Tensor, " piece"], start: Int[Tensor, " piece"], length: int
+    ) -> tuple[Float[Tensor, "point piece"], PhaseSpace]:
+        """The times and states of some pieces of trajectories, ``(point, piece, n, d)``: no others are kept.
+
+        Args:
+            trajectory: the number of the trajectory of each.
+            start: the index of the first point of each.
+            length: points of all.
+        """
+        time = torch.arange(length)[:, None] + start
+        if not is_beyond_memory(self.dataset):
+            return self.times[time, trajectory], PhaseSpace(*(x[time, trajectory] for x in self.state))
+        shape = (length, len(start), self.n, self.dataset.sizes["space"])
+        found = PhaseSpace(*(torch.empty(shape, dtype=torch.float64) for _ in "qp"))
+        for rows in blocks_of(self.dataset):
+            own = ((trajectory >= rows.start) & (trajectory < rows.stop)).nonzero().flatten()
+            if len(own):
+                first, last = int(trajectory[own].min()), int(trajectory[own].max())
+                _, block = trajectory_of(self.dataset.isel(trajectory=slice(first, last + 1)), dtype=torch.float64)
+                for x, values in zip(found, block, strict=True):
+                    x[:, own] = values[time[:, own], trajectory[own] - first]
+        warn_of_gaps(self.times[time, trajectory], found, "pieces that were read")
+        return self.times[time, trajectory], found
+
     @property
     def fingerprint(self) -> dict[str, Tensor]:
-        """All tensors by name, for the fingerprint of a run."""
+        """Tensors by name, for the fingerprint of a run: all that there are, or checksums of a file in their place."""
         mask = {} if self.mask is None else {"mask": self.mask}
-        return {"time": self.times, "q": self.q, "p": self.p} | mask | self.features
+        known = {"time": self.times} | mask | self.features
+        if is_beyond_memory(self.dataset):
+            return known | {"states": torch.tensor(list(checksum(self.dataset)), dtype=torch.uint8)}
+        return known | self.state._asdict()
 
 
 def trajectories_of(dataset: xr.Dataset, *, along_edges: bool = False) -> Trajectories:
@@ -67,25 +121,33 @@ def trajectories_of(dataset: xr.Dataset, *, along_edges: bool = False) -> Trajec
         torch.Size([9, 3, 6, 2])
     """
     validate(dataset)
-    times, state = trajectory_of(dataset, dtype=torch.float64)
     mask, own = mask_of(dataset), {"trajectory", "body", "other_body", "edge", "space"}
     numeric = [
         name for name, array in parameters_of(dataset).items() if {*array.dims} <= own and array.dtype.kind in "fiub"
     ]
-    for name, x in {"q": state.q, "p": state.p}.items():
-        if x.isinf().any():
-            raise ValueError(f"{name}: expected finite values, or NaN where a body was not seen, got infinity")
     eps = torch.finfo(torch.float32 if dataset["q"].dtype.itemsize == 4 else torch.float64).eps
     features = variables_of(dataset, [*numeric, *EDGES * along_edges], dtype=torch.float64)
-    times = times if times.ndim == 2 else times[:, None].expand(-1, state.q.shape[1])
+    count, n = dataset.sizes["trajectory"], dataset.sizes["body"]
+    times = times_of(dataset, dtype=torch.float64)
+    times = times if times.ndim == 2 else times[:, None].expand(-1, count)
+    generalised = dataset.attrs.get("coordinate_system") == "generalised"
+    data = Trajectories(count, n, mask, features, generalised, dataset=dataset, times=times, eps=eps)
+    if not is_beyond_memory(dataset):
+        warn_of_gaps(times, data.state, "trajectories")
+    return data
+
+
+def warn_of_gaps(times: Float[Tensor, "time piece"], state: PhaseSpace, of: str) -> None:
+    """A warning if there are gaps in trajectories, or in pieces of them; a ValueError for what is infinite."""
+    for name, x in state._asdict().items():
+        if x.isinf().any():
+            raise ValueError(f"{name}: expected finite values, or NaN where a body was not seen, got infinity")
     if gaps := int((times.isfinite() & (state.q + state.p).isnan().flatten(2).any(2)).any(0).sum()):
         warnings.warn(
-            f"dataset: {gaps} of {times.shape[1]} trajectories have gaps (NaN in q or p), around which nothing is used",
+            f"dataset: {gaps} of {times.shape[1]} {of} have gaps (NaN in q or p), around which nothing is used",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
-    generalised = dataset.attrs.get("coordinate_system") == "generalised"
-    return Trajectories(times, state.q, state.p, mask, features, eps, generalised)
 
 
 def check_validation(validation: xr.Dataset, dataset: xr.Dataset) -> None:
@@ -102,11 +164,11 @@ def check_validation(validation: xr.Dataset, dataset: xr.Dataset) -> None:
         check("validation", f"{name} in {units[0]}", units[0] == units[1], f"{name} in {units[1]}, as in dataset")
 
 
-def beside(data: Trajectories, other: Trajectories, needed: Sequence[str]) -> Trajectories:
-    """Trajectories, and behind them others of as many bodies; the shorter ones end with NaN.
+def beside(data: TrajectoryParameters, other: TrajectoryParameters, needed: Sequence[str]) -> TrajectoryParameters:
+    """The parameters of trajectories, and behind them those of others.
 
     Args:
-        data: trajectories.
+        data: of trajectories.
         other: those that validate (see `check_validation`).
         needed: names of parameters; further ones are kept if both have them.
 
@@ -115,24 +177,12 @@ def beside(data: Trajectories, other: Trajectories, needed: Sequence[str]) -> Tr
     """
     missing = ", ".join(name for name in needed if name in data.features and name not in other.features)
     check("validation", f"none of {missing}", not missing, "all variables that the model needs")
-    points = max(len(data.times), len(other.times))
-
-    def joined(first: Tensor, second: Tensor) -> Tensor:
-        parts = [torch.cat([x, x.new_full((points - len(x), *x.shape[1:]), torch.nan)]) for x in (first, second)]
-        return torch.cat(parts, 1)
-
-    masks = [x.mask if x.mask is not None else torch.ones(x.q.shape[1:3], dtype=torch.bool) for x in (data, other)]
-    return replace(
-        data,
-        times=joined(data.times, other.times),
-        q=joined(data.q, other.q),
-        p=joined(data.p, other.p),
-        mask=None if data.mask is None and other.mask is None else torch.cat(masks),
-        features={
-            name: torch.cat([x, other.features[name]]) for name, x in data.features.items() if name in other.features
-        },
-        eps=max(data.eps, other.eps),
-    )
+    features = {
+        name: torch.cat([x, other.features[name]]) for name, x in data.features.items() if name in other.features
+    }
+    masks = [torch.ones(x.count, x.n, dtype=torch.bool) if x.mask is None else x.mask for x in (data, other)]
+    mask = None if data.mask is None and other.mask is None else torch.cat(masks)
+    return TrajectoryParameters(data.count + other.count, data.n, mask, features, data.generalised)
 
 
 def spacing_of(times: Float[Tensor, " time *batch"]) -> float:

@@ -11,7 +11,7 @@ from systems.checks import Index
 
 def plot_energy(dataset: xr.Dataset, trajectory: Index = 0, *, ax: Axes | None = None, **line) -> Axes:
     """The energy of one trajectory against time."""
-    return _plot_curve(energy(dataset), trajectory, ax, line)
+    return _plot_curve(energy(dataset.isel(trajectory=[trajectory])), ax, line)
 
 
 def plot_momentum(
@@ -22,7 +22,7 @@ def plot_momentum(
     Raises:
         ValueError: if the trajectories have no such component.
     """
-    return _plot_curve(component_of(dataset, component), trajectory, ax, line)
+    return _plot_curve(component_of(dataset.isel(trajectory=[trajectory]), component), ax, line)
 
 
 def plot_drift(dataset: xr.Dataset, component: str = "energy", *, ax: Axes | None = None, **line) -> Axes:
@@ -66,9 +66,9 @@ def _one(dataset: xr.Dataset, array: xr.DataArray | None, component: str) -> xr.
     return chosen.assign_attrs(long_name=f"{component[0]}$_{{{component[2:]}}}$")
 
 
-def _plot_curve(array: xr.DataArray, trajectory: int, ax: Axes | None, line: dict) -> Axes:
+def _plot_curve(array: xr.DataArray, ax: Axes | None, line: dict) -> Axes:
     ax = axes_or_new(ax)
-    values = array.isel(trajectory=trajectory)
+    values = array.isel(trajectory=0)
     ax.plot(times_of(array), values, **line)
     size = float(abs(values).max())
     if float(values.max() - values.min()) < 1e-6 * size:  # constant: round-off alone must not fill the axes

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -87,6 +87,34 @@ def kept_structure(path: Path) -> str | None:
     if not whole:
         raise ValueError("its structure is not what was written (its checksum differs)")
     return digest
+
+
+def checksum_of_chunks(path: Path) -> bytes:
+    """The SHA-256 of the checksums of all chunks, of which no more than their last four bytes are read."""
+    digest = hashlib.sha256()
+    if path.is_dir():
+        for file in sorted(path.glob("*/c/**/*")):
+            if file.is_file():
+                digest.update(str(file.relative_to(path)).encode() + _end_of(file.open("rb"), file.stat().st_size))
+        return digest.digest()
+    with h5py.File(path, "r") as file:
+        names = sorted(name for name, item in file.items() if isinstance(item, h5py.Dataset) and item.chunks)
+        places: list[tuple[str, int]] = []
+        for name in names:
+            file[name].id.chunk_iter(
+                lambda chunk, name=name: places.append((f"{name} {chunk.chunk_offset}", chunk.byte_offset + chunk.size))
+            )
+    with path.open("rb") as bytes_of_file:
+        for name, end in places:
+            bytes_of_file.seek(end - 4)
+            digest.update(name.encode() + bytes_of_file.read(4))
+    return digest.digest()
+
+
+def _end_of(file: BinaryIO, size: int) -> bytes:
+    with file:
+        file.seek(max(0, size - 4))
+        return file.read()
 
 
 def _places_of_chunks(path: Path) -> list[list[int]]:

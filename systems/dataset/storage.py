@@ -8,6 +8,7 @@ is kept in parts beside it (`systems.dataset.parts`). The same data give the sam
 value is kept by a checksum (`systems.dataset.integrity`).
 """
 
+import hashlib
 import importlib.util
 import json
 import math
@@ -23,11 +24,13 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from systems.dataset.blocks import blocks_of
 from systems.dataset.encoding import Encoded, decoded, encoded
 from systems.dataset.integrity import (
     check_chunks,
     check_declared,
     check_structure,
+    checksum_of_chunks,
     keep_structure,
     kept_structure,
     size_of,
@@ -41,6 +44,8 @@ from systems.files import appearing, check_regular, locked
 SUFFIXES = (".nc", ".zarr")
 CHUNK_BYTES, NETCDF_CHUNK_BYTES = 2**24, 2**20
 """Of a chunk of Zarr, which is a file, and of netCDF, which fits HDF5's cache; about."""
+SAMPLED = 64
+"""Trajectories of a file that are compared beside its checksums."""
 LARGE = 2**32
 """Bytes above which a name without a suffix means Zarr."""
 
@@ -70,9 +75,30 @@ def open(path: str | os.PathLike[str]) -> xr.Dataset:
         raise ValueError(f"path: there is no {path}")
     dataset = read(path)
     try:
-        return validate(standardised(dataset))
+        dataset = validate(standardised(dataset))
     except ValueError as error:
         raise ValueError(f"path: {path} is not a Dataset of trajectories: {error}") from error
+    dataset.encoding["source"] = str(path)
+    return dataset
+
+
+def checksum(dataset: xr.Dataset) -> bytes:
+    """What tells the states of a large Dataset from others, 32 bytes.
+
+    The checksums that its file keeps of them, and some of the states themselves, by which a part of a file is told from
+    another; where it has no file of ours, the SHA-256 of all states.
+    """
+    digest, source = hashlib.sha256(), dataset.encoding.get("source", "")
+    if source and Path(source).exists() and kept_structure(Path(source)) is not None:
+        digest.update(checksum_of_chunks(Path(source)))
+        rows = np.linspace(0, dataset.sizes["trajectory"] - 1, SAMPLED).round().astype(int)
+        samples: Iterable[xr.Dataset] = (dataset[["q", "p"]].isel(trajectory=int(row), time=[0, -1]) for row in rows)
+    else:
+        samples = (dataset[["q", "p"]].isel(trajectory=rows) for rows in blocks_of(dataset))
+    for sample in samples:
+        for name in ("q", "p"):
+            digest.update(np.ascontiguousarray(sample[name].transpose(..., "time", "body", "space").values).data)
+    return digest.digest()
 
 
 def save(dataset: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:

@@ -8,12 +8,12 @@ import torch
 from hlieconv.dynamics.bodies import LearnedBodies, Record
 from hlieconv.dynamics.expansion.solving import solve
 from hlieconv.dynamics.settings import Settings, best
-from hlieconv.dynamics.trajectories import Trajectories
+from hlieconv.dynamics.trajectories import Trajectories, TrajectoryParameters
 from hlieconv.models.expansion.model import PairExpansion
 
 
 class ExpansionBodies(LearnedBodies):
-    """An expansion, and the trajectories that decide on its terms.
+    """An expansion, whose terms trajectories decide on.
 
     Raises:
         ValueError: if the Dataset lacks a feature of the model.
@@ -21,15 +21,15 @@ class ExpansionBodies(LearnedBodies):
 
     solved = True
 
-    def __init__(self, model: PairExpansion, data: Trajectories) -> None:
+    def __init__(self, model: PairExpansion, data: TrajectoryParameters) -> None:
         super().__init__(model, data)
-        self.expansion, self.data = model, data
+        self.expansion, self.count = model, data.count
         if model.known:
             text = "".join(map(repr, model.known))
             self.known = {"known": torch.tensor(list(text.encode()), dtype=torch.uint8)}
 
     def check(self, settings: Settings) -> None:
-        default = best(self.data.count, self.expansion.name)
+        default = best(self.count, self.expansion.name)
         for setting in fields(settings):
             value, usual = getattr(settings, setting.name), getattr(default, setting.name)
             if setting.name not in ("chunks", "seed") and value != usual:
@@ -38,9 +38,9 @@ class ExpansionBodies(LearnedBodies):
                     f"trained; got {value}"
                 )
 
-    def solve(self, settings: Settings) -> list[Record]:
+    def solve(self, data: Trajectories, settings: Settings) -> list[Record]:
         begun = time.perf_counter()
-        found = solve(self.expansion, self.data, chunks=settings.chunks, seed=settings.seed)
+        found = solve(self.expansion, data, chunks=settings.chunks, seed=settings.seed)
         seconds = time.perf_counter() - begun
         equations, residual = found.equations, found.best.residual
         loss = float(residual.square().mean()) / equations.scale**2 if equations.scale else 0.0
