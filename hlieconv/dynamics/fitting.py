@@ -306,7 +306,8 @@ def _split(data: Trajectories, other: Trajectories | None, chosen: Settings) -> 
     generator, wanted = torch.Generator().manual_seed(chosen.seed), chosen.steps * chosen.batch
     held_out = torch.zeros(data.count, dtype=torch.bool)
     held_out[torch.randperm(data.count, generator=generator)[: int(chosen.validation * data.count)]] = True
-    order = _some_order(len(places), (wanted + DRAWN_BESIDE) / (1 - chosen.validation), generator)
+    most = math.ceil((wanted + DRAWN_BESIDE) / (1 - chosen.validation))
+    order = _some_order(len(places), most, generator)
     kept = held_out[places.trajectory(order)]
     seen, unseen = require_some(places.read(order[~kept], wanted)), places.read(order[kept], VALIDATION_SAMPLES)
     if other is not None:
@@ -322,9 +323,9 @@ def _some(chunks: Chunks) -> Chunks:
     return chunks if few else chunks.take(torch.arange(LOOKED_AT))
 
 
-def _some_order(count: int, most: float, generator: torch.Generator) -> Tensor:
+def _some_order(count: int, most: int, generator: torch.Generator) -> Tensor:
     """The numbers below a count in a random order; of very many no more than are wanted, without a list of all."""
     if count <= LISTED:
         return torch.randperm(count, generator=generator)
     seed = int(torch.randint(2**62, (), generator=generator))
-    return torch.from_numpy(np.random.default_rng(seed).choice(count, min(count, math.ceil(most)), replace=False))
+    return torch.from_numpy(np.random.default_rng(seed).choice(count, min(count, most), replace=False))
