@@ -45,13 +45,15 @@ docs: $(DOCS_STAMP)
 figures: $(STAMP)
 	$(PYTHON) docs/blocks.py docs/gallery.md
 
-# The wheel and the source archive, and the demo from that wheel in a fresh environment, away from this folder.
+# The wheel and the source archive, and from that wheel, in a fresh environment and away from this folder, a simulation
+# in machine code (whose C comes with the wheel) and what is conserved in it.
 wheel: $(DEV_STAMP)
 	rm -rf dist build
 	$(PYTHON) -m build -q
 	python3 -m venv $(FRESH) build/fresh
 	build/fresh/bin/python -m pip install -q -c constraints.txt dist/*.whl
-	cd build && OMP_NUM_THREADS=1 fresh/bin/hlieconv demo --smoke -o demo
+	cd build && fresh/bin/hlieconv simulate springs --rest-length 1 --integrator leapfrog --step 0.01 --compile on --count 4 --overwrite -o springs.nc
+	cd build && fresh/bin/hlieconv diagnose springs.nc
 
 $(STAMP): pyproject.toml constraints.txt
 	@mkdir -p .venv
