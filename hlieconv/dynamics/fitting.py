@@ -20,6 +20,7 @@ from hlieconv.dynamics.chunks import Chunks, Places, require_some
 from hlieconv.dynamics.compilation import check_mode, compiled
 from hlieconv.dynamics.expansion.bodies import ExpansionBodies
 from hlieconv.dynamics.free_parameters import FreeParameters
+from hlieconv.dynamics.last_layer import has_last_layer, solve_last_layer
 from hlieconv.dynamics.loading import rollout_section, trained_of
 from hlieconv.dynamics.losses import Relative, make_loss
 from hlieconv.dynamics.quality import check_motion, check_range, warn_of_rounding
@@ -143,6 +144,7 @@ def fit(
     group = str(description["config"].get("group", ""))
     chosen = settings(preset, data.count, description["name"], group, **changes)
     bodies.check(chosen)
+    _check_last_layer(model, chosen)
     _compare_with_preset(model, preset)
     _check_split(data.count, chosen, asked="validation" in changes and other is None)
     chunks = _split(data, other, chosen)
@@ -156,7 +158,7 @@ def fit(
     else:
         records = {"checkpoint_seconds": checkpoint_seconds, "checkpoint_steps": checkpoint_steps, "progress": progress}
         records["on_record"] = on_record
-        training = _descent(bodies, model, chunks, chosen, compile, where, **records)
+        training = _descent(bodies, model, chunks, chosen, compile, where, data.eps, **records)
     validated = {} if other is None else {"validation": fingerprint(other.fingerprint)}
     config = {
         "model": description,
@@ -189,6 +191,16 @@ def _warn_of_forces(model: AbstractModel, dataset: xr.Dataset) -> None:
             "they do is learned as if a potential did it; the model port_hamiltonian has such forces",
             UserWarning,
             stacklevel=3,
+        )
+
+
+def _check_last_layer(model: AbstractModel | AbstractVectorField, chosen: Settings) -> None:
+    """A ValueError if there is no last layer to solve for."""
+    if chosen.last_layer == "solved" and not has_last_layer(model):
+        name = model.name or type(model).__name__
+        raise ValueError(
+            f"last_layer: expected descent for {name}, got solved: only hlieconv with the readout pairs has a layer of "
+            "which forces are linear functions"
         )
 
 
@@ -225,6 +237,7 @@ def _descent(
     chosen: Settings,
     compile: str,
     where: torch.device,
+    precision: float,
     **records: Any,
 ) -> Training:
     dtype = next(bodies.parameters()).dtype
@@ -248,8 +261,21 @@ def _descent(
 
     batches = Shuffle(len(seen.trajectory), chosen.batch, seed=chosen.seed, device=where)
 
+    def solved() -> bool:
+        """Whether the last layer is a new one."""
+        if chosen.last_layer != "solved" or not isinstance(bodies, LearnedBodies):
+            return False
+        return solve_last_layer(bodies, some, precision=precision, seed=chosen.seed)
+
+    @torch.no_grad()
+    def record(history: list[Record]) -> Record:
+        """The last one anew, with the last layer as it is now."""
+        found = history[-1] | {"loss": float(loss_of(bodies, seen.take(batches(0))))}
+        return found | ({"validation": float(loss_of(bodies, unseen))} if count else {})
+
     def training(run: Run | None) -> list[Record]:
         bodies.calibrate(some.to(dtype, where))
+        solved()
         _check_first_loss(loss_of, bodies, seen.take(batches(0)))
         with compiled(model, compile, steps=chosen.steps, device=where):
             history = train(
@@ -267,6 +293,10 @@ def _descent(
                 patience=chosen.patience,
                 **records,
             )
+        if solved() and history:
+            history = [*history, record(history)]
+            if run is not None:
+                run.record(history[-1])
         bodies.write_back()
         return history
 

@@ -9,6 +9,7 @@ from systems.integrators import INTEGRATORS
 
 LOSSES = ("force_matching", "rollout", "one_step", "multiple_shooting")
 OPTIMISERS = ("soap", "adam", "lbfgs")
+LAST_LAYERS = ("descent", "solved")
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,12 @@ class Settings(AbstractSettings):
         0,
         "number of records without a better validation that end the training, with the best weights; 0 takes the last",
         Range(0),
+    )
+    last_layer: str = setting(
+        "descent",
+        "how the last layer of hlieconv is found: by descent, or solved by robust least squares too, before the first "
+        "step and after the last, where that predicts trajectories left out better",
+        LAST_LAYERS,
     )
     seed: int = setting(
         0, "random seed of chunks, validation split and batches, and of the command's first weights", Range(0, 2**62)

@@ -181,6 +181,13 @@ class HLieConv(AbstractModel):
 
     def forward(self, q: Float[Tensor, "*batch n d"], context: Context) -> Float[Tensor, "*batch"]:
         """The potential of the bodies that the context describes."""
+        seen = self.before_readout(q, context)
+        return self.energy_unit * (self.energy(*seen[:2]) if self.readout == "mean" else self.energy(*seen))
+
+    def before_readout(
+        self, q: Float[Tensor, "*batch n d"], context: Context
+    ) -> tuple[Float[Tensor, "*batch m width"], Bool[Tensor, "*batch m"] | None, Pairs, Pairs]:
+        """What the readout sees: values of the bodies, which of them exist, and pairs for its two kernels."""
         mask, q = context.mask, existing(q, context.mask)
         if self.centred:
             q = from_mean(q, mask)
@@ -199,9 +206,7 @@ class HLieConv(AbstractModel):
         near, values = Pairs(bounded, weight, neighbour), context.values.expand(*bounded.shape[:-2], -1)
         for index, block in enumerate(self.layers):
             values = block(values, near, weighted=None if index else context.weighted)
-        if self.readout == "mean":
-            return self.energy_unit * self.energy(values, mask)
-        return self.energy_unit * self.energy(values, mask, near, Pairs(linear, weight, neighbour))
+        return values, mask, near, Pairs(linear, weight, neighbour)
 
     @torch.no_grad()
     def calibrate(

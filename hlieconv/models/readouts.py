@@ -1,11 +1,12 @@
 """From the values of the bodies to the energy."""
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from hlieconv.nn import LieConv, Pairs
-from hlieconv.nn.convolution import perceptron
+from hlieconv.nn.convolution import gather, perceptron
 
 
 class PairReadout(nn.Module):
@@ -35,6 +36,31 @@ class PairReadout(nn.Module):
         pulled = self.near(right, near) + self.far(right, far)
         energy = self.node(values)[..., 0] + (self.left(values) * pulled).mean(-1)
         return (energy if mask is None else energy.where(mask, 0)).sum(-1)
+
+    def products(
+        self,
+        values: Float[Tensor, "*batch n c"],
+        mask: Bool[Tensor, "*batch n"] | None,
+        near: Pairs,
+        far: Pairs,
+        directions: tuple[Float[Tensor, "narrow a"], Float[Tensor, "narrow b"]],
+    ) -> tuple[Float[Tensor, "*batch mid a b"], Float[Tensor, "*batch mid_far a b"]]:
+        """The energies of weights that are products of directions of f and of g, of both kernels.
+
+        Whatever the weights are, their energy is a sum of these: that is what a last layer is solved for by.
+        """
+        f, g = self.left(values) @ directions[0], self.right(values) @ directions[1]
+        f = f if mask is None else f.where(mask[..., None], 0)
+        found = []
+        for layer, pairs in ((self.near, near), (self.far, far)):
+            kernel = layer.kernel(pairs.features)
+            kernel = kernel if pairs.weight is None else kernel * pairs.weight[..., None]
+            if pairs.neighbour is None:
+                energy = torch.einsum("...ijm,...ia,...jb->...mab", kernel, f, g)
+            else:
+                energy = torch.einsum("...ikm,...ia,...ikb->...mab", kernel, f, gather(g, pairs.neighbour))
+            found.append(energy / self.left.out_features)
+        return found[0], found[1]
 
 
 class MeanReadout(nn.Module):

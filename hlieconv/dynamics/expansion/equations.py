@@ -38,11 +38,30 @@ def least_squares(
     a: Float[Tensor, "row term"], y: Float[Tensor, " row"], ridge: float = RIDGE
 ) -> Float[Tensor, " term"]:
     """The w that minimises |A w - y|, with columns in units of their size and small singular values damped."""
+    return least_squares_by_ridge(a, y, (ridge,))[0]
+
+
+def least_squares_by_ridge(
+    a: Float[Tensor, "row term"], y: Float[Tensor, " row"], ridges: Sequence[float]
+) -> list[Float[Tensor, " term"]]:
+    """`least_squares` for several ridges."""
     a, scale = normalised(a)
     q, r = torch.linalg.qr(a)
     u, s, vh = torch.linalg.svd(r)
-    damped = s / (s.square() + (ridge * s[0]).square())
-    return (vh.mT @ (damped * (u.mT @ (q.mT @ y)))) / scale
+    along = u.mT @ (q.mT @ y)
+    damped = [s / (s.square() + (ridge * s[0]).square()) for ridge in ridges]
+    return [(vh.mT @ (x * along)) / scale for x in damped]
+
+
+def robust_weights(residual: Float[Tensor, " row"], t: Float[Tensor, " row"]) -> Float[Tensor, " row"]:
+    """1 / (s^2 + t^2), t the error of the target, s what is needed for 9 of 10 residuals to be as they should.
+
+    Residuals that are larger than that redescend: a few far targets, as of close passages, decide nothing.
+    """
+    square = residual.square()
+    s = torch.quantile(square / CHI_SQUARE - t.square(), QUANTILE).clamp(min=0)
+    variance = s + t.square()
+    return 1 / variance / (1 + square / variance / REDESCENT**2).square()
 
 
 def normalised(a: Float[Tensor, "row term"]) -> tuple[Float[Tensor, "row term"], Float[Tensor, " term"]]:
@@ -152,14 +171,8 @@ class Equations:
         return found.mT
 
     def weights(self, residual: Float[Tensor, " row"]) -> Float[Tensor, " row"]:
-        """1 / (s^2 + t^2), t the error of the target, s what is needed for 9 of 10 residuals to be as they should.
-
-        Residuals that are larger than that redescend: a few far targets, as of close passages, decide nothing.
-        """
-        square = residual.square()
-        s = torch.quantile(square / CHI_SQUARE - self.t.square(), QUANTILE).clamp(min=0)
-        variance = s + self.t.square()
-        return 1 / variance / (1 + square / variance / REDESCENT**2).square()
+        """See `robust_weights`."""
+        return robust_weights(residual, self.t)
 
     def solve(
         self, terms: Sequence[Term], *, ridge: float = RIDGE, iterations: int = ITERATIONS, start: Tensor | None = None

@@ -34,7 +34,7 @@ def targets_of(chunks: Chunks, mass: Float[Tensor, "trajectory n"], *, precision
     Its error is that of the interpolant (see `truncation`), and what rounding of q adds, eps |q| / h^2.
 
     Args:
-        chunks: pieces of 5 points.
+        chunks: pieces of some points.
         mass: of the bodies.
         precision: of the numbers as they were stored, relative.
 
@@ -47,7 +47,8 @@ def targets_of(chunks: Chunks, mass: Float[Tensor, "trajectory n"], *, precision
         True
     """
     m = torch.where(mass > 0, mass, 1)[chunks.trajectory][..., None]
-    at, last = nodes(POINTS), POINTS - 1
+    last = len(chunks.times) - 1
+    at = nodes(last + 1)
     velocity = chunks.p / m
     q, _, best = hermite(chunks.times, chunks.q, velocity, at)
     cut = truncation(chunks.times, chunks.q, velocity, at, best) * m[..., 0]

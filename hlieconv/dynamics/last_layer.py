@@ -1,0 +1,129 @@
+"""The last layer of an HLieConv, solved: its force is linear in the weights of its pair kernels."""
+
+import copy
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.func import jvp
+
+from hlieconv.dynamics.bodies import LearnedBodies
+from hlieconv.dynamics.chunks import Chunks
+from hlieconv.dynamics.expansion.equations import FLOOR, least_squares_by_ridge, robust_weights
+from hlieconv.dynamics.expansion.targets import targets_of
+from hlieconv.models.hlieconv import HLieConv, LieConvPotential
+from hlieconv.models.readouts import PairReadout
+
+#: States at which forces are compared, at most, and the part of the trajectories that decides on the ridge.
+STATES, HELD_OUT = 400, 0.2
+
+#: Directions in which values of bodies lie, at most; smaller singular values than this part of the largest are none.
+DIRECTIONS, THIN = 4, 1e-6
+
+#: Ridges of which the one is taken that predicts best, and iterations of the robust weights.
+RIDGES, ITERATIONS = (1e-13, 1e-11, 1e-9, 1e-7, 1e-5, 1e-3), 4
+
+
+def has_last_layer(model: object) -> bool:
+    """Whether a model has a last layer that can be solved: an HLieConv with the readout "pairs"."""
+    return isinstance(model, HLieConv) and isinstance(model.energy, PairReadout)
+
+
+@torch.no_grad()
+def solve_last_layer(bodies: LearnedBodies, chunks: Chunks, *, precision: float, seed: int = 0) -> bool:
+    """Replace the weights of the pair kernels by those that explain forces best, where trajectories left out agree.
+
+    With f_i and g_j the values that bodies bring to the readout and s_m its kernels, the force is that of the energy
+    sum over i, j, m of s_m(q_i, q_j) f_i . W_m g_j, and linear in W. Robust least squares give the change of W in the
+    few directions in which the f and g of all bodies lie.
+
+    Args:
+        bodies: of an HLieConv (see `has_last_layer`), calibrated.
+        chunks: of their trajectories, in the frame.
+        precision: of the numbers as they were stored, relative.
+        seed: of the choice of states.
+
+    Returns:
+        Whether the weights are new.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    mass = bodies.mass / bodies.frame.mass.cpu() if bodies.mass is not None else torch.ones(())
+    targets = targets_of(chunks, mass, precision=precision)
+    targets = targets.take(torch.randperm(len(targets.trajectory), generator=generator)[:STATES])
+    twin = copy.deepcopy(bodies)
+    twin.model.double().eval()
+    twin.features = {name: value.double() for name, value in twin.features.items()}
+    where = twin.model.like.device
+    trajectory, q = targets.trajectory.to(where), targets.q.to(where)
+    field = twin(trajectory)
+    assert isinstance(field, LieConvPotential)
+    network, context, real = field.model, field.context, twin.mask_of(trajectory)
+    readout = _readout_of(network)
+    values = network.before_readout(q, context)[0]
+    directions = _principal(readout.left(values)), _principal(readout.right(values))
+
+    def energies(x: Tensor) -> Float[Tensor, "state column"]:
+        found = readout.products(*network.before_readout(x, context), directions)
+        return network.energy_unit * torch.cat([part.flatten(-3) for part in found], -1)
+
+    def flat(x: Tensor) -> Tensor:
+        """From ``(state, n, d, ...)``: one row a component of a force."""
+        return x.flatten(0, 2) if real is None else x[real].flatten(0, 1)
+
+    axes = torch.eye(q[0].numel(), dtype=q.dtype, device=where).view(-1, 1, *q.shape[1:]).expand(-1, *q.shape)
+    columns = torch.stack([-jvp(energies, (q,), (axis.contiguous(),))[1] for axis in axes], 1)
+    a = flat(columns.unflatten(1, q.shape[1:]))
+    force, t = (flat(x.to(where).expand(q.shape)) for x in (targets.force, targets.error[..., None]))
+    held_out = flat(_held_out(trajectory, generator)[:, None, None].expand(q.shape))
+    t = t.clamp(min=FLOOR * float(force.square().mean().sqrt()))
+    change, better = _solution(a, force - flat(field.force(q)), t, held_out)
+    if better:
+        own = _readout_of(bodies.model)
+        for layer, part in zip((own.near, own.far), _split(change, readout, directions), strict=True):
+            layer.weight.add_(part.to(layer.weight))
+    return better
+
+
+def _readout_of(model: object) -> PairReadout:
+    assert isinstance(model, HLieConv)
+    assert isinstance(model.energy, PairReadout)  # see `has_last_layer`
+    return model.energy
+
+
+def _split(change: Tensor, readout: PairReadout, directions: tuple[Tensor, Tensor]) -> list[Tensor]:
+    """The change of the weights ``(mid, c of g, c of f)`` of both kernels."""
+    left, right = directions
+    sizes = [len(layer.weight) * left.shape[1] * right.shape[1] for layer in (readout.near, readout.far)]
+    parts = [part.view(-1, left.shape[1], right.shape[1]) for part in change.split(sizes)]
+    return [torch.einsum("mab,ia,jb->mji", part, left, right) for part in parts]
+
+
+def _principal(x: Float[Tensor, "*row c"]) -> Float[Tensor, "c direction"]:
+    """The directions in which most of the rows lie."""
+    x = x.flatten(0, -2)
+    size, directions = torch.linalg.eigh(x.mT @ x)
+    return directions[:, size > THIN**2 * size[-1]][:, -DIRECTIONS:]
+
+
+def _held_out(trajectory: Tensor, generator: torch.Generator) -> Tensor:
+    """Which states are of the trajectories that decide."""
+    seen, number = trajectory.unique(return_inverse=True)
+    draw = torch.rand(len(seen), generator=generator).to(trajectory.device)
+    return (draw <= draw.quantile(HELD_OUT))[number]
+
+
+def _solution(a: Tensor, y: Tensor, t: Tensor, held_out: Tensor) -> tuple[Tensor, bool]:
+    """The change by which the columns explain y best, and whether the rows held out agree."""
+
+    def score(residual: Tensor) -> Tensor:
+        return (t.square() + residual.square()).log()[held_out]
+
+    seen, residual = ~held_out, y
+    change = y.new_zeros(a.shape[1])
+    for _ in range(ITERATIONS):
+        root = robust_weights(residual, t)[seen].sqrt()
+        options = least_squares_by_ridge(a[seen] * root[:, None], y[seen] * root, RIDGES)
+        change = min(options, key=lambda option: float(score(y - a @ option).mean()))
+        residual = y - a @ change
+    gain = score(y) - score(residual)
+    return change, bool(gain.mean() > 2 * gain.std() / len(gain) ** 0.5)
