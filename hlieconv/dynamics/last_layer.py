@@ -23,6 +23,9 @@ DIRECTIONS, THIN = 4, 1e-6
 #: Ridges of which the one is taken that predicts best, and iterations of the robust weights.
 RIDGES, ITERATIONS = (1e-13, 1e-11, 1e-9, 1e-7, 1e-5, 1e-3), 4
 
+#: The mean logarithm of the squared residuals must fall by this, and by so many standard errors.
+GAIN, ERRORS = 0.05, 2.0
+
 
 def has_last_layer(model: object) -> bool:
     """Whether a model has a last layer that can be solved: an HLieConv with the readout "pairs"."""
@@ -126,4 +129,4 @@ def _solution(a: Tensor, y: Tensor, t: Tensor, held_out: Tensor) -> tuple[Tensor
         change = min(options, key=lambda option: float(score(y - a @ option).mean()))
         residual = y - a @ change
     gain = score(y) - score(residual)
-    return change, bool(gain.mean() > 2 * gain.std() / len(gain) ** 0.5)
+    return change, bool(gain.mean() > max(GAIN, ERRORS * float(gain.std()) / len(gain) ** 0.5))

@@ -19,37 +19,33 @@ def network(dataset, **options):
 
 def trained(dataset, last_layer="solved", steps=1, **options):
     model = network(dataset, **options)
-    found = fit(model, dataset, steps=steps, last_layer=last_layer, progress=False, compile="off")
-    return model, found.history
+    return fit(model, dataset, steps=steps, last_layer=last_layer, progress=False, compile="off").model
 
 
 @pytest.mark.parametrize("bodies", [3, (2, 3)])
 def test_the_law_of_springs_lies_in_the_span_of_the_network(bodies):
     """One step of descent and the solution: what thousands of steps do not reach."""
     data, unseen = springs(count=20, bodies=bodies)[1], springs(count=30, bodies=bodies, points=5)[1]
-    solved, history = trained(data)
-    descended, _ = trained(data, "descent")
+    solved, descended = trained(data), trained(data, "descent")
     assert chunk_error(solved, unseen).median() < 1e-14
     assert chunk_error(descended, unseen).median() > 1e-9
-    assert history[-1]["validation"] < 1e-12
 
 
 def test_blocks_are_solved_with_what_they_bring():
     data, unseen = springs(count=20)[1], springs(count=30, points=5)[1]
-    solved, descended = (trained(data, kind, blocks=1)[0] for kind in ("solved", "descent"))
+    solved, descended = (trained(data, kind, blocks=1) for kind in ("solved", "descent"))
     assert chunk_error(solved, unseen).median() < 1e-2 * chunk_error(descended, unseen).median()
 
 
-def test_a_layer_that_is_solved_stays():
+def test_a_layer_is_kept_where_trajectories_left_out_are_no_better_for_another():
+    """Forces that are noise: what explains some of them explains no others."""
     data = springs(count=20)[1]
     model, told = network(data), trajectories_of(data)
     bodies, chunks = LearnedBodies(model, told), chunks_of(told, 5)
-    bodies.measure(chunks, recalibrate=False, kept={})
-    bodies.calibrate(bodies.framed(chunks))
-    first = solve_last_layer(bodies, bodies.framed(chunks), precision=told.eps)
+    noise = torch.randn(chunks.q.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    chunks = chunks._replace(q=chunks.q + noise)
     before = {name: x.clone() for name, x in model.state_dict().items()}
-    assert first
-    assert not solve_last_layer(bodies, bodies.framed(chunks), precision=told.eps)
+    assert not solve_last_layer(bodies, chunks, precision=told.eps)
     assert all(torch.equal(x, before[name]) for name, x in model.state_dict().items())
 
 
@@ -61,7 +57,9 @@ def test_a_run_keeps_what_was_solved(tmp_path):
     kept = load(tmp_path / "run").state_dict()
     assert all(torch.equal(x, kept[name]) for name, x in model.state_dict().items())
     assert fit(network(data), data, **options).history == found.history
-    assert found.history[-1]["loss"] < 1e-6 * found.history[-2]["loss"]
+    before, after = found.history[-2:]
+    assert after["step"] == before["step"] == 2
+    assert after["loss"] < before["loss"]
 
 
 @pytest.mark.parametrize("model", [small(), HLieConv(readout="mean")])
