@@ -5,10 +5,6 @@ import torch
 from small import small, springs
 
 from hlieconv.dynamics import chunk_error, fit, load
-from hlieconv.dynamics.bodies import LearnedBodies
-from hlieconv.dynamics.chunks import chunks_of
-from hlieconv.dynamics.last_layer import solve_last_layer
-from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models import HLieConv
 
 
@@ -37,18 +33,6 @@ def test_blocks_are_solved_with_what_they_bring():
     assert chunk_error(solved, unseen).median() < 1e-2 * chunk_error(descended, unseen).median()
 
 
-def test_a_layer_is_kept_where_trajectories_left_out_are_no_better_for_another():
-    """Forces that are noise: what explains some of them explains no others."""
-    data = springs(count=20)[1]
-    model, told = network(data), trajectories_of(data)
-    bodies, chunks = LearnedBodies(model, told), chunks_of(told, 5)
-    noise = torch.randn(chunks.q.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    chunks = chunks._replace(q=chunks.q + noise)
-    before = {name: x.clone() for name, x in model.state_dict().items()}
-    assert not solve_last_layer(bodies, chunks, precision=told.eps)
-    assert all(torch.equal(x, before[name]) for name, x in model.state_dict().items())
-
-
 def test_a_run_keeps_what_was_solved(tmp_path):
     data = springs(count=20)[1]
     options = {"steps": 2, "last_layer": "solved", "path": tmp_path / "run", "progress": False}
@@ -57,9 +41,6 @@ def test_a_run_keeps_what_was_solved(tmp_path):
     kept = load(tmp_path / "run").state_dict()
     assert all(torch.equal(x, kept[name]) for name, x in model.state_dict().items())
     assert fit(network(data), data, **options).history == found.history
-    before, after = found.history[-2:]
-    assert after["step"] == before["step"] == 2
-    assert after["loss"] < before["loss"]
 
 
 @pytest.mark.parametrize("model", [small(), HLieConv(readout="mean")])
