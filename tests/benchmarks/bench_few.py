@@ -1,0 +1,66 @@
+"""How far a law goes that was read from little: springs of three systems, planets of four bodies moved twenty.
+
+    python tests/benchmarks/bench_few.py [seeds] writes results/laws_from_few.json
+
+Errors are mean square errors over chunks of 5 points of 100 other systems (`chunk_error`), which are followed to
+round-off.
+"""
+
+import statistics
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import torch
+from laws import LAWS
+
+from hlieconv.dynamics import chunk_error
+from hlieconv.dynamics.expansion.solving import solve
+from hlieconv.dynamics.trajectories import trajectories_of
+from hlieconv.models.expansion.model import PairExpansion
+from systems.provenance import write_result
+
+RESULT = Path("results/laws_from_few.json")
+
+#: The law, the systems it is read from, and the bodies of the systems that it is tested on.
+TASKS = {
+    "springs, 3 systems": ("springs", 3, (6,)),
+    "springs with rest lengths, 3 systems": ("springs with rest lengths", 3, (6,)),
+    "springs with rest lengths, 100 systems": ("springs with rest lengths", 100, (6,)),
+    "gravity, 100 systems of 4 planets": ("gravity", 100, (4, 20)),
+}
+
+
+def trial(task, seed):
+    """The law of one seed, and its errors for each number of bodies."""
+    name, count, bodies = TASKS[task]
+    case = LAWS[name]
+    train = case.trajectories(count, seed)
+    model = PairExpansion.of(train, group=case.group)
+    begun = time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        solve(model, trajectories_of(train), seed=seed)
+    row = {"task": task, "seed": seed, "seconds": round(time.process_time() - begun, 2), "found": model.law()[:200]}
+    for n in bodies:
+        errors = chunk_error(model, case.trajectories(100, 1000 + seed, bodies=n, points=5))
+        row |= {f"mean_{n}": float(errors.mean()), f"median_{n}": float(errors.median())}
+    return row
+
+
+def main(seeds):
+    torch.set_num_threads(1)
+    rows = [trial(task, seed) for task in TASKS for seed in range(seeds)]
+    medians = {}
+    for task in TASKS:
+        own = [row for row in rows if row["task"] == task]
+        numbers = [key for key in own[0] if key.startswith(("mean", "median", "seconds"))]
+        medians[task] = {key: statistics.median(row[key] for row in own) for key in numbers}
+        medians[task] |= {f"largest_{key}": max(row[key] for row in own) for key in numbers}
+        print(task, medians[task])
+    write_result(RESULT, {"seed": 0, "seeds": seeds, "threads": 1, "medians": medians, "rows": rows})
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if sys.argv[1:] else 20)
