@@ -19,7 +19,7 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter):
         super().__init__(prog, max_help_position=32, width=100)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in ("", None) or action.default is False:
+        if action.default in ("", None, []) or action.default is False:
             return action.help
         if isinstance(action.default, list):
             return f"{action.help} (default: {' '.join(map(str, action.default))})"

@@ -62,7 +62,7 @@ class HLieConv(AbstractModel):
         samples: number of lifts of a body with the pair features "log"; 0 takes 8 for SO(2) stabilisers, 12 for SO(3).
         normalised: measure the units of the data before training; the published network does not.
         centred: subtract the mean of the positions, as published: any potential is then translation invariant.
-        edges: whether bodies see each other along the edges of the data alone, those of a chain, a lattice or a graph:
+        edges: let bodies see each other along the edges of the data alone, those of a chain, a lattice or a graph:
             then ``pair_features`` are features of edges, and memory and time are linear in the bodies.
 
     Raises:
