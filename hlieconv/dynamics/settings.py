@@ -49,7 +49,7 @@ class Settings(AbstractSettings):
     )
     last_layer: str = setting(
         "descent",
-        "how the last layer of hlieconv is found: by descent, or solved by robust least squares too, before the first "
+        "last layer of hlieconv, found by descent, or solved by robust least squares too, before the first "
         "step and after the last, where that predicts trajectories left out better",
         LAST_LAYERS,
     )
