@@ -75,9 +75,14 @@ def substep_counts(times: Tensor, step: float | Tensor) -> Tensor:
     Example:
         >>> substep_counts(torch.tensor([0.0, 0.3, 0.35]), 0.1)
         tensor([3., 1.])
+        >>> substep_counts(torch.linspace(0, 100, 1001).double(), 0.001).unique()
+        tensor([100.], dtype=torch.float64)
     """
-    # Times are rounded: a span of one step and a half unit in the last place is one step.
-    blur = 2 * torch.finfo(times.dtype).eps * torch.maximum(times[:-1].abs(), times[1:].abs())
+    # Times are rounded: a span of one step and a half unit in the last place is one step. Those that float32 holds were
+    # rounded to it, and would else be a step more apart now and then.
+    narrow = ((times.to(torch.float32).to(times.dtype) == times) | times.isnan()).all()
+    eps = torch.where(narrow, torch.finfo(torch.float32).eps, torch.finfo(times.dtype).eps)
+    blur = 2 * eps * torch.maximum(times[:-1].abs(), times[1:].abs())
     spans = times.diff(dim=0).abs() - blur
     if isinstance(step, Tensor) and times.ndim == 1:  # the same times for all, but steps of each
         spans = spans.reshape(-1, *(1,) * step.ndim)
