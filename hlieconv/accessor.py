@@ -1,7 +1,6 @@
 """Every Dataset has ``.dynamics`` once hlieconv is imported, whoever made it, and xarray is not imported for that."""
 
 import sys
-from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pkgutil import resolve_name
@@ -28,9 +27,7 @@ def _dynamics(dataset: Any) -> Any:
 class _AfterXarray(MetaPathFinder):
     """Finds xarray where the other finders do; registers at the end of its import."""
 
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+    def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
         if fullname != "xarray":
             return None
         others = (finder for finder in sys.meta_path if finder is not self)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from systems.integrators.abstract import AbstractIntegrator
 from systems.integrators.default import most_accurate
+from systems.native.compiled import eager
 from systems.phase_space import PhaseSpace
 from systems.tracing import pushed_forward
 from systems.vector_field import AbstractNewtonian, AbstractSeparable, AbstractVectorField
@@ -84,7 +85,9 @@ def moved_together(
     whole = [
         torch.cat([x[..., None, :, :], parts[..., part, :, :]], -3).flatten(-3, -2) for part, x in enumerate(state)
     ]
-    method = most_accurate() if integrator is None else integrator
+    method = eager(
+        most_accurate() if integrator is None else integrator
+    )  # the parameters are not variables of the field
     run = method.attempt(variational(field, n), PhaseSpace(*whole), times).trajectory
     q, p = (x.unflatten(-2, (-1, n)) for x in run)  # (time, *batch, 1 + k, n, d)
     moved = torch.stack([q[..., 1:, :, :], p[..., 1:, :, :]], -3).flatten(-3).mT / size[..., :, None]

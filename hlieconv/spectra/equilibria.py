@@ -42,7 +42,8 @@ def find_equilibrium(
         state: ``(*batch, n, d)``, near it.
         steps: at most so many.
         tolerance: the largest eigenvalue's real part that counts as none, as a share of the largest eigenvalue; None
-            for the square root of the machine's precision, which a double eigenvalue needs.
+            for the square root of the machine's precision times the number of coordinates, the error of a double
+            eigenvalue.
 
     Raises:
         ValueError: for wrong options.
@@ -89,7 +90,7 @@ def find_equilibrium(
     arrived = left <= eps**0.5 * torch.maximum(z.norm(dim=-1), _flat(state).norm(dim=-1))
     found = arrived & (residual <= torch.maximum(floor, 1e3 * eps * first))
     eigenvalues = torch.linalg.eigvals(matrix)
-    limit = (eps**0.5 if tolerance is None else tolerance) * eigenvalues.abs().amax(-1)
+    limit = ((z.shape[-1] * eps) ** 0.5 if tolerance is None else tolerance) * eigenvalues.abs().amax(-1)
     stable = eigenvalues.real.amax(-1) <= limit
     words = np.where(found.cpu(), np.where(stable.cpu(), "stable", "unstable"), "not found")
     share = residual / torch.where(first > 0, first, 1)

@@ -120,8 +120,9 @@ def from_arrays(
                 positions, velocities = found.x.astype(positions.dtype), found.rate
                 _warn_of_errors(found)
             else:
-                options = {"window": window or 7, "degree": degree}
-                marks = {"estimated": f"from q, by local polynomials of degree {degree} through {window or 7} points"}
+                near = 7 if window is None else window
+                options = {"window": near, "degree": degree}
+                marks = {"estimated": f"from q, by local polynomials of degree {degree} through {near} points"}
                 velocities = derivative(positions.astype(np.float64), moments, **options)
                 _warn_of_rounding(positions, velocities, moments, noise, options)
             _warn_of_rough_times(moments, times)

@@ -49,9 +49,10 @@ def kernel_of(field: AbstractVectorField, state: PhaseSpace, recipe: Recipe, *, 
     with _one_at_a_time:
         try:
             key = (look(field, gradient=gradient), state.q.shape[-2:], state.q.dtype, alone, _frozen(recipe), gradient)
-            kernel = _known.pop(key, None)
+            hash(key)  # of nothing known yet nothing is asked for its hash
         except (TypeError, RuntimeError):  # something that may change without a trace
             return Kernel(field, state, recipe, gradient=gradient)
+        kernel = _known.pop(key, None)
         if kernel is None:
             kernel = Kernel(field, state, recipe, gradient=gradient)
         _known[key] = kernel  # the last one used is the last to go

@@ -1,7 +1,5 @@
 """Laws from noisy trajectories: the right form, honest errors, and evidence for and against."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -111,14 +109,15 @@ def test_error_bars_cover_the_truth(monkeypatch):
     monkeypatch.setattr(shooting, "ITERATIONS", 1)  # from the true law one is enough
     dataset, _ = trajectories(4, points=6, bodies=2, dimension=1)
     exact, bars = trajectories_of(dataset), []
+    whole = chunks_of(exact, 6, 1)
     noise = Noise(*(0.01 * float(x.std()) for x in (exact.q, exact.p)))
     start, bodies, generator = law().estimates, bodies_in(law(), exact), torch.Generator().manual_seed(0)
     for _ in range(200):
         q, p = (
             x + size * torch.randn(x.shape, dtype=x.dtype, generator=generator)
-            for x, size in zip((exact.q, exact.p), noise, strict=True)
+            for x, size in zip((whole.q, whole.p), noise, strict=True)
         )
-        shot = shoot(start, chunks_of(replace(exact, q=q, p=p), 6, 1), bodies, noise)
+        shot = shoot(start, whole._replace(q=q, p=p), bodies, noise)
         bars.append((shot.estimates[0].coefficient - 1, shot.estimates[0].error))
     off, error = torch.tensor(bars).unbind(1)
     assert 0.90 <= float((off.abs() < 1.96 * error).double().mean()) <= 0.99
