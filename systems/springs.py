@@ -21,7 +21,7 @@ from systems.sampling import Draws
 from systems.vector_field import AbstractNewtonian, Variable
 
 #: Bodies whose normal modes cost no more than series do.
-FEW = 200
+FEW = 500
 
 
 class Springs(AbstractPairs):
