@@ -81,7 +81,7 @@ def fit_images(
         if chosen.rotation or chosen.distortion:
             angles = (2 * torch.rand(len(some), device=target) - 1) * math.radians(chosen.rotation)
             some = distorted(some, angles, chosen.distortion)
-        with products_in(chosen.products, target):
+        with products_in(chosen.products, model.network.readout.weight):
             scores = model(some)
         return F.cross_entropy(scores, labels[index], label_smoothing=chosen.smoothing)
 

@@ -96,7 +96,7 @@ def fit_molecules(
             batch = batch._replace(position=batch.position @ turns.mT)
         if chosen.fill < 1:
             model.network.update_radius(batch.position / LENGTH, batch.mask)
-        with products_in(chosen.products, device_):
+        with products_in(chosen.products, next(model.parameters())):
             found = model.standardised(*batch)
         return (found - labels[index]).abs().mean()
 

@@ -21,19 +21,23 @@ def device_named(name: str | torch.device) -> torch.device:
         raise ValueError(f"device: expected one that torch can use here, got {name}") from error
 
 
-def products_in(name: str, device: torch.device) -> torch.autocast:
+def products_in(name: str, like: torch.Tensor) -> torch.autocast:
     """A block whose products of matrices are rounded to bfloat16, or to nothing less than float32.
 
     Args:
         name: one of `settings.PRODUCTS`; "auto" takes bfloat16 where the device multiplies these faster: processors
             with AVX512-BF16 or AMX, and GPUs with bfloat16.
-        device: where the products are.
+        like: a weight of the products; those of float64 stay as they are.
 
     Example:
-        >>> with products_in("bfloat16", torch.device("cpu")):
+        >>> with products_in("bfloat16", torch.ones(())):
         ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
         torch.bfloat16
+        >>> with products_in("bfloat16", torch.ones((), dtype=torch.float64)):  # beside a model in float64
+        ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+        torch.float32
     """
+    device = like.device
     if name == "auto":
         if device.type == "cuda":
             faster = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -42,4 +46,4 @@ def products_in(name: str, device: torch.device) -> torch.autocast:
             faster = device.type == "cpu" and bool(able.get("avx512_bf16") or able.get("amx_bf16"))
     else:
         faster = name == "bfloat16"
-    return torch.autocast(device.type, torch.bfloat16, enabled=faster)
+    return torch.autocast(device.type, torch.bfloat16, enabled=faster and like.dtype == torch.float32)
