@@ -121,6 +121,13 @@ def test_other_states_have_another_checksum(path, whole, tmp_path):
     assert checksum(systems.open(tmp_path / path.name)) != checksum(stored)
 
 
+def test_what_dask_computes_has_a_checksum_of_its_own(path, monkeypatch):
+    pytest.importorskip("dask")
+    monkeypatch.setattr("systems.dataset.storage.SAMPLED", 2)  # the first and the last trajectory
+    lazy = systems.open(path).chunk(trajectory=2)
+    assert checksum(lazy.assign(q=lazy.q.where(lazy.trajectory != "run 3", 1.0))) != checksum(lazy)
+
+
 def test_fields_are_cut_into_blocks_too():
     system, state = Springs.sample(5, seed=1, bodies=3)
     states = system.closed_form(state, TIMES)
