@@ -14,34 +14,14 @@ import torch
 from bench_discovery import interval, with_noise
 
 from hlieconv.noether import symmetry
-from systems import AbstractNewtonian, HarmonicTrap, Springs, UniformField, simulate
+from systems import Springs, simulate
 from systems.provenance import write_result
 
+sys.path.append(str(Path(__file__).parents[1] / "noether"))
+
+from systems_at_hand import STUDY
+
 COUNT, NOISES = 40, (0.0, 1e-3, 1e-2, 1e-1)
-
-
-class Stretched(AbstractNewtonian):
-    """Springs between all bodies that are stiffer along y."""
-
-    def potential(self, q):
-        apart = q[..., :, None, :] - q[..., None, :, :]
-        return 0.5 * (apart.square() * apart.new_tensor([1.0, 1.3])).sum((-3, -2, -1))
-
-
-class Valley(AbstractNewtonian):
-    """A trap that is stiffer along y."""
-
-    def potential(self, q):
-        return 0.5 * (q.square() * q.new_tensor([1.0, 2.0])).sum((-2, -1))
-
-
-STUDY = {
-    "springs": (lambda springs: springs, "SE2"),
-    "springs in a trap": (lambda springs: springs + HarmonicTrap(1.0), "SO2"),
-    "springs in a uniform field": (lambda springs: springs + UniformField([0.0, -1.0]), "Tx"),
-    "anisotropic springs": (lambda springs: Stretched(mass=springs.mass), "T2"),
-    "springs in an anisotropic trap": (lambda springs: springs + Valley(mass=springs.mass), "Trivial2"),
-}
 
 
 def main(seeds):

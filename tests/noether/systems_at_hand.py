@@ -2,7 +2,7 @@
 
 import torch
 
-from systems import AbstractNewtonian, HenonHeiles, Springs, Variable, simulate
+from systems import AbstractNewtonian, HarmonicTrap, HenonHeiles, Springs, UniformField, Variable, simulate
 from systems.integrators import BlanesMoanSRKN6
 
 
@@ -23,6 +23,31 @@ class Softened(AbstractNewtonian):
 
     def potential(self, q):
         return -(q.square().sum(-1) + self.softening[..., None] ** 2).rsqrt().sum(-1)
+
+
+class Stretched(AbstractNewtonian):
+    """Springs between all bodies that are stiffer along y."""
+
+    def potential(self, q):
+        apart = q[..., :, None, :] - q[..., None, :, :]
+        return 0.5 * (apart.square() * apart.new_tensor([1.0, 1.3])).sum((-3, -2, -1))
+
+
+class Valley(AbstractNewtonian):
+    """A trap that is stiffer along y."""
+
+    def potential(self, q):
+        return 0.5 * (q.square() * q.new_tensor([1.0, 2.0])).sum((-2, -1))
+
+
+#: By name: what is added to springs or stands in their place, and the group that is left of their symmetry.
+STUDY = {
+    "springs": (lambda springs: springs, "SE2"),
+    "springs in a trap": (lambda springs: springs + HarmonicTrap(1.0), "SO2"),
+    "springs in a uniform field": (lambda springs: springs + UniformField([0.0, -1.0]), "Tx"),
+    "anisotropic springs": (lambda springs: Stretched(mass=springs.mass), "T2"),
+    "springs in an anisotropic trap": (lambda springs: springs + Valley(mass=springs.mass), "Trivial2"),
+}
 
 
 def springs(bodies, dimension=2, rest_length=0.0, seed=0, states=100, dtype=torch.float64):

@@ -5,36 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from systems_at_hand import with_noise
+from systems_at_hand import STUDY, with_noise
 
 from hlieconv.cli import main
 from hlieconv.noether import symmetry
-from systems import AbstractNewtonian, HarmonicTrap, Pendulum, Springs, UniformField, save, simulate
-
-
-class Stretched(AbstractNewtonian):
-    """Springs between all bodies that are stiffer along y."""
-
-    def potential(self, q):
-        apart = q[..., :, None, :] - q[..., None, :, :]
-        return 0.5 * (apart.square() * apart.new_tensor([1.0, 1.3])).sum((-3, -2, -1))
-
-
-class Valley(AbstractNewtonian):
-    """A trap that is stiffer along y."""
-
-    def potential(self, q):
-        return 0.5 * (q.square() * q.new_tensor([1.0, 2.0])).sum((-2, -1))
-
-
-#: By name: what is added to springs or stands in their place, and the group.
-STUDY = {
-    "springs": (lambda springs: springs, "SE2"),
-    "in a trap": (lambda springs: springs + HarmonicTrap(1.0), "SO2"),
-    "in a field": (lambda springs: springs + UniformField([0.0, -1.0]), "Tx"),
-    "anisotropic": (lambda springs: Stretched(mass=springs.mass), "T2"),
-    "in a valley": (lambda springs: springs + Valley(mass=springs.mass), "Trivial2"),
-}
+from systems import Pendulum, Springs, UniformField, save, simulate
 
 
 def data(name, count=40, bodies=3, seed=0):
@@ -98,7 +73,7 @@ def test_what_is_refused():
 
 
 def test_fit_takes_it(tmp_path, capsys):
-    save(data("in a trap", count=24), tmp_path / "trap.nc")
+    save(data("springs in a trap", count=24), tmp_path / "trap.nc")
     files = [str(tmp_path / "trap.nc"), "-o", str(tmp_path / "run")]
     command = ["fit", *files, "--group", "auto", "--steps", "2", "--width", "8"]
     main([*command, "--validation", "0", "--model", "hlieconv"])
