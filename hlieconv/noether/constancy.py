@@ -77,8 +77,8 @@ def of_trajectories(
     variance along trajectories W is the noise's N. Of anything else it is larger by what F changes. Three steps keep
     errors in the states from making or breaking charges:
 
-    - Noise. Its variance on each component of a state follows from differences of sixth order in time, which remove
-      what is smooth. By propagation F has the noise N = sum_k s_k^2 (dF/dz_k)^2.
+    - Noise. Its variance on each component of a state follows from differences of high order in time (see `noise_of`),
+      which remove what is smooth. By propagation F has the noise N = sum_k s_k^2 (dF/dz_k)^2.
     - Bias. The mean of F over the noise is F + 1/2 sum_k s_k^2 d^2F/dz_k^2, as squares of noise are not zero. That is
       taken off, exactly for polynomials of degree 3, and of degree 4 but for a constant.
     - Weights. Points at which candidates are noisy (an encounter, in 1/r) count less, by the inverse of their noise.
