@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
@@ -27,6 +26,7 @@ from systems.dataset.times import counted_from, to_times
 from systems.events import AbstractEvent
 from systems.files import locked
 from systems.fingerprint import fingerprint
+from systems.initial_values import check_rates, checked_state, checked_times
 from systems.integrators.abstract import AbstractIntegrator
 from systems.integrators.attempt import told
 from systems.integrators.default import most_accurate
@@ -34,7 +34,6 @@ from systems.integrators.named import integrator_of
 from systems.integrators.registry import INTEGRATORS
 from systems.integrators.stepping import MODES
 from systems.native.compiled import Compiled, backend_of, eager
-from systems.numbers import FLOATS, to_tensor
 from systems.phase_space import PhaseSpace
 from systems.precision import check_range
 from systems.progress import progress as progress_bar
@@ -131,10 +130,10 @@ def simulate(
         >>> bool(abs(dataset.energy / dataset.energy.isel(time=0) - 1).max() < 1e-12)
         True
     """
-    state = _checked_state(field, state)
+    state = checked_state(field, state)
     clock = time_unit(field.units)
     moments, origin = to_times(times, unit=clock, into=clock)
-    times = _checked_times(moments, state)
+    times = checked_times(moments, state)
     check_range(field, state, float(times[-1].nan_to_num(0).sub(times[0]).abs().max()))
     if integrator is not None:
         integrator = integrator_of(integrator)
@@ -147,7 +146,7 @@ def simulate(
     check("times", f"some that are equal in {state.q.dtype}", apart, "times that the state's dtype can tell apart")
     if integrator is not None:
         integrator.check(field, state, elapsed.to(state.q))
-        _check_rates(field, state, times)
+        check_rates(field, state, times)
     for name, value in {"part_size": part_size, "workers": workers}.items():
         check(name, value, value is None or value >= 1, "at least 1")
     check_events(events, field, state, elapsed)
@@ -439,80 +438,3 @@ def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)
-
-
-def _checked_state(field: AbstractVectorField, state: Any) -> PhaseSpace:
-    """``(trajectory, n, d)``, 0 where masked."""
-    if not isinstance(state, tuple | list) or len(state) != 2:
-        raise ValueError(f"state: expected q and p, got {type(state).__name__}")
-    like = next((x for x in field.state_dict().values() if x.dtype in FLOATS), None)
-    where = {} if like is None else {"dtype": like.dtype, "device": like.device}
-    q, p = (x if isinstance(x, Tensor) else to_tensor(name, x, **where) for name, x in zip("qp", state, strict=True))
-    if q.ndim not in (2, 3) or q.shape != p.shape:
-        raise ValueError(
-            f"state: expected q and p of one shape (trajectory, n, d), got {tuple(q.shape)} and {tuple(p.shape)}"
-        )
-    if q.numel() == 0:
-        raise ValueError(
-            f"state: expected at least one trajectory, one body and one dimension of space, got {tuple(q.shape)}"
-        )
-    if q.dtype not in FLOATS or q.dtype != p.dtype or q.device != p.device:
-        raise ValueError(f"state: expected q and p in float32 or float64, got {q.dtype} and {p.dtype}")
-    state = PhaseSpace(q.reshape(-1, *q.shape[-2:]), p.reshape(-1, *q.shape[-2:]))
-    count, n, d = state.q.shape
-    if getattr(field, "edges", None) is not None and field.bodies > n:
-        raise ValueError(f"state: expected {field.bodies} bodies, as the edges join, got {tuple(state.q.shape)}")
-    values = {v.name: (getattr(field, v.name), v.dims) for v in field.variables if v.dims != ("edge",)}
-    values |= {name: (mark, ("body",)) for name in field.marks if (mark := getattr(field, name)) is not None}
-    for name, (value, dims) in values.items():
-        batch, own = value.shape[: value.ndim - len(dims)], value.shape[value.ndim - len(dims) :]
-        fits = all(size in (1, d if dim == "space" else n) for dim, size in zip(dims, own, strict=True))
-        if not fits or batch not in [(), (1,), (count,)]:
-            what = "dimensions of space" if dims == ("space",) else "bodies"
-            raise ValueError(
-                f"state: expected as many trajectories and {what} as {name} {tuple(value.shape)} has, "
-                f"got {tuple(state.q.shape)}"
-            )
-        if value.dtype not in (q.dtype, torch.bool):
-            raise ValueError(
-                f"state: expected {value.dtype} as {name} has, got {q.dtype}: convert the state, or the system "
-                "(system.double() or system.float())"
-            )
-    state = PhaseSpace(field.existing(state.q), field.existing(state.p))
-    for name, x in state._asdict().items():
-        if not torch.isfinite(x).all():
-            raise ValueError(
-                f"state: expected finite {name}, got NaN or infinity (bodies that do not exist are named by the mask "
-                "of the system)"
-            )
-    return state
-
-
-def _check_rates(field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> None:
-    """A ValueError if a field's rates do not have the shape of the state."""
-    one = PhaseSpace(state.q[:1], state.p[:1])
-    with torch.no_grad():
-        rates = field.select(slice(0, 1))(times.reshape(len(times), -1)[0, :1, None, None].to(one.q), one)
-    shapes = [tuple(x.shape) for x in rates]
-    if any(shape != tuple(one.q.shape) for shape in shapes):
-        raise ValueError(
-            f"field: expected rates of the state's shape {tuple(one.q.shape)} for one trajectory, got {shapes[0]} for "
-            f"dq/dt and {shapes[1]} for dp/dt"
-        )
-
-
-def _checked_times(moments: NDArray[np.float64], state: PhaseSpace) -> Tensor:
-    times = torch.from_numpy(moments).to(state.q.device)
-    count = len(state.q)
-    if times.ndim not in (1, 2) or (times.ndim == 2 and times.shape[1] != count):
-        raise ValueError(f"times: expected shape (time,) or (time, {count}), got {tuple(times.shape)}")
-    check("times", len(times), len(times) >= 1, "at least one")
-    steps, known = times.diff(dim=0), torch.isfinite(times)
-    if times.isinf().any() or not known[0].all() or (times.ndim == 1 and not known.all()):
-        raise ValueError("times: expected finite values, got NaN or infinity")
-    if (known[1:] & ~known[:-1]).any():
-        raise ValueError("times: expected NaN only after the last time of a trajectory, got it between times")
-    steps = torch.where(known[1:], steps, steps.nan_to_num(0).sum(0).sign())
-    if not ((steps > 0).all() or (steps < 0).all()):
-        raise ValueError("times: expected strictly increasing (or decreasing) values")
-    return times

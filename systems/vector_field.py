@@ -14,7 +14,6 @@ Fields of bodies add up: ``springs + trap + damping`` (see `systems.sums`).
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import Any, ClassVar, TypeVar
 
@@ -22,35 +21,23 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
-from systems.checks import check
-from systems.numbers import FLOATS, ragged_mask, to_tensor
+from systems.numbers import ragged_mask, to_tensor
 from systems.phase_space import PhaseSpace
 from systems.tracing import readable
 from systems.units import N_BODY, base_of
+from systems.variables import (
+    Variable,
+    boolean,
+    check_names,
+    check_shapes,
+    check_values,
+    pairs_of,
+    same_dtype,
+    with_own_dims,
+    without_masked,
+)
 
 Field = TypeVar("Field", bound="AbstractVectorField")
-
-
-@dataclass(frozen=True)
-class Variable:
-    """A physical parameter of a system, as a Dataset stores it.
-
-    ``dims`` are its own dimensions, after those of the batch: ``("body",)`` for one value a body,
-    ``dims`` are its own dimensions, after those of the batch: ``("body",)`` for one value a body,
-    ``("body", "other_body")`` for one a pair (symmetric), ``("edge",)`` for one an edge (see `systems.AbstractPairs`),
-    ``("space",)`` for a vector, ``()`` for one a trajectory. An optional one may be left out. A positive one
-    ``may_be_zero`` where that is said. ``units`` are "1" for the system's own, which convert to nothing; ``si`` is the
-    SI unit of its dimension, as a product of powers of m, kg, s: what other units are checked against.
-    """
-
-    name: str
-    dims: tuple[str, ...]
-    units: str
-    long_name: str
-    positive: bool = False
-    optional: bool = False
-    may_be_zero: bool = False
-    si: str = ""
 
 
 class AbstractVectorField(nn.Module, ABC):
@@ -111,23 +98,23 @@ class AbstractVectorField(nn.Module, ABC):
         declared = {variable.name: variable for variable in self.variables}
         marks = {name: values.pop(name, None) for name in self.marks if name != "mask"}
         values = {name: value for name, value in values.items() if value is not None}
-        _check_names(type(self).__name__, declared, values, trainable)
+        check_names(type(self).__name__, declared, values, trainable)
         if mask is None:
             masks = (ragged_mask(values[name]) for name in values if declared[name].dims == ("body",))
             mask = next((found for found in masks if found is not None), None)
-        given = {name: _with_own_dims(declared[name], value) for name, value in _same_dtype(values).items()}
+        given = {name: with_own_dims(declared[name], value) for name, value in same_dtype(values).items()}
         device = next((x.device for x in given.values()), None)
         for name, mark in {"mask": mask, **marks}.items():
-            mark = None if mark is None else _boolean(name, mark, device)
+            mark = None if mark is None else boolean(name, mark, device)
             self.register_buffer(
                 name, mark if name == "mask" or mark is None or not readable(mark, wait=True) or mark.any() else None
             )
         mask = self.mask
-        _check_shapes(declared, given, {name: x for name in self.marks if (x := getattr(self, name)) is not None})
+        check_shapes(declared, given, {name: x for name in self.marks if (x := getattr(self, name)) is not None})
         for name, tensor in given.items():
-            value = _without_masked(declared[name], tensor, mask)
+            value = without_masked(declared[name], tensor, mask)
             if readable(value, wait=self.checked_on_gpu):
-                _check_values(declared[name], value)
+                check_values(declared[name], value)
             if name in trainable:
                 self.register_parameter(name, nn.Parameter(value.clone()))
             else:
@@ -203,7 +190,7 @@ class AbstractVectorField(nn.Module, ABC):
 
     def existing_pairs(self, x: Shaped[Tensor, "*batch n n"]) -> Shaped[Tensor, "*batch n n"]:
         """x with zeros (or False) where the mask says that a body of the pair is missing."""
-        return x if self.mask is None else torch.where(_pairs(self.mask), x, 0)
+        return x if self.mask is None else torch.where(pairs_of(self.mask), x, 0)
 
     def differences(self, q: Float[Tensor, "*batch n d"]) -> list[Tensor]:
         """q_i - q_j for all pairs ``(*batch, n, n)`` of bodies, one dimension at a time.
@@ -357,7 +344,7 @@ class AbstractNewtonian(AbstractSeparable):
         if not self.mass_is_inertia_only:
             raise ValueError("mass: expected finite values, got infinity: give the mass, and fixed= for what stays")
         fixed = options.get("fixed")
-        fixed = infinite if fixed is None else infinite | _boolean("fixed", fixed, mass.device)
+        fixed = infinite if fixed is None else infinite | boolean("fixed", fixed, mass.device)
         return options | {"mass": torch.where(infinite, 1, mass), "fixed": fixed}
 
     @property
@@ -426,92 +413,6 @@ def nearest_images(apart: Sequence[Tensor], box: Float[Tensor, "*some d"]) -> li
     """
     sides = box.expand(*box.shape[:-1], len(apart)).unbind(-1)
     return [x - side * (x / side + 0.5).floor() for x, side in zip(apart, sides, strict=True)]
-
-
-def _check_names(owner: str, declared: dict[str, Variable], values: Iterable[str], trainable: Iterable[str]) -> None:
-    values = list(values)
-    if missing := [name for name, variable in declared.items() if not (name in values or variable.optional)]:
-        raise ValueError(f"{owner} needs {', '.join(missing)}: its variables are {', '.join(declared) or 'none'}")
-    if unknown := [name for name in (*values, *trainable) if name not in declared]:
-        raise ValueError(f"{owner} has no variable {', '.join(unknown)}: its variables are {', '.join(declared)}")
-    if absent := [name for name in trainable if name not in values]:
-        raise ValueError(f"trainable: expected variables that are given, got {', '.join(absent)}")
-
-
-def _same_dtype(values: dict[str, Any]) -> dict[str, Tensor]:
-    """Numbers and arrays become tensors of the dtype and device of the tensors beside them, else of float64."""
-    like = next((v for v in values.values() if isinstance(v, Tensor) and v.dtype in FLOATS), None)
-    where = {} if like is None else {"dtype": like.dtype, "device": like.device}
-    tensors = {name: to_tensor(name, value, **where) for name, value in values.items()}
-    for name, tensor in tensors.items():
-        if like is not None and tensor.dtype != like.dtype:
-            raise ValueError(f"{name}: expected dtype {like.dtype} like its neighbours, got {tensor.dtype}")
-    return {name: tensor if like is None else tensor.to(like.device) for name, tensor in tensors.items()}
-
-
-def _boolean(name: str, mark: Any, device: torch.device | None) -> Tensor:
-    try:
-        tensor = torch.as_tensor(mark, device=mark.device if isinstance(mark, Tensor) else device)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"{name}: expected True or False for each body, got {mark!r}") from error
-    check(name, tensor.dtype, tensor.dtype == torch.bool and tensor.ndim > 0, "True or False for each body")
-    return tensor
-
-
-def _with_own_dims(variable: Variable, value: Tensor) -> Tensor:
-    """The value with dims of size 1 if it is one number; a ValueError if it lacks dims."""
-    own = len(variable.dims)
-    if value.ndim == 0:
-        value = value.expand((1,) * own).clone()
-    if value.ndim < own:
-        expected = f"(*batch, {', '.join(variable.dims)})"
-        raise ValueError(f"{variable.name}: expected shape {expected}, got {tuple(value.shape)}")
-    if "other_body" in variable.dims and value.shape[-1] != value.shape[-2]:
-        raise ValueError(f"{variable.name}: expected a square matrix a pair of bodies, got {tuple(value.shape)}")
-    return value
-
-
-def _check_shapes(declared: dict[str, Variable], values: dict[str, Tensor], marks: dict[str, Tensor]) -> None:
-    """A ValueError unless all values belong to one batch of one number of bodies, or are shared."""
-    shapes = {name: (mark.shape, 1) for name, mark in marks.items()}
-    shapes |= {name: (value.shape, len(declared[name].dims)) for name, value in values.items()}
-    batch, bodies = torch.Size(), 1
-    for name, (shape, own) in shapes.items():
-        if own and (name not in declared or declared[name].dims[0] == "body"):
-            count = shape[len(shape) - own]
-            if count == 0:
-                raise ValueError(f"{name}: expected at least one body, got {tuple(shape)}")
-            if 1 not in (bodies, count) and bodies != count:
-                raise ValueError(f"{name}: expected {bodies} bodies like its neighbours, got {tuple(shape)}")
-            bodies = max(bodies, count)
-        try:
-            batch = torch.broadcast_shapes(batch, shape[: len(shape) - own])
-        except RuntimeError:
-            raise ValueError(f"{name}: expected batch {tuple(batch)} like its neighbours, got {tuple(shape)}") from None
-
-
-def _without_masked(variable: Variable, value: Tensor, mask: Tensor | None) -> Tensor:
-    """The value, harmless where masked."""
-    if mask is None or variable.dims[:1] != ("body",):
-        return value
-    real = {("body",): mask, ("body", "other_body"): _pairs(mask)}.get(variable.dims, mask[..., None])
-    return torch.where(real, value, torch.ones_like(value) if variable.positive else torch.zeros_like(value))
-
-
-def _check_values(variable: Variable, value: Tensor) -> None:
-    """A ValueError if a value cannot be used."""
-    if not torch.isfinite(value).all():
-        raise ValueError(f"{variable.name}: expected finite values, got NaN or infinity")
-    if variable.positive and not (value >= 0 if variable.may_be_zero else value > 0).all():
-        least = "values of at least 0" if variable.may_be_zero else "positive values"
-        raise ValueError(f"{variable.name}: expected {least}, got {value.min().item():g}")
-    if "other_body" in variable.dims and not torch.equal(value, value.mT):
-        raise ValueError(f"{variable.name}: expected a symmetric matrix (k_ij = k_ji)")
-
-
-def _pairs(mask: Tensor) -> Tensor:
-    """``(*batch, n, n)``: whether both bodies exist."""
-    return mask[..., :, None] & mask[..., None, :]
 
 
 def check_integrable(field: AbstractNewtonian) -> None:

@@ -36,6 +36,7 @@ FLOORS = [
     ["systems.vector_field", "systems.provenance"],
     ["systems.door"],
     ["systems.expectations"],
+    ["systems.variables"],
     ["systems.phase_space", "systems.checks", "systems.files", "systems.fingerprint", "systems.tracing"],
     ["systems.registry", "systems.status", "systems.numbers", "systems.units"],
 ]

@@ -55,9 +55,11 @@ def by_trajectory(function: Callable[Given, Result]) -> Callable[Given, Result]:
     arguments are cut into blocks too. Of a Dataset behind dask the result stays behind dask.
     """
 
+    signature = inspect.signature(function)
+
     @functools.wraps(function)
     def of_blocks(*args: Given.args, **options: Given.kwargs) -> Result:
-        bound = inspect.signature(function).bind(*args, **options)
+        bound = signature.bind(*args, **options)
         dataset = bound.args[0]
         if not isinstance(dataset, xr.Dataset) or not {"q", "p"} <= {*dataset.variables}:
             return function(*args, **options)  # which says what is wrong
