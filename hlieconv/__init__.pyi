@@ -51,6 +51,7 @@ from .physics import AbstractShortRange as AbstractShortRange
 from .physics import AbstractVectorField as AbstractVectorField
 from .physics import CalogeroMoser as CalogeroMoser
 from .physics import Charges as Charges
+from .physics import Clipped as Clipped
 from .physics import CloseApproach as CloseApproach
 from .physics import Collision as Collision
 from .physics import Crossing as Crossing

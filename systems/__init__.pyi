@@ -1,6 +1,7 @@
 from . import integrators as integrators
 from .calogero_moser import CalogeroMoser as CalogeroMoser
 from .charges import Charges as Charges
+from .clipped import Clipped as Clipped
 from .constrained import AbstractConstraint as AbstractConstraint
 from .damping import Dashpots as Dashpots
 from .damping import LinearDamping as LinearDamping

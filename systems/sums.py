@@ -65,7 +65,9 @@ def sum_of(*fields: AbstractVectorField) -> Any:
 
 
 def _flat(field: AbstractVectorField) -> list[AbstractVectorField]:
-    return [leaf for part in field.parts for leaf in _flat(part)] if isinstance(field, AbstractSum) else [field]
+    if not isinstance(field, AbstractSum) or len(field.parts) == 1:  # one part alone was changed: it stays together
+        return [field]
+    return [leaf for part in field.parts for leaf in _flat(part)]
 
 
 def _held(parts: list[AbstractVectorField]) -> AbstractVectorField:

@@ -189,6 +189,7 @@ def good_values():
         **dict.fromkeys(("acceleration", "amplitude"), (0.0, 1.0)),
         **dict.fromkeys(("trap_constant", "magnetic_field", "frequency", "box_length"), 1.0),
         **dict.fromkeys(("damping", "quadratic_damping", "dashpot"), 0.1),
+        "largest": 10.0,
         "rod_length": [[0.0, 1.0], [1.0, 0.0]],
         "fields": (system, system),
         "normal": [1.0, 0.0],

@@ -16,4 +16,5 @@ from .rattle import Rattle4 as Rattle4
 from .recomputation import Recomputed as Recomputed
 from .registry import INTEGRATORS as INTEGRATORS
 from .runge_kutta import RK4 as RK4
+from .symplectic_euler import SymplecticEuler as SymplecticEuler
 from .torchdiffeq import Torchdiffeq as Torchdiffeq

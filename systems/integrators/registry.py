@@ -2,6 +2,7 @@
 
 #: Every integrator by its name on the command line. A new integrator is one file and one line here.
 INTEGRATORS: dict[str, str] = {
+    "symplectic_euler": "systems.integrators.symplectic_euler:SymplecticEuler",
     "leapfrog": "systems.integrators.leapfrog:Leapfrog",
     "yoshida4": "systems.integrators.compositions:Yoshida4",
     "yoshida6": "systems.integrators.compositions:Yoshida6",

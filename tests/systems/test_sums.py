@@ -15,6 +15,7 @@ from systems import (
     AbstractSeparable,
     AbstractVectorField,
     Charges,
+    Clipped,
     Dashpots,
     Drive,
     Gravity,
@@ -33,7 +34,7 @@ from systems import (
     system_of,
     trajectory_of,
 )
-from systems.integrators import INTEGRATORS, BlanesMoanS6, Leapfrog
+from systems.integrators import INTEGRATORS, BlanesMoanS6, Leapfrog, SymplecticEuler
 from systems.sums import HamiltonianSum, NewtonianSum, OpenSum, SeparableSum, SplitSum
 
 D = torch.float64
@@ -367,3 +368,30 @@ def test_sum_of_takes_any_order():
     for total in (damping + trap, sum_of(damping, trap), (damping + LinearDamping(0.0)) + trap):
         assert all(torch.equal(a, b) for a, b in zip(rates(total, state), first, strict=True))
     assert isinstance(damping + LinearDamping(0.1), AbstractForce)
+
+
+@pytest.mark.parametrize("compile", ["off", "on"])
+def test_clipped_forces_are_those_of_a_generator(compile):
+    """Step after step as a generator of data does it, in numpy; the clip stays in a sum, and a clip of none is none."""
+    system, state = Charges.sample(4, seed=0, bodies=4, dimension=3, softening=0.0)
+    times = torch.linspace(0, 0.2, 3, dtype=D)
+    charge, q, p = system.charge.numpy(), *(x.numpy().copy() for x in state)
+    for _ in range(100):
+        apart = q[:, :, None] - q[:, None]
+        cube = (apart**2).sum(-1) ** 1.5 + np.eye(4)
+        force = ((charge[:, :, None] * charge[:, None] / cube)[..., None] * apart).sum(2)
+        p += 0.002 * np.clip(force, -2, 2)
+        q += 0.002 * p / system.mass.numpy()[..., None]
+    clipped = Clipped(system, 2.0)
+    method = SymplecticEuler(step=0.002, compile=compile)
+    found = method.integrate(clipped, state, times)
+    np.testing.assert_allclose(found.q[-1], q, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found.p[-1], p, rtol=0, atol=1e-12)
+    free = method.integrate(system, state, times)
+    assert float((free.q - found.q).abs().max()) > 1e-3
+    assert torch.equal(method.integrate(Clipped(system, 1e9), state, times).q, free.q)
+    trapped = clipped + HarmonicTrap(1.0)
+    assert torch.equal(trapped.force(state.q), clipped.force(state.q) - state.q)
+    assert clipped.conserved == trapped.conserved == ()
+    with pytest.raises(ValueError, match="largest: expected a positive number, got 0"):
+        Clipped(system, 0.0)

@@ -65,7 +65,7 @@ def test_backward_in_time(name, kind, dtype):
     times = torch.tensor([1.0, 0.6], dtype=dtype)
     there = method.integrate(field, state, times)
     back = method.integrate(field, PhaseSpace(there.q[-1], there.p[-1]), times.flip(0))
-    bound = 1e-4 if METHODS[name].order == 2 else 1e-5 if dtype is torch.float32 else 1e-7
+    bound = {1: 1e-2, 2: 1e-4}.get(METHODS[name].order, 1e-5 if dtype is torch.float32 else 1e-7)
     assert distance(there, PhaseSpace(there.q[:1], there.p[:1])) > 1e-2
     assert distance(back, PhaseSpace(there.q.flip(0), there.p.flip(0))) < bound
 
