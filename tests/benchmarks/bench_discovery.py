@@ -134,7 +134,7 @@ def main(seeds, names):
                 if key not in trials:
                     trials[key] = trial(name, source, noise, seed)
                     print(key, trials[key], flush=True)
-        write_result(RESULT, {"seeds": seeds, "rates": summary(trials), "trials": trials})
+            write_result(RESULT, {"seeds": seeds, "rates": summary(trials), "trials": trials})
 
 
 if __name__ == "__main__":
