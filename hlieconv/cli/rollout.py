@@ -21,6 +21,9 @@ class Rollout(AbstractCommand):
         text = "number of points in time; by default as closely spaced as in F"
         parser.add_argument("--points", type=int, help=text)
         add_solver(parser, "by default one that conserves the model's charges")
+        text = "charges onto which the states are put back at every output time"
+        names = ["energy", "momentum", "angular_momentum"]
+        parser.add_argument("--project", nargs="+", choices=names, default=[], help=text)
 
     def run(self, arguments: argparse.Namespace) -> None:
         import torch
@@ -55,5 +58,6 @@ class Rollout(AbstractCommand):
                 workers=arguments.workers,
                 strict=arguments.strict,
                 compile=arguments.compile,
+                project=arguments.project,
             )
         print(f"{arguments.path}: {summary_of(result)}")

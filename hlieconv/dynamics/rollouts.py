@@ -4,6 +4,7 @@ import copy
 import math
 import os
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from hlieconv.dynamics.trajectories import spacing_of
 from hlieconv.models import AbstractModel
+from hlieconv.noether.projection import Projected
 from systems import AbstractHamiltonian, AbstractVectorField, PhaseSpace
 from systems.dataset.schema import (
     mask_of,
@@ -45,6 +47,7 @@ def rollout(
     workers: int | None = None,
     strict: bool = False,
     compile: str = "auto",
+    project: Sequence[str] = (),
 ) -> xr.Dataset:
     """The trajectories that a model predicts, from the first states of a Dataset.
 
@@ -68,6 +71,9 @@ def rollout(
         strict: whether a trajectory that ends early is an error.
         compile: whether steps are taken in machine code, "on", "off" or "auto" (see `systems.simulate`); a network is
             followed by torch.
+        project: charges onto which the states are put back at every output time: energy (the learned one), momentum,
+            angular_momentum. Projected states have the right charges, and need not be better otherwise (see
+            `hlieconv.noether.project`).
 
     Raises:
         ValueError: if the Dataset lacks a feature of the model, and for wrong times.
@@ -108,6 +114,8 @@ def rollout(
     else:
         integrator = integrator_of(integrator)
         _warn_of_another(model, integrator, spacing)
+    if project:
+        integrator = Projected(integrator, [*project])
     state = state_of(dataset, **where)
     return simulate(
         field,

@@ -1,5 +1,6 @@
 from .abstract import AbstractIntegrator as AbstractIntegrator
 from .adaptive_gauss import AdaptiveGauss as AdaptiveGauss
+from .average_vector_field import AverageVectorField4 as AverageVectorField4
 from .compositions import BlanesMoanS6 as BlanesMoanS6
 from .compositions import Yoshida4 as Yoshida4
 from .compositions import Yoshida6 as Yoshida6

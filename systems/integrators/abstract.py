@@ -40,6 +40,8 @@ class AbstractIntegrator(ABC):
     """
     symmetric: ClassVar[bool]
     """Whether a step back undoes a step."""
+    keeps_energy: ClassVar[bool]
+    """Whether any smooth energy is kept to round-off, at steps that are not too long."""
 
     def __post_init__(self) -> None:
         """A ValueError unless ``step`` is None, a positive number or a tensor of them, one a trajectory."""

@@ -77,6 +77,7 @@ class AdaptiveGauss(AbstractStepping):
     symplectic = False
     symmetric = False
     preserves = "quadratic"
+    keeps_energy = False
     requires = AbstractVectorField
 
     def __post_init__(self) -> None:

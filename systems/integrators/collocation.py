@@ -38,7 +38,7 @@ class Tableau(NamedTuple):
     weights: Tensor
     """b ``(1, s)``."""
     matrix: Tensor
-    """a ``(s, s)``; b_i a_ij + b_j a_ji = b_i b_j makes the method preserve quadratic charges."""
+    """a ``(s, s)``; where b_i a_ij + b_j a_ji = b_i b_j the method preserves quadratic charges."""
     roughness: Tensor
     """``(1, s)``: the last coefficient of the derivatives in orthonormal Legendre polynomials."""
     barycentric: Tensor
@@ -46,16 +46,26 @@ class Tableau(NamedTuple):
 
 
 @constant
-def tableau(stages: int, dtype: torch.dtype, device: torch.device) -> Tableau:
-    """By the W-transformation: in orthonormal Legendre polynomials an integral is tridiagonal."""
+def tableau(stages: int, dtype: torch.dtype, device: torch.device, kept: int | None = None) -> Tableau:
+    """By the W-transformation: in orthonormal Legendre polynomials an integral is tridiagonal.
+
+    Args:
+        stages: s.
+        dtype, device: of the coefficients.
+        kept: how many Legendre coefficients of the derivatives the step follows; all s by default, which is the Gauss
+            method.
+    """
     x, w = legendre.leggauss(stages)
     nodes, weights = (x + 1) / 2, w / 2
     k = np.arange(stages)
     values = legendre.legvander(x, stages - 1) * np.sqrt(2 * k + 1)
     off = 0.5 / np.sqrt(4 * k[1:] ** 2 - 1)
+    integral = np.diag(off, -1) - np.diag(off, 1)
+    integral[:, stages if kept is None else kept :] = 0
     scaled = weights[:, None] * values
-    twist = scaled @ (np.diag(off, -1) - np.diag(off, 1)) @ scaled.T
-    twist = (twist - twist.T) / 2  # antisymmetric to the bit, for the charges' sake
+    twist = scaled @ integral @ scaled.T
+    if kept is None:
+        twist = (twist - twist.T) / 2  # antisymmetric to the bit, for the charges' sake
     apart = nodes[:, None] - nodes + np.eye(stages)
     arrays = (nodes, weights[None], weights / 2 + twist / weights[:, None], scaled[:, -1][None], 1 / apart.prod(1))
     return Tableau(*(torch.tensor(array, dtype=dtype, device=device) for array in arrays))
@@ -95,9 +105,16 @@ def extrapolation(stages: int, ratio: Tensor) -> Tensor:
     return folded(torch.mul, apart)[:, None] * barycentric.reshape(flat) / apart
 
 
-def sweep(field: AbstractVectorField, t: Tensor, h: Tensor, state: PhaseSpace, derivatives: Tensors) -> Tensors:
+def sweep(
+    field: AbstractVectorField,
+    t: Tensor,
+    h: Tensor,
+    state: PhaseSpace,
+    derivatives: Tensors,
+    kept: int | None = None,
+) -> Tensors:
     """Stage derivatives (dq/dt, dp/dt), each ``(s, *batch, n, d)``, from earlier ones."""
-    nodes, _, matrix, _, _ = tableau(len(derivatives[0]), state.q.dtype, state.q.device)
+    nodes, _, matrix, _, _ = tableau(len(derivatives[0]), state.q.dtype, state.q.device, kept)
     length = wide(h)
     q = state.q + length * weighted(matrix, derivatives[0])
     if isinstance(field, AbstractSeparable):
@@ -125,13 +142,24 @@ def sampled(h: Tensor, state: PhaseSpace, derivatives: Tensors) -> tuple[Tensor,
 
 
 def solve(
-    field: AbstractVectorField, t: Tensor, h: Tensor, state: PhaseSpace, guess: Tensors, sweeps: int
+    field: AbstractVectorField,
+    t: Tensor,
+    h: Tensor,
+    state: PhaseSpace,
+    guess: Tensors,
+    sweeps: int,
+    kept: int | None = None,
 ) -> tuple[Tensors, Tensor]:
     """The stages of a step, and where ``(*batch)`` they were found."""
     with torch.no_grad():
         floors = tuple(_floor(z) for z in unknowns(field, state))
         return fixed_point(
-            lambda derivatives: sweep(field, t, h, state, derivatives), guess, len(floors), h.abs(), floors, sweeps
+            lambda derivatives: sweep(field, t, h, state, derivatives, kept),
+            guess,
+            len(floors),
+            h.abs(),
+            floors,
+            sweeps,
         )
 
 
@@ -194,11 +222,16 @@ def _floor(z: Tensor) -> Tensor:
 
 
 def differentiable(
-    field: AbstractVectorField, t: Tensor, h: Tensor, state: PhaseSpace, derivatives: Tensors
+    field: AbstractVectorField,
+    t: Tensor,
+    h: Tensor,
+    state: PhaseSpace,
+    derivatives: Tensors,
+    kept: int | None = None,
 ) -> Tensors:
     """Solved stages, differentiable with respect to all that the step depends on."""
     free = [x.detach().requires_grad_() for x in unknowns(field, derivatives)]
-    found = sweep(field, t, h, state, (*free, *derivatives[len(free) :]))
+    found = sweep(field, t, h, state, (*free, *derivatives[len(free) :]), kept)
     return _Implicit.apply(len(free), *found, *free)
 
 

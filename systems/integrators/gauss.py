@@ -29,18 +29,21 @@ class AbstractGauss(AbstractFixedStep):
     symplectic = True
     symmetric = True
     preserves = "quadratic"
+    keeps_energy = False
     requires = AbstractVectorField
     stages: ClassVar[int]
+    kept: ClassVar[int | None] = None
+    """How many Legendre coefficients of the derivatives a step follows; None for all."""
 
     def _begin(self, field: AbstractVectorField, t: Tensor, state: PhaseSpace) -> Carried:
         derivatives, last = first_guess(field, t, state, self.stages)
         return Carried(*self._totals(state), (*derivatives, last))
 
     def _step(self, field: AbstractVectorField, t: Tensor, h: Tensor, carried: Carried) -> Carried:
-        derivatives, converged = collocation.solve(field, t, h, carried.state, guess(h, carried), SWEEPS)
+        derivatives, converged = collocation.solve(field, t, h, carried.state, guess(h, carried), SWEEPS, self.kept)
         if not bool(converged.all()):  # where they were not found, there is no end of the step
             derivatives = tuple(torch.where(wide(converged), x, torch.nan) for x in derivatives)
-        return advanced(field, t, h, carried, derivatives)
+        return advanced(field, t, h, carried, derivatives, self.kept)
 
     def _status(self, trajectory: PhaseSpace) -> Int8[Tensor, "*batch"]:
         return status_of(trajectory, Status.UNSOLVED)
@@ -64,12 +67,19 @@ def guess(h: Tensor, carried: Carried) -> Tensors:
     return tuple(collocation.weighted(coefficients, k.detach()) for k in (k_q, k_p))
 
 
-def advanced(field: AbstractVectorField, t: Tensor, h: Tensor, carried: Carried, derivatives: Tensors) -> Carried:
+def advanced(
+    field: AbstractVectorField,
+    t: Tensor,
+    h: Tensor,
+    carried: Carried,
+    derivatives: Tensors,
+    kept: int | None = None,
+) -> Carried:
     """The end of a step with known stages; where its length is zero nothing changes."""
     q, p, (k_q, k_p, last, *more) = carried
     old = (k_q, k_p)
     if torch.is_grad_enabled() and any(x.requires_grad for x in (t, h, *carried.state, *old)):
-        derivatives = collocation.differentiable(field, t, h, carried.state, derivatives)
+        derivatives = collocation.differentiable(field, t, h, carried.state, derivatives, kept)
     weights = collocation.tableau(len(derivatives[0]), q.value.dtype, q.value.device).weights
     dq, dp = (wide(h) * collocation.weighted(weights, x)[0] for x in derivatives)
     moved = h != 0

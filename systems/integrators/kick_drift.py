@@ -23,6 +23,7 @@ class AbstractKickDrift(AbstractFixedStep):
 
     symplectic = True
     preserves = "bilinear"
+    keeps_energy = False
     requires = AbstractSplit
     drifts: ClassVar[tuple[float, ...]]
     """a_1 ... a_s, their sum is 1."""

@@ -25,6 +25,7 @@ class AbstractRattle(AbstractFixedStep):
     symplectic = True
     symmetric = True
     preserves = "bilinear"
+    keeps_energy = False
     requires = AbstractConstrained
     parts: ClassVar[tuple[float, ...]]
     """The parts of a step, their sum is 1."""

@@ -17,6 +17,7 @@ INTEGRATORS: dict[str, str] = {
     "implicit_midpoint": "systems.integrators.gauss:ImplicitMidpoint",
     "gauss4": "systems.integrators.gauss:Gauss4",
     "gauss6": "systems.integrators.gauss:Gauss6",
+    "average_vector_field4": "systems.integrators.average_vector_field:AverageVectorField4",
     "adaptive_gauss": "systems.integrators.adaptive_gauss:AdaptiveGauss",
     "torchdiffeq": "systems.integrators.torchdiffeq:Torchdiffeq",
 }

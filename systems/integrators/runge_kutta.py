@@ -38,6 +38,7 @@ class RK4(AbstractFixedStep):
     symplectic = False
     symmetric = False
     preserves = "linear"
+    keeps_energy = False
     requires = AbstractVectorField
 
     def _begin(self, field: AbstractVectorField, t: Tensor, state: PhaseSpace) -> Carried:

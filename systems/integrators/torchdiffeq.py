@@ -65,6 +65,7 @@ class Torchdiffeq(AbstractIntegrator):
     symplectic = False
     symmetric = False
     preserves = "linear"
+    keeps_energy = False
     requires = AbstractVectorField
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from systems.vector_field import AbstractVectorField
 Wrapper = TypeVar("Wrapper", bound="AbstractWrapper")
 
 #: What a wrapper has from the integrator that it wraps, if it does not state its own.
-TAKEN_OVER = ("order", "symplectic", "requires", "preserves", "symmetric", "step")
+TAKEN_OVER = ("order", "symplectic", "requires", "preserves", "symmetric", "keeps_energy", "step")
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,7 +55,7 @@ def _runge_kutta(method: RK4, separable: bool, dtype: torch.dtype) -> Recipe:
 
 
 def _gauss(method: AbstractGauss, separable: bool, dtype: torch.dtype) -> Recipe:
-    return _collocation("fixed_gauss", method, method.stages, SWEEPS, separable, dtype)
+    return _collocation("fixed_gauss", method, method.stages, SWEEPS, separable, dtype, method.kept)
 
 
 def _adaptive_gauss(method: AdaptiveGauss, separable: bool, dtype: torch.dtype) -> Recipe:
@@ -65,9 +65,11 @@ def _adaptive_gauss(method: AdaptiveGauss, separable: bool, dtype: torch.dtype) 
     return recipe._replace(coefficients=(*recipe.coefficients, *limits))
 
 
-def _collocation(file: str, method: Any, stages: int, sweeps: int, separable: bool, dtype: torch.dtype) -> Recipe:
+def _collocation(
+    file: str, method: Any, stages: int, sweeps: int, separable: bool, dtype: torch.dtype, kept: int | None = None
+) -> Recipe:
     """With the coefficients of `collocation.tableau`, the matrix by columns."""
-    nodes, weights, matrix, roughness, barycentric = collocation.tableau(stages, dtype, torch.device("cpu"))
+    nodes, weights, matrix, roughness, barycentric = collocation.tableau(stages, dtype, torch.device("cpu"), kept)
     parts = (nodes, weights, matrix.mT, roughness, barycentric)
     macros = {"STAGES": stages, "SWEEPS": sweeps, "COMPENSATED": int(method.compensated)} | {
         "FOLD(x, o)": _folded([f"x({j})" for j in range(stages)])

@@ -31,7 +31,7 @@ STEP, SPACING = 2e-3, 0.12
 #: Just above 1e5 steps of leapfrog.
 OUTPUTS = 1667
 #: Evaluations a step. Implicit methods take about twice these; with steps as long as that, sweeps would be many.
-EVALUATIONS = {"rk4": 4, "implicit_midpoint": 5, "gauss4": 10, "gauss6": 15}
+EVALUATIONS = {"rk4": 4, "implicit_midpoint": 5, "gauss4": 10, "gauss6": 15, "average_vector_field4": 15}
 QUANTITIES = ("momentum", "angular_momentum", "energy")
 
 

@@ -146,6 +146,15 @@ def test_another_integrator_than_that_of_a_low_order_training_is_warned_of():
         rollout(model, data, integrator=Gauss4())
 
 
+def test_states_are_put_back_onto_the_charges_that_are_named():
+    names, times = ["energy", "momentum", "angular_momentum"], torch.linspace(0, 2, 11)
+    plain = rollout(network(), springs(), times, RK4(step=0.2))
+    projected = rollout(network(), springs(), times, RK4(step=0.2), project=names)
+    for name in names:
+        assert float(projected.dynamics.drift(name).max()) < 1e-5  # float32
+    assert float(plain.dynamics.drift("energy").max()) > 1e-5
+
+
 def test_missing_features_are_named():
     with pytest.raises(ValueError, match="missing stiffness"):
         rollout(network(), springs().drop_vars("stiffness"))

@@ -128,6 +128,12 @@ def test_projected_steps_preserve_the_energy():
     assert projected.dynamics.drift("energy").max() < 1e-12
     exact = simulate(system, state, times, AdaptiveGauss())
     assert projected.dynamics.error(exact)[:, -1].max() < 2 * plain.dynamics.error(exact)[:, -1].max()
+    named = simulate(system, state, times, Projected(RK4(step=0.5), ["energy"]))
+    assert named.equals(projected.assign_attrs(named.attrs))
+    with pytest.raises(ValueError, match="charges: expected at least one function"):
+        Projected(RK4(), [])
+    with pytest.raises(ValueError, match="charges: expected one of energy, momentum, angular_momentum"):
+        Projected(RK4(), ["spin"])
     with pytest.raises(ValueError, match="expected at least one function"):
         project(state, [])
     with pytest.raises(ValueError, match="expected 1 values, one a charge"):
