@@ -62,7 +62,8 @@ class AbstractBodies(nn.Module, ABC):
         """Chunks in the frame, still in float64."""
         frame = self.frame
         times, origin = (chunks.times - chunks.times[0]) / frame.time, chunks.times[0] / frame.time
-        return Chunks(chunks.trajectory, times, frame.positions(chunks.q), frame.momenta(chunks.p), origin)
+        q, p = frame.positions(chunks.q), frame.momenta(chunks.p)
+        return chunks._replace(times=times, q=q, p=p, origin=origin)
 
     def measure(self, chunks: Chunks, *, recalibrate: bool, kept: dict[str, Tensor]) -> None:
         """Find the frame of the data, of which nothing is kept before `calibrate`.

@@ -1,19 +1,18 @@
 """Trajectories as a network sees them: pieces of consecutive points, as plain tensors."""
 
 import functools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hlieconv.dynamics.trajectories import Trajectories
 
 
 class Chunks(NamedTuple):
-    """Pieces of trajectories, time first."""
+    """Pieces of trajectories, time first; NaN where a body was not seen."""
 
     trajectory: Int[Tensor, " chunk"]
     """The number of the trajectory that a chunk is a piece of."""
@@ -22,18 +21,25 @@ class Chunks(NamedTuple):
     p: Float[Tensor, "point chunk n d"]
     origin: Float[Tensor, " chunk"] | None = None
     """The time from which ``times`` are counted; None for 0."""
+    gaps: bool = False
+    """Whether there may be numbers that were not seen."""
 
     def take(self, index: Int[Tensor, " batch"]) -> "Chunks":
         """Some of the chunks."""
         origin = None if self.origin is None else self.origin[index]
         times, q, p = (tensor[:, index] for tensor in (self.times, self.q, self.p))
-        return Chunks(self.trajectory[index], times, q, p, origin)
+        return Chunks(self.trajectory[index], times, q, p, origin, self.gaps)
 
     def to(self, dtype: torch.dtype, device: torch.device) -> "Chunks":
         """The same on a device; the times stay in float64."""
         q, p = (tensor.to(device, dtype) for tensor in (self.q, self.p))
         origin = None if self.origin is None else self.origin.to(device)
-        return Chunks(self.trajectory.to(device), self.times.to(device), q, p, origin)
+        return Chunks(self.trajectory.to(device), self.times.to(device), q, p, origin, self.gaps)
+
+    def filled(self) -> "Chunks":
+        """What was not seen is as it was at the first point: enough to measure sizes by."""
+        q, p = (torch.where(x.isfinite(), x, x[:1]) for x in (self.q, self.p))
+        return self._replace(q=q, p=p)
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class Places:
         length: points in a chunk.
         per_trajectory: chunks at random of each trajectory; 0: all of them, end to end.
         seed: of the draw.
+        whole: from one point that has to be seen whole to the next, the first point being one and the last none; 0:
+            all points have to be.
 
     Raises:
         ValueError: if the trajectories are shorter than a chunk.
@@ -54,11 +62,13 @@ class Places:
     length: int
     per_trajectory: int = 0
     seed: int = 0
+    whole: int = 0
 
     def __post_init__(self) -> None:
         points = len(self.data.times)
         if points < self.length:
-            raise ValueError(f"chunk: expected at most the {points} points of a trajectory, got {self.length}")
+            far = f": for points far apart take chunk={points}, the loss rollout and a short step" if points < 5 else ""
+            raise ValueError(f"chunk: expected at most the {points} points of a trajectory, got {self.length}{far}")
 
     @functools.cached_property
     def start(self) -> Int[Tensor, " first"] | Int[Tensor, "chunk trajectory"]:
@@ -77,7 +87,7 @@ class Places:
         return number % self.data.count
 
     def read(self, number: Int[Tensor, " some"], most: int | None = None) -> Chunks:
-        """Some of the chunks, in float64; those with a gap are left out.
+        """Some of the chunks, in float64; those with a gap where there may be none, and unseen ones, are left out.
 
         Args:
             number: of the chunks, in the order in which they are wanted.
@@ -89,27 +99,38 @@ class Places:
             trajectory, row = self.trajectory(some), some // self.data.count
             start = self.start[row] if self.start.ndim == 1 else self.start[row, trajectory]
             times, (q, p) = self.data.pieces(trajectory, start, self.length)
-            whole = torch.isfinite(sum((x.sum((0, 2, 3)) for x in (q, p)), times.sum(0)))
             chunks = Chunks(trajectory, times, q, p)
-            found.append(chunks if whole.all() else chunks.take(whole.nonzero().flatten()))
+            useful = self._useful(chunks)
+            found.append(chunks if useful.all() else chunks.take(useful.nonzero().flatten()))
             if sum(len(part.trajectory) for part in found) >= wanted:
                 break
         if len(found) > 1:
-            found = [Chunks(torch.cat([x.trajectory for x in found]), *(torch.cat(x, 1) for x in _columns(found)))]
+            times, q, p = (torch.cat(x, 1) for x in zip(*((x.times, x.q, x.p) for x in found), strict=True))
+            found = [Chunks(torch.cat([x.trajectory for x in found]), times, q, p)]
         [chunks] = found
-        return chunks if len(chunks.trajectory) <= wanted else chunks.take(torch.arange(wanted))
+        chunks = chunks if len(chunks.trajectory) <= wanted else chunks.take(torch.arange(wanted))
+        return chunks._replace(gaps=self.whole > 0 and not all(bool(x.isfinite().all()) for x in (chunks.q, chunks.p)))
 
-
-def _columns(chunks: list[Chunks]) -> Iterator[tuple[Tensor, ...]]:
-    """The times, positions and momenta of several."""
-    return zip(*((x.times, x.q, x.p) for x in chunks), strict=True)
+    def _useful(self, chunks: Chunks) -> Bool[Tensor, " chunk"]:
+        """Whether all is there that has to be, and anything beside that."""
+        points = slice(0, -1, self.whole) if self.whole else slice(None)
+        there = torch.isfinite(sum((x[points].sum((0, 2, 3)) for x in (chunks.q, chunks.p)), chunks.times.sum(0)))
+        if not self.whole:
+            return there
+        data = self.data
+        real = torch.ones(len(there), data.n, dtype=torch.bool) if data.mask is None else data.mask[chunks.trajectory]
+        seen = [(x.isfinite().any(-1) & real).any(-1) for x in (chunks.q, chunks.p)]
+        seen = seen[0] | seen[1]
+        seen[points] = False
+        return there & seen.any(0)
 
 
 def require_some(chunks: Chunks) -> Chunks:
     """The chunks themselves; a ValueError if there are none, because of gaps."""
     if not len(chunks.trajectory):
         raise ValueError(
-            f"dataset: expected {len(chunks.times)} consecutive points without a gap (NaN in q or p), found none"
+            f"dataset: expected {len(chunks.times)} consecutive points without a gap (NaN in q or p), found none: the "
+            "loss rollout needs q and p of all bodies at the first point of a chunk, and something of them after it"
         )
     return chunks
 

@@ -22,7 +22,7 @@ from hlieconv.dynamics.expansion.bodies import ExpansionBodies
 from hlieconv.dynamics.free_parameters import FreeParameters
 from hlieconv.dynamics.last_layer import has_last_layer, solve_last_layer
 from hlieconv.dynamics.loading import rollout_section, trained_of
-from hlieconv.dynamics.losses import Relative, make_loss
+from hlieconv.dynamics.losses import Relative, make_loss, restart_length
 from hlieconv.dynamics.quality import check_motion, check_range, warn_of_rounding
 from hlieconv.dynamics.settings import Settings, settings
 from hlieconv.dynamics.trajectories import (
@@ -50,6 +50,9 @@ Training = Callable[[Run | None], list[Record]]
 
 #: Enough to judge by, few enough to evaluate at every record.
 VALIDATION_SAMPLES = 256
+
+#: Steps from one point to the next beyond which they are taken again for gradients rather than kept.
+MANY_STEPS = 20
 
 #: Chunks in random order by which data are judged.
 LOOKED_AT = 2**14
@@ -242,15 +245,18 @@ def _descent(
 ) -> Training:
     dtype = next(bodies.parameters()).dtype
     steps = "off" if isinstance(model, AbstractModel) else compile  # of a model, forces alone are compiled
-    plain = make_loss(chosen, 1 / float(bodies.frame.time), canonical=bodies.canonical, compile=steps)
     some = _some(chunks[0])
+    many = chosen.step > 0 and spacing_of(some.times) > MANY_STEPS * chosen.step
+    again = many and (model.recomputes if isinstance(model, AbstractModel) else True)
+    options: dict[str, Any] = {"canonical": bodies.canonical, "compile": steps, "recompute": again}
+    plain = make_loss(chosen, 1 / float(bodies.frame.time), **options)
     plain.check(some, bodies.mass)
     some = bodies.framed(some)
     mask = bodies.mask_of(some.trajectory.to(where))
     warn_of_rounding(some.q, None if mask is None else mask.cpu(), dtype, bodies.frame.length.cpu())
     mass = None if bodies.mass is None else bodies.mass / bodies.frame.mass.cpu()
     exact = plain.samples(chunks[0], mass, bodies.framed, chosen.steps * chosen.batch, seed=chosen.seed)
-    check_range({name: x for name, x in exact._asdict().items() if name not in ("trajectory", "times")}, dtype)
+    check_range({name: x for name, x in exact._asdict().items() if name not in ("trajectory", "times", "gaps")}, dtype)
     seen, unseen = (x.to(dtype, where) for x in (exact, plain.samples(chunks[1], mass, bodies.framed)))
     count = len(unseen.trajectory)
     unseen = unseen.take(torch.arange(0, count, max(1, count // VALIDATION_SAMPLES), device=where))
@@ -332,7 +338,8 @@ def _split(data: Trajectories, other: Trajectories | None, chosen: Settings) -> 
 
     Their places are drawn first, and no other ones are read.
     """
-    places = Places(data, chosen.chunk, chosen.chunks, chosen.seed)
+    whole = 0 if chosen.loss == "force_matching" else restart_length(chosen)
+    places = Places(data, chosen.chunk, chosen.chunks, chosen.seed, whole)
     generator, wanted = torch.Generator().manual_seed(chosen.seed), chosen.steps * chosen.batch
     held_out = torch.zeros(data.count, dtype=torch.bool)
     held_out[torch.randperm(data.count, generator=generator)[: int(chosen.validation * data.count)]] = True
@@ -341,7 +348,7 @@ def _split(data: Trajectories, other: Trajectories | None, chosen: Settings) -> 
     kept = held_out[places.trajectory(order)]
     seen, unseen = require_some(places.read(order[~kept], wanted)), places.read(order[kept], VALIDATION_SAMPLES)
     if other is not None:
-        further = Places(other, chosen.chunk, chosen.chunks, chosen.seed)
+        further = Places(other, chosen.chunk, chosen.chunks, chosen.seed, whole)
         unseen = further.read(_some_order(len(further), DRAWN_BESIDE, generator), VALIDATION_SAMPLES)
         unseen = require_some(unseen._replace(trajectory=unseen.trajectory + data.count))
     return seen, unseen
@@ -350,7 +357,8 @@ def _split(data: Trajectories, other: Trajectories | None, chosen: Settings) -> 
 def _some(chunks: Chunks) -> Chunks:
     """As many chunks as it takes to know the data's scales and spacing."""
     few = len(chunks.trajectory) <= LOOKED_AT
-    return chunks if few else chunks.take(torch.arange(LOOKED_AT))
+    chunks = chunks if few else chunks.take(torch.arange(LOOKED_AT))
+    return chunks.filled() if chunks.gaps else chunks
 
 
 def _some_order(count: int, most: int, generator: torch.Generator) -> Tensor:

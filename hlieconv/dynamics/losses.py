@@ -18,7 +18,7 @@ from hlieconv.dynamics.quality import check_derivatives, check_rates
 from hlieconv.dynamics.settings import Settings
 from systems import AbstractNewtonian, AbstractVectorField, PhaseSpace, integrators
 from systems.clock import started
-from systems.integrators import INTEGRATORS, AbstractIntegrator
+from systems.integrators import INTEGRATORS, AbstractIntegrator, Recomputed
 from systems.integrators.stepping import AbstractStepping
 
 #: Forces whose error is more than this part of the root mean square force count for less.
@@ -105,6 +105,7 @@ class AbstractLoss(ABC, Generic[Samples]):
 class Shooting(AbstractLoss[Chunks]):
     """The mean square error of (q, p) where the integrator is restarted from the data every ``segment`` points.
 
+    What was not seen (NaN) does not count: where no segment begins, positions alone will do, or those of some bodies.
     All segments run in parallel: time is one more dimension of the batch. A segment that spans the whole chunk is the
     rollout loss of the paper (Finzi et al. 2020), one that spans one step is the one-step loss. The mean is over all
     points of all segments, their exact first ones included.
@@ -132,7 +133,7 @@ class Shooting(AbstractLoss[Chunks]):
         return framed(chunks if most is None else chunks.take(torch.arange(min(most, len(chunks.trajectory)))))
 
     def sizes(self, samples: Chunks, mask: Bool[Tensor, "sample n"] | None) -> tuple[Tensor, ...]:
-        return _size(samples.q - samples.q[0], mask), _size(samples.p - samples.p[0], mask)
+        return tuple(_size(x - x[0], mask, seen=_seen(samples, x)) for x in (samples.q, samples.p))
 
     def errors(self, field: AbstractVectorField, samples: Chunks) -> tuple[Tensor, ...]:
         # (point of a segment, segment, sample, ...): a restart belongs to the segment that it begins
@@ -143,7 +144,8 @@ class Shooting(AbstractLoss[Chunks]):
             field = started(field, samples.origin + times[0])
         times = (times - times[0]).to(q.dtype)
         predicted = self.integrator.integrate(field, PhaseSpace(q[0], p[0]), times)
-        return mean_square(predicted.q - q, field.mask), mean_square(predicted.p - p, field.mask)
+        both = ((predicted.q, q), (predicted.p, p))
+        return tuple(mean_square(found - x, field.mask, seen=_seen(samples, x)) for found, x in both)
 
 
 @dataclass(frozen=True)
@@ -262,25 +264,42 @@ def _mean(values: tuple[Tensor, ...]) -> Float[Tensor, ""]:
     return sum(values[1:], values[0]) / len(values)
 
 
-def _size(values: Float[Tensor, "*batch n d"], mask: Tensor | None) -> Float[Tensor, ""]:
-    """The mean square of what exists, 1 if all of it is 0."""
-    square = mean_square(values, mask)
+def _seen(samples: Chunks, x: Float[Tensor, "*batch n d"]) -> Bool[Tensor, "*batch n d"] | None:
+    """Which numbers of the samples were seen; None if all were."""
+    return x.isfinite() if samples.gaps else None
+
+
+def _size(
+    values: Float[Tensor, "*batch n d"], mask: Tensor | None, *, seen: Bool[Tensor, "*batch n d"] | None = None
+) -> Float[Tensor, ""]:
+    """The mean square of what exists and was seen, 1 if all of it is 0."""
+    square = mean_square(values, mask, seen=seen)
     return torch.where(square > 0, square, 1)
 
 
 def mean_square(
-    error: Float[Tensor, "*batch n d"], mask: Tensor | None, weight: Float[Tensor, "*batch n"] | None = None
+    error: Float[Tensor, "*batch n d"],
+    mask: Tensor | None,
+    weight: Float[Tensor, "*batch n"] | None = None,
+    *,
+    seen: Bool[Tensor, "*batch n d"] | None = None,
 ) -> Float[Tensor, ""]:
-    """The mean of the squares, times their weights, over the bodies that exist."""
-    if mask is None:
+    """The mean of the squares, times their weights, over the bodies that exist, and of them over what was seen."""
+    if mask is None and seen is None:
         return (error.square() if weight is None else weight[..., None] * error.square()).mean()
-    real = mask.expand(error.shape[:-1])[..., None]
+    real = torch.ones_like(error, dtype=torch.bool) if mask is None else mask[..., None].expand(error.shape)
+    real = real if seen is None else real & seen
     square = torch.where(real, error, 0).square()
-    return (square if weight is None else weight[..., None] * square).sum() / (real.sum() * error.shape[-1])
+    return (square if weight is None else weight[..., None] * square).sum() / real.sum().clamp(min=1)
 
 
 def make_loss(
-    settings: Settings, second: float = 1.0, *, canonical: bool = False, compile: str = "off"
+    settings: Settings,
+    second: float = 1.0,
+    *,
+    canonical: bool = False,
+    compile: str = "off",
+    recompute: bool = False,
 ) -> AbstractLoss:
     """The loss that the settings name.
 
@@ -289,6 +308,7 @@ def make_loss(
         second: in the unit of time of the samples.
         canonical: see `ForceMatching`.
         compile: whether steps are taken in machine code, "on", "off" or "auto".
+        recompute: whether steps are taken again for gradients, whose memory then does not grow with their number.
 
     Raises:
         ValueError: if there is no such integrator, or the integrator has no step to choose.
@@ -296,8 +316,13 @@ def make_loss(
     if settings.loss == "force_matching":
         return ForceMatching(canonical)
     kind = getattr(integrators, INTEGRATORS[settings.integrator].partition(":")[2])
-    lengths = {"rollout": settings.chunk - 1, "one_step": 1, "multiple_shooting": settings.segment}
     integrator: Any = kind(step=settings.step * second) if settings.step else kind()
     if isinstance(integrator, AbstractStepping):
         integrator = replace(integrator, compile=compile)
-    return Shooting(integrator, lengths[settings.loss])
+        integrator = Recomputed(integrator) if recompute else integrator
+    return Shooting(integrator, restart_length(settings))
+
+
+def restart_length(settings: Settings) -> int:
+    """From how many points to the next the integrator is restarted, in the losses that compare integrated points."""
+    return {"rollout": settings.chunk - 1, "one_step": 1, "multiple_shooting": settings.segment}[settings.loss]

@@ -115,7 +115,7 @@ def check_range(columns: dict[str, Tensor], dtype: torch.dtype) -> None:
     """A ValueError that names a column whose squares a dtype cannot hold."""
     limits = torch.finfo(dtype)
     for name, values in columns.items():
-        largest = float(values.abs().max()) if values.numel() else 0.0
+        largest = float(values.abs().nan_to_num(nan=0.0, posinf=torch.inf).max()) if values.numel() else 0.0
         vanishes = name in ("q", "p") and 0 < largest**2 < limits.tiny  # forces may, where there are none
         if vanishes or largest**2 > limits.max:
             raise ValueError(

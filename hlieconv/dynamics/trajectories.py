@@ -144,7 +144,8 @@ def warn_of_gaps(times: Float[Tensor, "time piece"], state: PhaseSpace, of: str)
             raise ValueError(f"{name}: expected finite values, or NaN where a body was not seen, got infinity")
     if gaps := int((times.isfinite() & (state.q + state.p).isnan().flatten(2).any(2)).any(0).sum()):
         warnings.warn(
-            f"dataset: {gaps} of {times.shape[1]} {of} have gaps (NaN in q or p), around which nothing is used",
+            f"dataset: {gaps} of {times.shape[1]} {of} have gaps (NaN in q or p): force_matching uses nothing around "
+            "them, the other losses use what was seen",
             UserWarning,
             stacklevel=4,
         )

@@ -53,6 +53,8 @@ class AbstractModel(nn.Module, ABC):
     """Whether it keeps its energy, so that damping and drives are not among what it can learn."""
     presets: ClassVar[dict[str, dict[str, Any]]] = {"best": {}, "paper": {}}
     """Arguments of the constructor that belong to each preset of `fit`; a subclass names those that have some."""
+    recomputes: ClassVar[bool] = False
+    """Whether all that its field learns is a parameter of it: then steps can be taken again (`Recomputed`)."""
     compiles: ClassVar[bool] = False
     """Whether its forces can go through torch.compile."""
     compiled: bool = False

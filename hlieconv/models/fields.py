@@ -39,6 +39,7 @@ class AbstractNetwork(AbstractModel):
         normalised: measure the units of the data before training; the published baselines do not (False).
     """
 
+    recomputes = True
     field: ClassVar[Any]
     """What it is once conditioned: `LearnedField`, `LearnedHamiltonian` or `LearnedPotential`."""
 

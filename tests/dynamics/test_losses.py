@@ -7,12 +7,12 @@ from small import small, springs
 from hlieconv.dynamics import chunks as chunking
 from hlieconv.dynamics import fit
 from hlieconv.dynamics.bodies import LearnedBodies
-from hlieconv.dynamics.losses import ForceMatching, Shooting, make_loss
+from hlieconv.dynamics.losses import ForceMatching, Shooting, make_loss, restart_length
 from hlieconv.dynamics.settings import LOSSES, Settings
 from hlieconv.dynamics.trajectories import trajectories_of
 from systems import AbstractHamiltonian, PhaseSpace, Springs
 from systems.dataset.schema import to_dataset
-from systems.integrators import RK4, Leapfrog
+from systems.integrators import RK4, Leapfrog, Recomputed
 
 SPACING = 5 / 499  # the paper's
 
@@ -161,3 +161,53 @@ def test_the_unit_is_the_loss_without_forces():
     sizes = ForceMatching().sizes(samples, None)
     torch.testing.assert_close(ForceMatching()(free, samples), sizes[0])
     assert ForceMatching().sizes(samples._replace(force=0 * samples.force), None)[0] == 1
+
+
+def ends(count=12, bodies=3):
+    """Springs at two times far apart: states at the first, and some positions at the second."""
+    system, data = springs(count=count, points=2, spacing=0.5, bodies=bodies)
+    data = data.assign(p=data.p.where(data.time < 0.1))
+    data.q[0, 1, 0] = float("nan")
+    return system, data
+
+
+@pytest.mark.filterwarnings("ignore:dataset. .* have gaps")
+@pytest.mark.parametrize("recompute", [False, True])
+def test_positions_far_apart_alone_have_the_law(recompute):
+    """The loss counts what was seen: it is that of a sum by hand, without a trace of NaN, and 0 for the system."""
+    system, data = ends()
+    settings = Settings(loss="rollout", chunk=2, integrator="leapfrog", step=0.002)
+    loss = make_loss(settings, recompute=recompute)
+    chunks = chunking.Places(trajectories_of(data), 2, whole=restart_length(settings)).read(torch.arange(12))
+    assert isinstance(loss.integrator, Recomputed) == recompute
+    assert chunks.gaps
+    assert len(chunks.trajectory) == 12
+    assert loss(system, chunks) < 1e-9
+    wrong = Springs(mass=system.mass, stiffness=1.1 * system.stiffness, trainable=["stiffness"])
+    end = Leapfrog(step=0.002).integrate(wrong, PhaseSpace(chunks.q[0], chunks.p[0]), torch.tensor([0, 0.5]).double())
+    expected = (end.q[1] - chunks.q[1]).square().nansum() / (chunks.q.isfinite().sum())
+    value = loss(wrong, chunks)
+    torch.testing.assert_close(value, expected / 2)
+    value.backward()
+    assert torch.isfinite(wrong.stiffness.grad).all()
+    assert wrong.stiffness.grad.any()
+
+
+@pytest.mark.filterwarnings("ignore:dataset. .* have gaps")
+def test_a_fit_from_positions_far_apart():
+    system, data = ends()
+    settings = {"loss": "rollout", "chunk": 2, "integrator": "leapfrog", "step": 0.05, "progress": False}
+    guess = Springs(mass=system.mass, stiffness=1.1 * system.stiffness, trainable=["stiffness"])
+    fit(guess, data, steps=10, batch=12, validation=0.0, optimiser="adam", learning_rate=0.03, **settings)
+    assert (guess.stiffness / system.stiffness - 1).abs().median() < 0.06  # from 0.1
+    for model in (small(), small(dtype="float32")):
+        fitted = fit(model, data, steps=2, batch=4, optimiser="adam", validation=0.25, **settings)
+        assert fitted.history[-1]["validation"] > 0
+    with pytest.raises(ValueError, match="for points far apart take chunk=2, the loss rollout and a short step"):
+        fit(small(), data)
+    with pytest.raises(ValueError, match="something of them after it"):
+        fit(small(), data, chunk=2)
+    with pytest.raises(ValueError, match="the loss rollout needs q and p of all bodies at the first point"):
+        fit(small(), data.assign(p=data.p.where(data.time > 0.1)), **settings)
+    with pytest.raises(ValueError, match="and something of them after it"):
+        fit(small(), data.assign(q=data.q.where(data.time < 0.1)), **settings)

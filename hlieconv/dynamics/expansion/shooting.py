@@ -113,9 +113,10 @@ def shoot(
     """
     length = min(LENGTH, len(pieces.times))
     starts = range(0, len(pieces.times) - length + 1, length)
-    cut = [Chunks(pieces.trajectory, *(x[a : a + length] for x in pieces[1:4])) for a in starts]
+    spans = [slice(a, a + length) for a in starts]
+    cut = [Chunks(pieces.trajectory, pieces.times[x], pieces.q[x], pieces.p[x]) for x in spans]
     number = torch.arange(len(pieces.trajectory)).repeat(len(starts))
-    times, q, p = (torch.cat(x, 1) for x in zip(*(piece[1:4] for piece in cut), strict=True))
+    times, q, p = (torch.cat(x, 1) for x in zip(*((x.times, x.q, x.p) for x in cut), strict=True))
     whole = Chunks(torch.cat([piece.trajectory for piece in cut]), times, q, p)
     if len(number) > SEGMENTS:
         keep = torch.randperm(len(number), generator=torch.Generator().manual_seed(seed))[:SEGMENTS]
