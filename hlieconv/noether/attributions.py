@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hlieconv.diagnostics import Charge
 from hlieconv.groups.abstract import AbstractGroup
-from hlieconv.noether.brackets import accumulated, asked, charges_for, in_dtype, on_states
+from hlieconv.noether.brackets import accumulated, asked, charges_for, in_dtype, on_states, poisson_bracket
 from hlieconv.noether.growth import Growth, growth_law
 from systems.integrators.stepping import AbstractFixedStep
 from systems.numbers import to_tensor
@@ -24,6 +24,9 @@ PARTS = ("asymmetry", "truncation", "round_off")
 
 #: The round-off of float64 in units of that of float32.
 RATIO = torch.finfo(torch.float64).eps / torch.finfo(torch.float32).eps
+
+#: What an adiabatic invariant changes is less than this part of its scale, and so many times less than its traffic.
+SMALL, RETURNED = 0.1, 10
 
 #: A difference of two runs is truncation if it is so many times what rounding does to one of them.
 RESOLVED = 10
@@ -39,6 +42,10 @@ class Attribution:
     drift: Float[Tensor, " time"]
     asymmetry: Float[Tensor, " time"]
     """What the Hamiltonian itself changes: the integral of {J, H} along the rollout."""
+    traffic: Float[Tensor, " time"]
+    """The integral of |{J, H}|: what the asymmetry would be if it never went back."""
+    trend: float
+    """What a line through the asymmetry gains over all the time, over the deviations from that line."""
     truncation: Float[Tensor, " time"]
     """What the steps are too long for."""
     round_off: Float[Tensor, " time"]
@@ -47,8 +54,15 @@ class Attribution:
 
     @property
     def cause(self) -> str:
-        """The largest part at the end: asymmetry, truncation or round_off."""
-        return max(PARTS, key=lambda part: float(getattr(self, part)[-1]))
+        """The largest part at the end, asymmetry, truncation or round_off; adiabatic for an asymmetry that goes back.
+
+        An adiabatic invariant, such as the action of an oscillator whose spring is changed slowly, is changed by the
+        Hamiltonian there and back again: by little, without a trend, and by less than a tenth of the traffic.
+        """
+        largest = max(PARTS, key=lambda part: float(getattr(self, part)[-1]))
+        most = float(self.asymmetry.max())
+        returns = most < SMALL and RETURNED * most < float(self.traffic[-1]) and self.trend < 1
+        return "adiabatic" if largest == "asymmetry" and returns else largest
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{part} {getattr(self, part)[-1]:.1e}" for part in PARTS)
@@ -75,6 +89,9 @@ def attribution(
 
     Both differences are of one charge in two rollouts that stay close: where trajectories are chaotic, choose times
     for which they do. Memory holds the states after all steps.
+
+    A charge that the Hamiltonian changes there and back again is told from one that it breaks, over times of many
+    periods: its cause is adiabatic (Arnold 1989, section 52).
 
     Args:
         hamiltonian: known, or learned and conditioned; with a Dataset any model.
@@ -119,7 +136,8 @@ def attribution(
         scale = charge.scale(states).double()
         scale = torch.where(scale > 0, scale, 1)
         rest = {key: run.rest(charge)[outputs] / scale for key, run in runs.items()}
-        drift = given.drift(charge)[outputs] / scale
+        drift, traffic = given.drift(charge)[outputs] / scale, given.traffic(charge)[outputs] / scale
+        asymmetry = drift - given.rest(charge)[outputs] / scale
         float32, whole, half = rest.values()
         in_float64 = _size(float32 - whole) * RATIO
         halving = _size(whole - half)
@@ -130,7 +148,9 @@ def attribution(
             charge.name,
             times - times[0],
             _size(drift),
-            _size(drift - given.rest(charge)[outputs] / scale),
+            _size(asymmetry),
+            _size(traffic),
+            _trend(times - times[0], asymmetry),
             truncation,
             torch.where(resolved, rounding, _size(rest[states.q.dtype, 1])),
             growth_law(times - times[0], drift),
@@ -160,6 +180,12 @@ class _Run:
         values = charge(self.trajectory)
         return values - values[0]
 
+    def traffic(self, charge: Any) -> Tensor:
+        """The integral of |{J, H}|."""
+        rate = poisson_bracket(charge, self.hamiltonian.energy, self.trajectory).value.detach().abs()
+        spans = self.times.diff().abs().reshape(-1, *(1,) * (rate.ndim - 1))
+        return torch.cat([torch.zeros_like(rate[:1]), ((rate[1:] + rate[:-1]) / 2 * spans).cumsum(0)])
+
     def rest(self, charge: Any) -> Tensor:
         """What the Hamiltonian did not do to the charge."""
         with torch.no_grad():
@@ -176,6 +202,14 @@ def _every_step(times: Tensor, step: float) -> tuple[Tensor, Tensor]:
         )
         outputs.append(outputs[-1] + count)
     return torch.cat(pieces), torch.tensor(outputs, device=times.device)
+
+
+def _trend(times: Float[Tensor, " time"], x: Float[Tensor, "time *batch"]) -> float:
+    """The gain of a line through x over all the time, over the deviations from it."""
+    centred, x = (times - times.mean())[:, None], (x - x.mean(0)).reshape(len(x), -1)
+    slope = (centred * x).sum(0) / centred.square().sum()
+    gain, left = slope * (times[-1] - times[0]), x - slope * centred
+    return float(gain.square().mean().sqrt() / left.square().mean().sqrt().clamp(min=torch.finfo(x.dtype).tiny))
 
 
 def _size(x: Float[Tensor, "time *batch"]) -> Float[Tensor, " time"]:
