@@ -77,7 +77,7 @@ class CalogeroMoser(AbstractPairs):
     @classmethod
     def sample(
         cls,
-        count: int,
+        count: int | range,
         *,
         seed: int,
         bodies: int = 5,
@@ -87,7 +87,7 @@ class CalogeroMoser(AbstractPairs):
         """Unit masses a distance of 1 to 2 apart, with momenta 0.5 N(0, 1); g = 1.
 
         Args:
-            count: number of trajectories.
+            count: number of trajectories, or their numbers: a range.
             seed: of all random numbers; the first trajectories do not depend on how many are drawn.
             bodies: number of bodies.
 
@@ -98,5 +98,5 @@ class CalogeroMoser(AbstractPairs):
         """
         draws = Draws(count, seed, bodies=bodies)
         q, p = draws.uniform(1.0, 2.0, bodies, 1).cumsum(1), 0.5 * draws.normal(bodies, 1)
-        system = cls(mass=torch.ones(count, bodies, dtype=dtype, device=device), coupling=1.0)
+        system = cls(mass=torch.ones(draws.count, bodies, dtype=dtype, device=device), coupling=1.0)
         return system, PhaseSpace(q.to(device, dtype), p.to(device, dtype))

@@ -56,7 +56,7 @@ class Charges(AbstractInverseDistance):
     @classmethod
     def sample(
         cls,
-        count: int,
+        count: int | range,
         *,
         seed: int,
         bodies: int = 6,
@@ -68,7 +68,7 @@ class Charges(AbstractInverseDistance):
         """Charges of +1 and -1 at random, masses of 0.5 to 1.5, positions N(0, 1) and momenta N(0, 1/4) for each axis.
 
         Args:
-            count: number of trajectories.
+            count: number of trajectories, or their numbers: a range.
             seed: of all random numbers; the first trajectories do not depend on how many are drawn.
             bodies: number of charges.
             dimension: number of dimensions of space.

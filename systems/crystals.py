@@ -63,7 +63,7 @@ def thermal(normal: Float[Tensor, "*batch n d"], temperature: float) -> Float[Te
 
 def matter(
     law: Callable[..., Any],
-    count: int,
+    count: int | range,
     *,
     seed: int,
     bodies: int,
@@ -81,7 +81,7 @@ def matter(
 
     Args:
         law: makes the system of ``mass`` and ``cutoff``.
-        count: number of trajectories.
+        count: number of trajectories, or their numbers: a range.
         seed: of all random numbers; the first trajectories do not depend on how many are drawn.
         bodies, dimension: see `cluster` and `crystal`.
         phase: cluster, crystal or liquid.
@@ -104,7 +104,7 @@ def matter(
         points, side = crystal(bodies, dimension, density)
     q = points + 0.02 * draws.normal(bodies, dimension)
     p = thermal(draws.normal(bodies, dimension), temperature)
-    mass = torch.ones(count, bodies, dtype=dtype, device=device)
+    mass = torch.ones(draws.count, bodies, dtype=dtype, device=device)
     system = law(mass=mass, cutoff=None if side is None else min(2.5, side / 2))
     if side is not None:
         system = system + PeriodicBox(torch.full((dimension,), side, dtype=dtype, device=device))

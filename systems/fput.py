@@ -59,7 +59,7 @@ class FPUT(AbstractChain):
     @classmethod
     def sample(
         cls,
-        count: int,
+        count: int | range,
         *,
         seed: int,
         bodies: int = 8,
@@ -72,7 +72,7 @@ class FPUT(AbstractChain):
         """Unit masses; the longest wave with an amplitude of 0.5 to 1.5 and any phase, and a little of all others.
 
         Args:
-            count: number of trajectories.
+            count: number of trajectories, or their numbers: a range.
             seed: of all random numbers; the first trajectories do not depend on how many are drawn.
             bodies: number of bodies, the walls among them.
             alpha: strength of the cubic term.
@@ -99,5 +99,7 @@ class FPUT(AbstractChain):
             fixed = (place == 0) | (place == 1)
             q, p = (torch.where(fixed, 0, x) for x in (q, p))
             fixed = fixed.to(device)
-        system = cls(mass=torch.ones(count, bodies, dtype=dtype, device=device), alpha=alpha, beta=beta, fixed=fixed)
+        system = cls(
+            mass=torch.ones(draws.count, bodies, dtype=dtype, device=device), alpha=alpha, beta=beta, fixed=fixed
+        )
         return system, PhaseSpace(q[..., None].to(device, dtype), p[..., None].to(device, dtype))

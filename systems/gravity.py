@@ -80,7 +80,7 @@ class Gravity(AbstractInverseDistance):
     @classmethod
     def sample(
         cls,
-        count: int,
+        count: int | range,
         *,
         seed: int,
         bodies: int = 4,
@@ -96,7 +96,7 @@ class Gravity(AbstractInverseDistance):
         inside of them. In three dimensions each orbit is inclined by up to 0.1 against the plane of x and y.
 
         Args:
-            count: number of trajectories.
+            count: number of trajectories, or their numbers: a range.
             seed: of all random numbers; the first trajectories do not depend on how many are drawn.
             bodies: number of bodies: one star, which comes first, and its planets.
             dimension: number of dimensions of space, 2 or 3.
@@ -113,7 +113,7 @@ class Gravity(AbstractInverseDistance):
         check("bodies", bodies, bodies >= 2, "a star and at least one planet, so 2 or more")
         check("dimension", dimension, dimension in (2, 3), "2 or 3")
         draws, planets = Draws(count, seed), bodies - 1
-        mass = torch.cat([torch.ones(count, 1, dtype=torch.float64), draws.uniform(0.0005, 0.005, planets)], -1)
+        mass = torch.cat([torch.ones(draws.count, 1, dtype=torch.float64), draws.uniform(0.0005, 0.005, planets)], -1)
         growth = torch.cat([draws.uniform(0.8, 1.2, 1), draws.uniform(1.5, 2.0, planets - 1)], -1)
         radius = growth.cumprod(-1)
         speed = draws.uniform(0.95, 1.05, planets) * (mass.cumsum(-1)[:, 1:] / radius).sqrt()

@@ -81,7 +81,7 @@ class HarmonicTrap(AbstractExternal):
     @classmethod
     def sample(
         cls,
-        count: int,
+        count: int | range,
         *,
         seed: int,
         bodies: int = 1,
@@ -92,7 +92,7 @@ class HarmonicTrap(AbstractExternal):
         """Masses and trap constants of 0.5 to 1.5, positions and momenta N(0, 1).
 
         Args:
-            count: number of trajectories.
+            count: number of trajectories, or their numbers: a range.
             seed: of all random numbers; the first trajectories do not depend on how many are drawn.
             bodies: number of bodies, which do not see each other.
             dimension: number of dimensions of space.

@@ -55,7 +55,7 @@ class HenonHeiles(AbstractNewtonian):
     @classmethod
     def sample(
         cls,
-        count: int,
+        count: int | range,
         *,
         seed: int,
         dtype: torch.dtype = torch.float64,
@@ -64,7 +64,7 @@ class HenonHeiles(AbstractNewtonian):
         """Bound orbits: q uniform in the triangle, the energy uniform from V(q) to 1/6, p in any direction; m = 1.
 
         Args:
-            count: number of trajectories.
+            count: number of trajectories, or their numbers: a range.
             seed: of all random numbers; the first trajectories do not depend on how many are drawn.
 
         Returns:
@@ -80,7 +80,7 @@ class HenonHeiles(AbstractNewtonian):
         angle = draws.uniform(0.0, 2 * torch.pi, 1)
         a, b = torch.where(a + b > 1, 1 - a, a), torch.where(a + b > 1, 1 - b, b)
         q = torch.stack([(b - a) * 3**0.5 / 2, 1 - 1.5 * (a + b)], -1)
-        system = cls(mass=torch.ones(count, 1, dtype=dtype, device=device))
+        system = cls(mass=torch.ones(draws.count, 1, dtype=dtype, device=device))
         # The share stops at 0.999 to keep float32's round-off below the escape energy.
         room = share[:, 0] * (1 / 6 - cls(mass=torch.ones(1, dtype=torch.float64)).potential(q)).clamp(min=0)
         p = (2 * room).sqrt()[:, None, None] * torch.stack([angle.cos(), angle.sin()], -1)

@@ -64,7 +64,7 @@ class LennardJones(AbstractShortRange):
     @classmethod
     def sample(
         cls,
-        count: int,
+        count: int | range,
         *,
         seed: int,
         bodies: int = 8,
@@ -82,7 +82,7 @@ class LennardJones(AbstractShortRange):
         for each direction.
 
         Args:
-            count: number of trajectories.
+            count: number of trajectories, or their numbers: a range.
             seed: of all random numbers; the first trajectories do not depend on how many are drawn.
             bodies: number of bodies; of a crystal or a liquid 4, 32, 108, 256, ..., four times a cube.
             dimension: number of dimensions of space; a crystal or a liquid has 3.

@@ -133,7 +133,7 @@ class MagneticField(AbstractMagnetic, AbstractSplit):
     @classmethod
     def sample(
         cls,
-        count: int,
+        count: int | range,
         *,
         seed: int,
         bodies: int = 1,
@@ -145,7 +145,7 @@ class MagneticField(AbstractMagnetic, AbstractSplit):
         """Charges of +1 and -1 at random, masses of 0.5 to 1.5, positions and velocities N(0, 1).
 
         Args:
-            count: number of trajectories.
+            count: number of trajectories, or their numbers: a range.
             seed: of all random numbers; the first trajectories do not depend on how many are drawn.
             bodies: number of charges, which do not see each other.
             dimension: number of dimensions of space, 2 or 3.

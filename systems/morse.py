@@ -62,7 +62,7 @@ class Morse(AbstractShortRange):
     @classmethod
     def sample(
         cls,
-        count: int,
+        count: int | range,
         *,
         seed: int,
         bodies: int = 7,
@@ -79,7 +79,7 @@ class Morse(AbstractShortRange):
         the cutoff 2.5, or half of a box that is smaller. Energies count one half of the temperature for each direction.
 
         Args:
-            count: number of trajectories.
+            count: number of trajectories, or their numbers: a range.
             seed: of all random numbers; the first trajectories do not depend on how many are drawn.
             bodies: number of bodies; of a crystal or a liquid 4, 32, 108, 256, ..., four times a cube.
             dimension: number of dimensions of space; a crystal or a liquid has 3.

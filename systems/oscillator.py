@@ -18,7 +18,7 @@ class Oscillator:
 
     @staticmethod
     def sample(
-        count: int,
+        count: int | range,
         *,
         seed: int,
         damping: float = 0.2,
@@ -29,7 +29,7 @@ class Oscillator:
         """Masses and trap constants of 0.5 to 1.5, frequencies of 0.5 to 2, positions and momenta N(0, 1) on a line.
 
         Args:
-            count: number of trajectories.
+            count: number of trajectories, or their numbers: a range.
             seed: of all random numbers; the first trajectories do not depend on how many are drawn.
             damping: b, of all of them.
             amplitude: a, of all of them.

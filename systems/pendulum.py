@@ -105,7 +105,7 @@ class Pendulum(AbstractHamiltonian):
     @classmethod
     def sample(
         cls,
-        count: int,
+        count: int | range,
         *,
         seed: int,
         bodies: int = 2,
@@ -116,7 +116,7 @@ class Pendulum(AbstractHamiltonian):
         """Masses and lengths of 0.5 to 1.5, angles of up to pi/2 to either side, angular velocities N(0, 1/4).
 
         Args:
-            count: number of trajectories.
+            count: number of trajectories, or their numbers: a range.
             seed: of all random numbers; the first trajectories do not depend on how many are drawn.
             bodies: number of links of the pendulum.
             gravity: gravitational acceleration.

@@ -82,7 +82,7 @@ class Rods(AbstractConstraint):
     @classmethod
     def sample(
         cls,
-        count: int,
+        count: int | range,
         *,
         seed: int,
         bodies: int = 2,
@@ -93,7 +93,7 @@ class Rods(AbstractConstraint):
         """Chains of rods in the plane that hang on a fixed body: the pendulums of `Pendulum` in Cartesian coordinates.
 
         Args:
-            count: number of trajectories.
+            count: number of trajectories, or their numbers: a range.
             seed: of all random numbers; the first trajectories do not depend on how many are drawn.
             bodies: number of bodies that swing.
             gravity: gravitational acceleration.

@@ -109,7 +109,7 @@ class Springs(AbstractPairs):
     @classmethod
     def sample(
         cls,
-        count: int,
+        count: int | range,
         *,
         seed: int,
         bodies: int | tuple[int, int] = 6,
@@ -125,7 +125,7 @@ class Springs(AbstractPairs):
         trajectories do not depend on how many are drawn.
 
         Args:
-            count: number of trajectories.
+            count: number of trajectories, or their numbers: a range.
             seed: of all random numbers.
             bodies: number of bodies, or a range (least, most) from which each system draws its number.
             dimension: number of dimensions of space.

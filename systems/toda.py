@@ -61,7 +61,7 @@ class Toda(AbstractChain):
     @classmethod
     def sample(
         cls,
-        count: int,
+        count: int | range,
         *,
         seed: int,
         bodies: int = 6,
@@ -71,7 +71,7 @@ class Toda(AbstractChain):
         """Unit masses a distance of 1 + 0.3 N(0, 1) apart, with momenta 0.5 N(0, 1).
 
         Args:
-            count: number of trajectories.
+            count: number of trajectories, or their numbers: a range.
             seed: of all random numbers; the first trajectories do not depend on how many are drawn.
             bodies: number of bodies.
 
@@ -82,5 +82,5 @@ class Toda(AbstractChain):
         """
         draws = Draws(count, seed, bodies=bodies)
         q, p = (1 + 0.3 * draws.normal(bodies, 1)).cumsum(1), 0.5 * draws.normal(bodies, 1)
-        system = cls(mass=torch.ones(count, bodies, dtype=dtype, device=device))
+        system = cls(mass=torch.ones(draws.count, bodies, dtype=dtype, device=device))
         return system, PhaseSpace(q.to(device, dtype), p.to(device, dtype))

@@ -68,7 +68,7 @@ class UniformField(AbstractExternal):
     @classmethod
     def sample(
         cls,
-        count: int,
+        count: int | range,
         *,
         seed: int,
         bodies: int = 1,
@@ -80,7 +80,7 @@ class UniformField(AbstractExternal):
         """Masses of 0.5 to 1.5, positions and momenta N(0, 1); bodies fall along the last axis.
 
         Args:
-            count: number of trajectories.
+            count: number of trajectories, or their numbers: a range.
             seed: of all random numbers; the first trajectories do not depend on how many are drawn.
             bodies: number of bodies.
             dimension: number of dimensions of space.

@@ -109,6 +109,20 @@ def test_samples_are_reproducible_and_begin_with_smaller_ones(case, dtype):
 
 
 @every_case
+def test_each_system_is_drawn_without_the_others(case, monkeypatch):
+    monkeypatch.setattr("systems.sampling.DRAWN", 16)
+    all_systems, all_states = sample(case, count=40)
+    system, state = sample(case, count=range(13, 35))
+    for x, whole in zip(state, all_states, strict=True):
+        assert torch.equal(x, whole[13:35])
+    expected = all_systems.select(slice(13, 35)).values
+    assert all(torch.equal(x, expected[name]) for name, x in system.values.items() if x is not None)
+    for rows in (range(3, 3), range(0, 9, 2), range(-1, 4)):
+        with pytest.raises(ValueError, match="count: expected numbers of systems that follow one another"):
+            sample(case, count=rows)
+
+
+@every_case
 def test_vector_field_is_the_symplectic_gradient(case, dtype):
     system, state = sample(case, dtype=dtype)
     derivative = vector_field(system, state)
