@@ -27,7 +27,7 @@ def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], 
         >>> systems.simulate(1, 2, 3)
         Traceback (most recent call last):
         ...
-        systems.checks.ArgumentTypeError: field: expected a VectorField, got 1
+        systems.checks.ArgumentTypeError: field: expected a VectorField or a function, got 1
     """
     load, names, exported = lazy_loader.attach_stub(package, file)
 

@@ -113,9 +113,8 @@ def appearing(path: Path, folder: Path | None = None) -> Iterator[Path]:
         try:
             yield temporary
             for written in sorted(temporary.rglob("*")) if temporary.is_dir() else [temporary]:
-                _flush(written)
-            _replace(temporary, path)
-            _flush(path.parent)
+                flush(written)
+            replace(temporary, path)
         finally:
             remove(temporary)
 
@@ -191,8 +190,8 @@ def _alive(process: int) -> bool:
     return True
 
 
-def _replace(new: Path, path: Path) -> None:
-    """Rename; of two folders, exchange them at once where the system can."""
+def replace(new: Path, path: Path) -> None:
+    """Rename what is on the disk already; of two folders, exchange them at once where the system can."""
     if not path.is_dir():
         os.replace(new, path)
     elif not _exchange(new, path):
@@ -200,6 +199,7 @@ def _replace(new: Path, path: Path) -> None:
         os.replace(path, old)
         os.replace(new, path)
         remove(old)
+    flush(path.parent)
 
 
 def _exchange(a: Path, b: Path) -> bool:
@@ -208,7 +208,8 @@ def _exchange(a: Path, b: Path) -> bool:
     return rename is not None and rename(-100, os.fsencode(a), -100, os.fsencode(b), 2) == 0
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until a file or folder has reached the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -24,6 +24,8 @@ FLOORS = [
     ["hlieconv.groups"],
     ["hlieconv"],
     ["systems.simulation"],
+    ["systems.cluster"],
+    ["systems.work"],
     ["systems.accuracy", "systems.precision"],
     ["systems"],
     ["systems.closed_forms"],

@@ -1,7 +1,9 @@
 """The command simulate."""
 
 import argparse
+import functools
 import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ class Simulate(AbstractCommand):
             add_solver(one, "by default the most exact one for the system")
             text = "number of trajectories computed at a time, which is what an interruption costs"
             one.add_argument("--part-size", type=int, help=text)
+            text = "address of a dask scheduler, such as tcp://10.0.0.1:8786, whose workers see the file's folder"
+            one.add_argument("--scheduler", metavar="ADDRESS", help=text)
             events = one.add_argument_group("events, each recorded with its time and state")
             text = "radius of the bodies: a trajectory ends where two touch"
             events.add_argument("--collision", type=float, metavar="R", help=text)
@@ -48,8 +52,10 @@ class Simulate(AbstractCommand):
 
         import systems
         from hlieconv.training.device import device_named
+        from systems.cluster import connected
         from systems.dataset.schema import state_of, system_of
         from systems.dataset.storage import found
+        from systems.sampling import DRAWN
 
         dtype = getattr(torch, arguments.dtype)
         where: dict[str, Any] = {"dtype": dtype, "device": device_named(arguments.device)}
@@ -66,12 +72,17 @@ class Simulate(AbstractCommand):
             target = (SYSTEMS | COMPOSED)[arguments.system]
             settings = {option.name: getattr(arguments, option.name) for option in options_of(target, "sample")}
             system = getattr(systems, target.partition(":")[2])
-            field, state = system.sample(arguments.count, seed=arguments.seed, **settings, **where)
+            field = functools.partial(system.sample, seed=arguments.seed, **settings, **where)
+            state = range(arguments.count)
+            if arguments.count <= DRAWN:
+                field, state = field(arguments.count)
         else:
             given = systems.open(arguments.state)
             name = None if arguments.system in COMPOSED else arguments.system
             field, state = system_of(given, name=name, **where), state_of(given, **where)
-        with one_line_warnings():
+        _, some = field(range(1)) if isinstance(state, range) else (field, state)
+        cluster = connected(arguments.scheduler) if arguments.scheduler else nullcontext()
+        with one_line_warnings(), cluster as client:
             result = systems.simulate(
                 field,
                 state,
@@ -81,11 +92,12 @@ class Simulate(AbstractCommand):
                 overwrite=arguments.overwrite,
                 part_size=arguments.part_size,
                 workers=arguments.workers,
+                client=client,
                 strict=arguments.strict,
                 seed=arguments.seed if arguments.state is None else None,
                 settings=settings,
                 compile=arguments.compile,
-                events=_events(arguments, state.q.shape[-1]),
+                events=_events(arguments, some.q.shape[-1]),
             )
         print(f"{found(path)}: {'done already, ' if done else ''}{summary_of(result)}")
 

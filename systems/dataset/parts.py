@@ -4,6 +4,8 @@ import hashlib
 import json
 import shutil
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import xarray as xr
 
 from systems.dataset.event_table import with_room
 from systems.dataset.storage import differences, read, write
-from systems.files import remove, write_atomically
+from systems.files import named_errors, remove, write_atomically
 
 
 class Parts:
@@ -52,22 +54,31 @@ class Parts:
         """The ranges of trajectories that have no part yet."""
         return [rows for rows in self._ranges if not self._file(rows).exists()]
 
-    def write(self, rows: slice, dataset: xr.Dataset) -> None:
-        """Keep the Dataset of one range."""
+    def begin(self, like: Callable[[], xr.Dataset]) -> None:
+        """Make the folder, unless it is there.
+
+        Args:
+            like: ``like()``, the Dataset of any of the trajectories.
+        """
+        if self.header.exists():
+            return
         try:
-            if not self.header.exists():
+            with named_errors(self.path):
                 self.folder.mkdir(exist_ok=True)
+                self._prepare(like)
                 write_atomically(self.header, json.dumps(self.begun | {"sha256": _sha256(self.begun)}))
-            write(self._file(rows), [dataset], rows.stop - rows.start)
-        except OSError:
-            if not self.nbytes:
-                self.remove()
+        except BaseException:
+            self.remove()
             raise
 
-    @property
-    def nbytes(self) -> int:
-        """Of the parts that exist."""
-        return sum(file.stat().st_size for file in map(self._file, self._ranges) if file.exists())
+    def write(self, rows: slice, dataset: xr.Dataset) -> None:
+        """Keep the Dataset of one range. Any process may do it that sees the folder."""
+        self.begin(lambda: dataset)
+        write(self._file(rows), [dataset], rows.stop - rows.start)
+
+    def needed(self, nbytes: int) -> int:
+        """Bytes on the disk that are still needed, of a file of so many: the parts, then the file beside them."""
+        return 2 * nbytes - sum(file.stat().st_size for file in map(self._file, self._ranges) if file.exists())
 
     def assemble(self) -> bool:
         """Make the file of its parts, one at a time in memory, and remove them.
@@ -89,6 +100,16 @@ class Parts:
         self.remove()
         return True
 
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """What fails in this block before any part is there leaves no folder."""
+        try:
+            yield
+        except BaseException:
+            if self.missing() == self._ranges:
+                self.remove()
+            raise
+
     def remove(self) -> None:
         """Remove the folder, if it is there."""
         if self.folder.is_dir():
@@ -101,7 +122,11 @@ class Parts:
         size = self.begun["size"]
         return [slice(first, min(first + size, self.count)) for first in range(0, self.count, size)]
 
+    def _prepare(self, like: Callable[[], xr.Dataset]) -> None:
+        """Make what the folder needs beside its header."""
+
     def _file(self, rows: slice) -> Path:
+        """The file that is there once one range is done."""
         return self.folder / f"{rows.start:012d}.nc"
 
     def _read(self, rows: slice) -> xr.Dataset:

@@ -276,15 +276,15 @@ def write(path: Path, parts: Iterable[xr.Dataset], count: int, folder: Path | No
             with part:
                 stored = encoded(part)
                 if first == 0:
-                    create = _zarr if path.suffix == ".zarr" else _netcdf
+                    create = new_zarr if path.suffix == ".zarr" else _netcdf
                     arrays = files.enter_context(create(temporary, stored, dict(part.sizes) | {"trajectory": count}))
                 rows = slice(first, first + part.sizes["trajectory"])
-                _fill(arrays, stored, rows)
+                fill(arrays, stored, rows)
                 first = rows.stop
             del part, stored  # before the next one takes memory
 
 
-def _fill(arrays: Mapping[str, Any], stored: Encoded, rows: slice) -> None:
+def fill(arrays: Mapping[str, Any], stored: Encoded, rows: slice) -> None:
     """Write some trajectories; what all of them share, with the first ones."""
     for name, variable in _ordered(stored).items():
         if rows.start == 0 or "trajectory" in variable.dims:
@@ -340,24 +340,42 @@ def _reserve(path: Path, size: int) -> None:
 
 
 @contextmanager
-def _zarr(path: Path, like: Encoded, sizes: dict[Hashable, int]) -> Iterator[Mapping[str, Any]]:
-    """The empty variables of a new Zarr store, whose chunks are all stored, also those of zeros."""
+def new_zarr(
+    path: Path, like: Encoded, sizes: dict[Hashable, int], rows: int | None = None
+) -> Iterator[Mapping[str, Any]]:
+    """The empty variables of a new Zarr store, whose chunks are all stored, also those of zeros.
+
+    Args:
+        path: of the store.
+        like: some of the trajectories.
+        sizes: of all dims.
+        rows: trajectories in every chunk; by default as many as make chunks of about `CHUNK_BYTES`.
+    """
     zarr = _import_zarr()
     group = zarr.create_group(path, attributes=_json(like.attributes))
-    yield {
-        name: group.create_array(
+    arrays = {}
+    for name, variable in _ordered(like).items():
+        chunks = _chunks(variable, sizes, CHUNK_BYTES)
+        if rows is not None:
+            chunks = tuple(min(rows, sizes[x]) if x == "trajectory" else sizes[x] for x in variable.dims)
+        arrays[name] = group.create_array(
             name,
             shape=tuple(sizes[dim] for dim in variable.dims),
-            chunks=_chunks(variable, sizes, CHUNK_BYTES),
+            chunks=chunks,
             dtype=str if variable.dtype == object else variable.dtype,
             compressors=zarr.codecs.Crc32cCodec(),
             dimension_names=[str(dim) for dim in variable.dims],
             attributes=_json(variable.attrs),
             config={"write_empty_chunks": True},
         )
-        for name, variable in _ordered(like).items()
-    }
+    yield arrays
     keep_structure(path, structure_of(like, sizes))
+
+
+def zarr_arrays(path: Path) -> Mapping[str, Any]:
+    """The variables of a Zarr store, to be written as `new_zarr` has them."""
+    arrays = _import_zarr().open_group(path, mode="r+", use_consolidated=False).arrays()
+    return {name: array.with_config({"write_empty_chunks": True}) for name, array in arrays}
 
 
 def _json(attributes: Mapping[Any, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from hlieconv.plots import style
 from systems import Gravity, PhaseSpace
 from systems.integrators import INTEGRATORS, AdaptiveGauss, Leapfrog, Torchdiffeq
 from systems.provenance import write_result
-from systems.simulation import BLOCK_PAIRS
+from systems.work import BLOCK_PAIRS
 
 sys.path.append(str(Path(__file__).parents[1] / "systems" / "integrators"))
 from long_run import chain, drift, drifting, growth, pairs, run, trend

@@ -40,7 +40,7 @@ from damage import (
     written,
 )
 
-from systems import simulation
+import systems.work
 from systems.provenance import write_result
 
 DAMAGES = {"flip": flip, "mutate": mutate}
@@ -98,7 +98,7 @@ def main():
     parser.add_argument("-o", dest="result", type=Path, help="file of the result")
     arguments = parser.parse_args()
     root = Path.cwd()
-    simulation.BLOCK_TRAJECTORIES = 1
+    systems.work.BLOCK_TRAJECTORIES = 1
     folder = Path(tempfile.mkdtemp())
     whole, work = folder / "whole", folder / "work"
     whole.mkdir()

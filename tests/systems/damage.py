@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+import systems.work
 from hlieconv import cli
 from hlieconv.cli.output import one_line_warnings
 from hlieconv.training.run import Run
@@ -84,12 +85,12 @@ def unfinished(folder):
     finally:
         Run.finish = finish
     springs = ["simulate", "springs", "--count", "3", "--points", "5", "--part-size", "1"]
-    block, simulation.BLOCK_TRAJECTORIES = simulation.BLOCK_TRAJECTORIES, 1
+    block, systems.work.BLOCK_TRAJECTORIES = systems.work.BLOCK_TRAJECTORIES, 1
     assemble, simulation.Parts.assemble = simulation.Parts.assemble, interrupted
     try:
         cli.main([*springs, "-o", str(folder / "parted.nc")])
     finally:
-        simulation.BLOCK_TRAJECTORIES, simulation.Parts.assemble = block, assemble
+        systems.work.BLOCK_TRAJECTORIES, simulation.Parts.assemble = block, assemble
     return {
         "begun": Kind([*fit, "-o", "begun"], "begun/model.safetensors"),
         "finished": Kind([*fit, "-o", "finished"], "finished/model.safetensors"),

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import torch
 
-from systems import Springs, simulate, simulation
+import systems.work
+from systems import Springs, simulate
 
-simulation.BLOCK_TRAJECTORIES = 8
+systems.work.BLOCK_TRAJECTORIES = 8
 torch.set_num_threads(1)
 os.fsync = lambda handle: None  # a killed process loses nothing that it wrote; only a power cut does
 

@@ -253,7 +253,7 @@ def test_bodies_that_do_not_exist_meet_nobody():
 
 
 def test_a_time_of_each_trajectory_and_files_in_parts(tmp_path, monkeypatch):
-    monkeypatch.setattr("systems.simulation.BLOCK_TRAJECTORIES", 2)
+    monkeypatch.setattr("systems.work.BLOCK_TRAJECTORIES", 2)
     system, state = HenonHeiles.sample(5, seed=2)
     times = torch.stack([torch.linspace(0, 3 * (k + 1), 2).double() for k in range(5)], 1)
     whole = simulate(system, state, times, events=[SECTION])

@@ -13,7 +13,8 @@ import xarray as xr
 from scipy.integrate import solve_ivp
 
 import systems
-from systems import AbstractVectorField, PhaseSpace, Springs, simulate, simulation
+import systems.work
+from systems import AbstractVectorField, PhaseSpace, Springs, simulate
 from systems.dataset.schema import state_of, system_of, trajectory_of
 from systems.integrators import Leapfrog, Recomputed
 
@@ -36,7 +37,7 @@ class Learned(AbstractVectorField):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of 4 trajectories, so that there are several."""
-    monkeypatch.setattr(simulation, "BLOCK_TRAJECTORIES", 4)
+    monkeypatch.setattr(systems.work, "BLOCK_TRAJECTORIES", 4)
 
 
 def springs(count=10, points=6, dtype=torch.float64, **options):
@@ -172,7 +173,7 @@ def test_the_size_of_a_block_depends_on_the_problem_only():
     def block(count, n, points):
         system = Springs(mass=torch.ones(n), spring_constant=1.0)
         state = PhaseSpace(torch.zeros(count, n, 2), torch.zeros(count, n, 2))
-        return simulation._Work(
+        return systems.work.Work(
             system, state, torch.arange(float(points)), None, "off", {}, None, {}, None, False
         ).block
 
@@ -220,7 +221,7 @@ def test_a_file_that_is_something_else_is_never_replaced_unasked(tmp_path):
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     system, state, times = springs(count=12)
     whole = simulate(system, state, times, path=tmp_path / "whole.nc")
-    path, solve, solved = tmp_path / "springs.nc", simulation._Work._solve, []
+    path, solve, solved = tmp_path / "springs.nc", systems.work.Work._solve, []
 
     def fails_in_the_third(self, rows):
         solved.append(rows.start)
@@ -228,7 +229,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return solve(self, rows)
 
-    monkeypatch.setattr(simulation._Work, "_solve", fails_in_the_third)
+    monkeypatch.setattr(systems.work.Work, "_solve", fails_in_the_third)
     with pytest.raises(KeyboardInterrupt):
         simulate(system, state, times, path=path)
     assert not path.exists()

@@ -1,0 +1,147 @@
+"""Simulations by many processes: the same bytes for any number of them, and nothing half-written."""
+
+import functools
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import systems.work
+from hlieconv import cli
+from systems import Gravity, Springs, simulate
+from systems.dataset.regions import Regions
+
+distributed = pytest.importorskip("distributed")
+TIMES = torch.linspace(0, 1, 5, dtype=torch.float64)
+DRAW = functools.partial(Springs.sample, seed=3, bodies=3)
+
+
+def content(folder):
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_blocks():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(systems.work, "BLOCK_TRAJECTORIES", 4)
+        yield
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Two workers, in threads of this process: what they are sent is pickled as elsewhere."""
+    with distributed.Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    path = tmp_path_factory.mktemp("one") / "springs.zarr"
+    simulate(*DRAW(23), TIMES, path=path, part_size=4, workers=1)
+    return path
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_workers_of_a_cluster_write_the_bytes_of_one_process(client, whole, tmp_path, drawn):
+    given = (DRAW, range(23)) if drawn else DRAW(23)
+    found = simulate(*given, TIMES, path=tmp_path / "springs.zarr", part_size=4, client=client)
+    assert found.sizes["trajectory"] == 23
+    assert content(tmp_path / "springs.zarr") == content(whole)
+    assert [file.name for file in tmp_path.iterdir()] == ["springs.zarr"]
+    assert {len(found[name].chunks or ()) for name in found} == {0}  # as always: read when it is used
+
+
+def test_regions_are_chunks_and_the_values_those_in_memory(whole):
+    stored = systems.open(whole)
+    assert stored["q"].encoding["chunks"] == (4, 5, 3, 2)
+    assert stored["mass"].encoding["chunks"] == (4, 3)
+    assert np.array_equal(stored["q"].values, simulate(*DRAW(23), TIMES)["q"].values)
+
+
+def test_machine_code_and_parts_of_netcdf_are_the_same_too(client, tmp_path):
+    work = (*Gravity.sample(9, seed=0, bodies=3), TIMES, systems.integrators.Leapfrog(step=0.01))
+    one, two = (tmp_path / f"{name}.nc" for name in ("one", "two"))
+    first = simulate(*work, path=one, part_size=4, compile="on", workers=1)
+    second = simulate(*work, path=two, part_size=4, compile="on", client=client)
+    assert first.attrs["backend"] == second.attrs["backend"]
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_what_was_done_is_done(client, whole, tmp_path, monkeypatch):
+    write, path = Regions.write, tmp_path / "springs.zarr"
+
+    def fails_in_the_fourth(self, rows, dataset):
+        if rows.start == 12:
+            raise OSError(28, "No space left on device", str(self.path))
+        write(self, rows, dataset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Regions, "write", fails_in_the_fourth)
+        with pytest.raises(OSError, match="No space left"):
+            simulate(*DRAW(23), TIMES, path=path, part_size=4, workers=1)
+    assert not path.exists()
+    computed = []
+    monkeypatch.setattr(
+        Regions, "write", lambda self, rows, dataset: computed.append(rows) or write(self, rows, dataset)
+    )
+    simulate(*DRAW(23), TIMES, path=path, client=client)
+    assert sorted(rows.start for rows in computed) == [12, 16, 20]
+    assert content(path) == content(whole)
+
+
+def test_a_store_of_other_versions_is_not_written_to(client, tmp_path, monkeypatch):
+    monkeypatch.setattr("systems.cluster.versions", iter([{"torch": "1"}, *100 * [{"torch": "2"}]]).__next__)
+    with pytest.raises(ValueError, match="client: expected workers with the same versions"):
+        simulate(*DRAW(5), TIMES, path=tmp_path / "springs.zarr", client=client)
+    assert not any(tmp_path.iterdir())
+
+
+def test_who_is_no_client_is_named(client, tmp_path):
+    with pytest.raises(TypeError, match="client: expected a distributed"):
+        simulate(*DRAW(5), TIMES, path=tmp_path / "springs.zarr", client="tcp://10.0.0.1:8786")
+    with pytest.raises(ValueError, match="client: expected none without a path"):
+        simulate(*DRAW(5), TIMES, client=client)
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_command_takes_the_address_of_a_scheduler(client, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("systems.sampling.DRAWN", 16)
+    command = ["simulate", "springs", "--count", "20", "--points", "5", "--part-size", "4"]
+    assert cli.main([*command, "-o", str(tmp_path / "one.zarr")]) == 0
+    address = client.scheduler.address
+    assert cli.main([*command, "-o", str(tmp_path / "two.zarr"), "--scheduler", address]) == 0
+    assert content(tmp_path / "one.zarr") == content(tmp_path / "two.zarr")
+    capsys.readouterr()
+    monkeypatch.setattr("systems.cluster.SECONDS", 0.2)
+    assert cli.main([*command, "-o", str(tmp_path / "three.zarr"), "--scheduler", "tcp://127.0.0.1:9"]) == 2
+    assert capsys.readouterr().err.splitlines() == ["hlieconv: scheduler: none answers at tcp://127.0.0.1:9"]
+    assert not (tmp_path / "three.zarr").exists()
+
+
+def test_systems_are_drawn_when_they_are_needed(tmp_path, monkeypatch):
+    monkeypatch.setattr("systems.simulation.DRAWN", 4)
+    drawn = []
+
+    def draw(numbers):
+        drawn.append((numbers.start, numbers.stop))
+        return DRAW(numbers)
+
+    found = simulate(draw, range(7, 17), TIMES, path=tmp_path / "springs.zarr", part_size=4, workers=1)
+    assert drawn == [(7, 11), (7, 8), (7, 11), (11, 15), (15, 17)]
+    assert np.array_equal(found["q"].values, simulate(*DRAW(range(7, 17)), TIMES)["q"].values)
+    with pytest.raises(ValueError, match="state: expected numbers"):
+        simulate(DRAW, range(3, 3), TIMES)
+    with pytest.raises(TypeError, match="field: expected a VectorField, or a function and the numbers"):
+        simulate(DRAW, DRAW(3)[1], TIMES)
+    with pytest.raises(ValueError, match="field: expected as many first states as numbers"):
+        simulate(lambda numbers: DRAW(3), range(5), TIMES)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="fork")
+def test_ranks_share_the_work(tmp_path):
+    script = Path(__file__).with_name("two_ranks.py")
+    done = subprocess.run([sys.executable, "-P", script, tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
