@@ -3,7 +3,8 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from typing import NoReturn
 
 from hlieconv.cli.chaos import Chaos
@@ -51,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         arguments = parser().parse_args(argv)
-        with interruptible(), one_line_warnings(), waiting(getattr(arguments, "wait", False)):
+        waits = waiting(getattr(arguments, "wait", False))
+        with interruptible(), one_line_warnings(), waits, _the_first_one_prints():
             code = arguments.run(arguments) or 0
         sys.stdout.flush()  # what waits until the interpreter ends could not be caught any more
         return code
@@ -82,6 +84,16 @@ def parser() -> argparse.ArgumentParser:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message} (see {self.prog} --help)")
+
+
+@contextmanager
+def _the_first_one_prints() -> Iterator[None]:
+    """Of the processes that a launcher has started; errors are said by all."""
+    if os.environ.get("RANK", "0") == "0" or os.environ.get("WORLD_SIZE", "1") == "1":
+        yield
+        return
+    with open(os.devnull, "w") as nobody, redirect_stdout(nobody):
+        yield
 
 
 def _fail(message: str, code: int) -> int:

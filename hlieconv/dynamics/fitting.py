@@ -267,6 +267,11 @@ def _descent(
 
     batches = Shuffle(len(seen.trajectory), chosen.batch, seed=chosen.seed, device=where)
 
+    def existing(index: Tensor) -> Tensor | int:
+        """How many bodies there are in some samples, over which losses are means."""
+        mask = bodies.mask_of(seen.trajectory[index])
+        return len(index) if mask is None else mask.sum()
+
     def solved() -> bool:
         """Whether the last layer is a new one."""
         if chosen.last_layer != "solved" or not isinstance(bodies, LearnedBodies):
@@ -293,6 +298,7 @@ def _descent(
                 learning_rate=chosen.learning_rate,
                 weight_average=chosen.weight_average,
                 seed=chosen.seed,
+                weight=existing,
                 validate=(lambda bodies: loss_of(bodies, unseen)) if count else None,
                 run=run,
                 records=max(1, min(100, chosen.steps // 10)),

@@ -14,6 +14,7 @@ from hlieconv.study.catalogue import Effort, Trial
 from hlieconv.study.trials import result_file, run_trial
 from hlieconv.training.interruption import interruptible
 from systems.files import locked, waits
+from systems.ranks import alone
 
 
 def work(
@@ -101,7 +102,7 @@ def _work(
             if not mine:
                 continue
             try:
-                with interruptible():
+                with interruptible(), alone():
                     result = run_trial(trial, size, path, device)
             except Exception as error:  # whatever it is, the other trials can still be run
                 fail(trial.name)

@@ -12,8 +12,10 @@ from hlieconv.training.best import Best, check_patience
 from hlieconv.training.checkpoint import finite
 from hlieconv.training.interruption import between_steps
 from hlieconv.training.optimisers import OPTIMISERS, Average, cosine
+from hlieconv.training.parallel import Parallel
 from hlieconv.training.run import Run
 from systems.progress import progress as progress_bar
+from systems.ranks import Ranks, ranks
 
 
 class Shuffle:
@@ -55,6 +57,7 @@ def train(
     warmup: float = 0.0,
     weight_average: float = 0.0,
     seed: int = 0,
+    weight: Callable[[Any], Tensor | float] | None = None,
     validate: Callable[[Any], Tensor] | None = None,
     settle: Callable[[Any], None] | None = None,
     run: Run | None = None,
@@ -71,6 +74,10 @@ def train(
     Any randomness in the loss is drawn from torch's own generators, seeded by ``(seed, step)``. With a `run`, all that
     the training needs is kept on disk, and the same call goes on where it was killed: with the same bits on a CPU.
 
+    Under torchrun all processes make the same call. Each takes a share of every batch, all take the same step by the
+    mean of their gradients, and the first one keeps the run: as one process would do it, to rounding, where the loss is
+    a mean over samples. What is drawn at random in the loss, and the statistics of batch norms, are of each share.
+
     Args:
         model: what is trained, on its device.
         loss: ``loss(model, batch)``, a scalar on the model's device.
@@ -81,6 +88,8 @@ def train(
         warmup: the fraction of the steps during which the learning rate rises.
         weight_average: decay of the average, a step; 0 ends with the last weights.
         seed: of the randomness in the loss.
+        weight: ``weight(batch)``, of how many equal parts the loss is the mean; by default the samples. So much counts
+            the share of a process.
         validate: ``validate(model)``, a scalar, evaluated with the averaged weights at every record.
         settle: ``settle(model)``, called when the averaged weights are in place, before they are validated and at the
             end: to measure again what depends on them, as the statistics of batch norms do.
@@ -98,7 +107,7 @@ def train(
         seconds (of training, validations included), cpu_seconds (the same, of the processor: all threads together).
 
     Raises:
-        ValueError: if nothing can be trained, or there is patience and no validation.
+        ValueError: if nothing can be trained, there is patience and no validation, or one of several processes ends.
         KeyboardInterrupt: after Ctrl-C, SIGTERM or SIGHUP, between two steps and with a checkpoint.
 
     Warns:
@@ -108,13 +117,16 @@ def train(
     if not parameters:
         raise ValueError("model: nothing to train, no parameter requires a gradient")
     check_patience(patience, held_out=validate is not None)
-    best = Best(patience)
-    state = _State(model, OPTIMISERS[optimiser](parameters, learning_rate), Average(model, weight_average), best, steps)
+    best, all_ranks = Best(patience), ranks()
+    parallel = Parallel(model, all_ranks, weight)
+    average = Average(model, weight_average)
+    state = _State(model, OPTIMISERS[optimiser](parameters, learning_rate), average, best, steps, parallel)
     history: list[dict[str, float | int]] = []
+    kept = all_ranks.from_first(None if run is None else run.checkpoint())
+    if kept is not None:
+        state.restore(kept)
+        history = kept.get("history", [])  # of version 0.1 they were in their file only
     if run is not None:
-        if (kept := run.checkpoint()) is not None:
-            state.restore(kept)
-            history = kept.get("history", [])  # of version 0.1 they were in their file only
         run.begin(history)
     every = max(1, steps // records)
     started, saved = time.monotonic() - state.seconds, time.monotonic()
@@ -122,20 +134,17 @@ def train(
     good, diverged = state.weights(), False
     end = state.step if best.over else steps
     model.train()
-    bar = progress_bar(steps, unit="steps", initial=state.step, shown=progress)
+    bar = progress_bar(steps, unit="steps", initial=state.step, shown=progress and all_ranks.is_first)
     with bar, between_steps() as asked, torch.random.fork_rng(devices=_devices(parameters)):
         while state.step < end:
             rate = learning_rate * cosine(state.step, steps, warmup)
-            torch.manual_seed(_mix(seed, state.step))
-            state.update(loss, batches(state.step), rate)
+            torch.manual_seed(parallel.seed(_mix(seed, state.step)))
+            state.update(loss, parallel.share(batches(state.step)), rate)
             bar.update()
             record_due = state.step % every == 0 or state.step == steps
-            stopping = asked()
-            checkpoint_due = (
-                stopping
-                or time.monotonic() - saved > checkpoint_seconds
-                or (checkpoint_steps is not None and state.step % checkpoint_steps == 0)
-            )
+            stopping, late = parallel.agree(asked(), time.monotonic() - saved > checkpoint_seconds)
+            in_turn = checkpoint_steps is not None and state.step % checkpoint_steps == 0
+            checkpoint_due = stopping or late or in_turn
             if not (record_due or checkpoint_due):
                 continue
             # Only here does the host wait for the device.
@@ -147,19 +156,20 @@ def train(
             if record_due:
                 record = {"step": state.step, "loss": state.mean_loss()}
                 if validate is not None:
-                    record["validation"] = state.validation(validate, settle)
+                    record["validation"] = state.validation(validate, settle, all_ranks)
                 record |= {"learning_rate": rate, "seconds": round(state.seconds, 3)}
                 record["cpu_seconds"] = round(state.cpu_seconds, 3)
                 history.append(record)
                 bar.set_postfix(loss=f"{record['loss']:.3g}", refresh=False)
-                if on_record is not None:
+                if on_record is not None and all_ranks.is_first:
                     on_record(record)
                 if run is not None:
                     run.record(record)
                 if best.over:
                     end = state.step
-            if (checkpoint_due or state.step == end) and run is not None:
-                run.save_checkpoint(state.tree() | {"history": history})
+            if checkpoint_due or state.step == end:
+                if run is not None:
+                    run.save_checkpoint(state.tree() | {"history": history})
                 saved = time.monotonic()
             if stopping:
                 raise KeyboardInterrupt
@@ -184,9 +194,16 @@ class _State:
     """All that a training is at one moment: what a checkpoint holds."""
 
     def __init__(
-        self, model: nn.Module, optimiser: torch.optim.Optimizer, average: Average, best: Best, steps: int
+        self,
+        model: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        average: Average,
+        best: Best,
+        steps: int,
+        parallel: Parallel,
     ) -> None:
         self.model, self.optimiser, self.average, self.best, self.steps = model, optimiser, average, best, steps
+        self.parallel = parallel
         self.step, self.recorded, self.seconds, self.cpu_seconds = 0, 0, 0.0, 0.0
         # The sum since the last record; on the device, so that no step waits for it.
         self.loss = torch.zeros((), dtype=torch.float64, device=average.weights[0].device)
@@ -200,7 +217,7 @@ class _State:
             self.optimiser.zero_grad(set_to_none=True)
             value = loss(self.model, batch)
             value.backward()
-            return value.detach()
+            return self.parallel.mean(value.detach(), batch)
 
         self.loss += self.optimiser.step(evaluate)
         self.average.update(self.step)
@@ -213,14 +230,16 @@ class _State:
         self.recorded = self.step
         return mean
 
-    def validation(self, validate: Callable[[Any], Tensor], settle: Callable[[Any], None] | None) -> float:
+    def validation(
+        self, validate: Callable[[Any], Tensor], settle: Callable[[Any], None] | None, all_ranks: Ranks
+    ) -> float:
         """With the averaged weights, and the model in its evaluation mode."""
         self.average.swap()
         if settle is not None:
             settle(self.model)
         self.model.eval()
         with torch.no_grad():
-            value = validate(self.model).item()
+            value = all_ranks.from_first(validate(self.model).item())
         self.best.see(self.step, value, self.model)
         self.model.train()
         self.average.swap()

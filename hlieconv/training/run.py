@@ -15,6 +15,7 @@ import json
 import warnings
 import zlib
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from hlieconv.training.best import finished
 from hlieconv.training.checkpoint import restore, save
 from hlieconv.training.sealed import CHECKSUM, sealed, unsealed
 from systems.files import check_regular, leftover, locked, named_errors, write_atomically
+from systems.ranks import ranks
 
 #: Settings of which a run that is there may get more.
 LENGTHS = {"steps", "epochs"}
@@ -159,34 +161,47 @@ def keep(
 ) -> list[dict[str, float | int]]:
     """The records of a training that is kept in a folder, and its weights in the model.
 
+    Of several processes (see `systems.ranks`) the first one keeps it.
+
     Args:
         path: the folder; None: nothing is kept.
         config: of the `Run`.
         model: whose weights are kept.
         training: ``training(run)`` trains the model and returns the records; it begins a run or goes on with one, and
-            is not called for one that is done.
+            is not called for one that is done. The run is None where this process does not keep it.
         overwrite: throw away the run that is in the folder.
 
     Raises:
         ValueError: if the folder holds a run with another configuration, or something else, or another process trains
-            in it (see `systems.files.locked`).
+            in it (see `systems.files.locked`), or if processes that train together have other configurations.
     """
+    all_ranks = ranks()
+    all_ranks.agree(
+        {f"{section} {name}": x for section, values in config.items() for name, x in (values or {}).items()}
+    )
     if path is None:
         return training(None)
-    Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
-    with locked(Path(path)):
-        run = Run(path, config, overwrite=overwrite)
-        weights = run.weights()
+    with ExitStack() as stack:
+        run, weights = None, None
+        with all_ranks.together():
+            if all_ranks.is_first:
+                Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(Path(path)))
+                run = Run(path, config, overwrite=overwrite)
+                weights = run.weights()
+        weights = all_ranks.from_first(weights)
         if weights is None:
             history = training(run)
-            run.finish(model, history)
+            with all_ranks.together():
+                if run is not None:
+                    run.finish(model, history)
             return history
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise ValueError(f"{run.path / MODEL}: does not fit the model ({' '.join(str(error).split())})") from error
+        raise ValueError(f"{Path(path) / MODEL}: does not fit the model ({' '.join(str(error).split())})") from error
     model.eval()
-    return read_metrics(run.path)
+    return read_metrics(path)
 
 
 def kept_weights(path: str | Path, model: dict[str, Any]) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from hlieconv.training.result import Fit
 from hlieconv.training.run import BUDGET, Run, budget_of, keep
 from hlieconv.training.settings import AbstractSettings
 from systems.provenance import versions
+from systems.ranks import ranks
 
 #: Batches by which the statistics of the norms are measured.
 SETTLED = 10
@@ -79,7 +80,7 @@ def fit_samples(
         begun = None if overwrite or path is None else budget_of(path)
         if begun is None:
             options = {name: chosen[name] for name in ("optimiser", "learning_rate")}
-            spent = cost(model, loss, batches, validate=validate, **options)
+            spent = ranks().from_first(cost(model, loss, batches, validate=validate, **options))
             epochs = spent.epochs(hours, steps_per_epoch=batches.steps_per_epoch, records=chosen["records"])
             budget = {BUDGET: {"hours": hours, "step": spent.step, "record": spent.record, "epochs": epochs}}
         else:

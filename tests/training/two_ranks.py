@@ -1,0 +1,182 @@
+"""Two processes that train together, forked from one that has imported everything; run by test_parallel.py."""
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+import torch.distributed as distributed
+from torch import nn
+
+from hlieconv.dynamics import fit
+from hlieconv.images import ImageData, fit_images
+from hlieconv.models import HLieConv
+from hlieconv.molecules import fit_molecules
+from hlieconv.training.loop import Shuffle, train
+from hlieconv.training.run import keep
+from systems import Springs, simulate
+from systems.ranks import Ranks
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "molecules"))
+from random_molecules import molecules
+
+torch.set_num_threads(1)
+CONFIG = {"model": {"config": {}}, "settings": {"steps": 30}}
+DATA = simulate(*Springs.sample(8, seed=0, bodies=3), torch.linspace(0, 1, 11, dtype=torch.float64))
+RAGGED = simulate(*Springs.sample(8, seed=0, bodies=(2, 4)), torch.linspace(0, 1, 11, dtype=torch.float64))
+generator = torch.Generator().manual_seed(0)
+X = torch.randn(40, 3, dtype=torch.float64, generator=generator)
+PICTURES = torch.randint(256, (24, 1, 8, 8), generator=generator, dtype=torch.uint8)
+LABELS = torch.arange(24) % 2
+
+
+def network(norm=False):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8) if norm else nn.Tanh(), nn.Linear(8, 1)).double()
+
+
+def loss(model, index):
+    return (model(X[index]) - X[index].square().sum(-1, keepdim=True)).square().mean()
+
+
+def regress(model, run=None, **options):
+    defaults = {
+        "steps": 30,
+        "optimiser": "adam",
+        "weight_average": 0.9,
+        "validate": lambda model: loss(model, slice(None)),
+    }
+    return train(model, loss, Shuffle(40, 10, seed=0), run=run, records=3, **(defaults | options))
+
+
+def dynamics(data, optimiser="adam", **options):
+    torch.manual_seed(0)
+    model = HLieConv.of(data, width=8, blocks=1).double()
+    given = {"steps": 12, "batch": 8, "compile": "off", "progress": False, "optimiser": optimiser} | options
+    history = fit(model, data, **given).history
+    return flat(model), history
+
+
+def pictures():
+    data = ImageData("squares", PICTURES, LABELS, PICTURES[:4], LABELS[:4])
+    small = {"channels": 8, "layers": 1, "subsampling": 0.5, "neighbours": 5, "stem": 0, "group": "T2"}
+    return flat(fit_images(data, epochs=2.0, batch=8, validation=0.25, **small).model)
+
+
+def flat(model):
+    return torch.cat([x.detach().double().flatten() for x in model.parameters()])
+
+
+def single():
+    """What one process does."""
+    plain, normed = network(), network(norm=True)
+    history = regress(plain)
+    regress(normed)
+    return {
+        "plain": (flat(plain), history),
+        "dynamics": dynamics(DATA),
+        "ragged": dynamics(RAGGED),
+    }
+
+
+def apart(a, b):
+    return float((a - b).abs().max() / b.abs().max())
+
+
+def rank(number, folder, one):
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=number, world_size=2)
+    everybody = Ranks(number, 2)
+
+    def same(x):
+        """On both processes, to the last bit."""
+        first, second = everybody.gathered(x)
+        assert torch.equal(first, second)
+        return x
+
+    plain = network()
+    history = regress(plain)
+    assert apart(same(flat(plain)), one["plain"][0]) < 1e-14
+    for mine, other in zip(history, one["plain"][1], strict=True):
+        for name in ("loss", "validation"):
+            assert abs(mine[name] - other[name]) < 1e-13 * abs(other[name])
+    for name, data in (("dynamics", DATA), ("ragged", RAGGED)):
+        weights, history = dynamics(data)
+        found = apart(same(weights), one[name][0])
+        assert found < 1e-14, (name, found)
+    normed = network(norm=True)
+    regress(normed)
+    same(flat(normed))
+    same(pictures())
+    some = {"channels": 8, "layers": 1, "batch": 10, "epochs": 2.0, "normalise": "batch"}
+    same(flat(fit_molecules(molecules(40, largest=4), **some).model))
+
+    # After a kill the same processes go on with the same bits; the first one writes.
+    def killing(step):
+        """The loss, which ends both processes."""
+        left = iter(range(step))
+
+        def dying(model, index):
+            if next(left, None) is None:
+                raise ZeroDivisionError
+            return loss(model, index)
+
+        return dying
+
+    def kept(model, how=loss):
+        def training(run):
+            assert (run is not None) == (number == 0)
+            return train(model, how, Shuffle(40, 10, seed=0), run=run, steps=30, checkpoint_steps=7, records=3)
+
+        return keep(folder / "run", CONFIG, model, training)
+
+    whole, resumed = network(), network()
+    train(whole, loss, Shuffle(40, 10, seed=0), steps=30, records=3)
+    with suppress(ZeroDivisionError):
+        kept(network(), killing(18))
+    kept(resumed)
+    assert torch.equal(same(flat(resumed)), flat(whole))
+    again = network()
+    kept(again)  # done
+    assert torch.equal(same(flat(again)), flat(whole))
+
+    # Who was asked for something else is named on both; who is asked to stop, stops both at one step.
+    text = ""
+    try:
+        dynamics(DATA, batch=4 + 4 * number)
+    except ValueError as error:
+        text = str(error)
+    assert "got another settings batch on rank 1" in text, text
+    reached = []
+
+    def asking(model, index):
+        reached.append(0)
+        if number == 1 and len(reached) == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return loss(model, index)
+
+    with suppress(KeyboardInterrupt):
+        train(network(), asking, Shuffle(40, 10, seed=0), steps=300)
+    first, second = everybody.gathered(len(reached))
+    assert first == second < 30
+    distributed.destroy_process_group()
+
+
+def main(folder):
+    one, children = single(), []
+    for number in range(2):
+        child = os.fork()
+        if child == 0:
+            try:
+                rank(number, folder, one)
+            except BaseException:
+                sys.excepthook(*sys.exc_info())
+                os._exit(1)
+            os._exit(0)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
