@@ -32,8 +32,8 @@ class Parallel:
     def __init__(self, model: nn.Module, ranks: Ranks, weight: Callable[[Any], Tensor | float] | None = None) -> None:
         self.ranks, self.weight = ranks, weight or _samples
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.statistics = [x for module in model.modules() if _follows(module) for x in module._buffers.values()]
-        self.statistics = [x for x in self.statistics if x is not None and x.is_floating_point()]
+        found = [x for module in model.modules() if _follows(module) for x in module._buffers.values()]
+        self.statistics = [x for x in found if x is not None and x.is_floating_point()]
         self.asked = self.agreed = (False, False)
         self.sums = 0
         if ranks.size > 1:
