@@ -24,6 +24,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from scipy import sparse
 
 from hlieconv.diagnostics import charges
@@ -160,7 +161,9 @@ def good_values():
         **dict.fromkeys(("q", "p"), arrays),
         **dict.fromkeys(("stiffness", "size", "unexplained", "expected", "seconds", "chi_square"), 1.0),
         **dict.fromkeys(("dataset", "reference"), dataset),
-        **dict.fromkeys(("drift", "asymmetry", "truncation", "round_off", "singular_values", "correction"), line),
+        **dict.fromkeys(
+            ("drift", "asymmetry", "traffic", "truncation", "round_off", "singular_values", "correction"), line
+        ),
         **dict.fromkeys(("f", "g"), charges("SE2")[0]),
         "before": {"P_x": 0.0},
         "after": {"P_x": 0.0},
@@ -251,6 +254,8 @@ def good_values():
         **dict.fromkeys((f"EnergyConservation.{one}" for one in ("drift_per_body", "fluctuation", "largest")), 0.0),
         **dict.fromkeys(("EnergyConservation.cause", "EnergyConservation.sentence"), "unknown"),
         "Certificate.rows": (),
+        "Attribution.trend": 0.0,
+        "save_figure.figure": Figure(),
         "Symmetry.rows": (),
         "Symmetry.group": "SE2",
         "Symmetry.noise": (0.0, 0.0),

@@ -1,11 +1,13 @@
 """symmetry(dataset): which symmetry do trajectories support, and what would it cost to impose more?"""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 import xarray as xr
+from jaxtyping import Float
 from torch import Tensor
 
 from hlieconv.diagnostics import Charge
@@ -16,6 +18,7 @@ from hlieconv.noether import constancy
 from hlieconv.noether.brackets import table
 from hlieconv.noether.constancy import MEDIAN, SURE, WORTH, noise_of, slow_waves, slowest
 from hlieconv.noether.library import named_charges
+from systems.checks import check
 from systems.dataset.schema import trajectory_of
 from systems.phase_space import PhaseSpace
 
@@ -74,7 +77,7 @@ class Symmetry:
         return f"symmetry group of the data: {self.group} (noise {q:.1e} on q, {p:.1e} on p)\n{table(header, rows)}"
 
 
-def symmetry(dataset: xr.Dataset) -> Symmetry:
+def symmetry(dataset: xr.Dataset, *, about: Float[Tensor, " d"] | Sequence[float] | None = None) -> Symmetry:
     """The largest group that trajectories support: which symmetry should a model have?
 
     By Noether's theorem a generator x -> A x + b is a symmetry of the motion if its charge J = sum_i p_i . (A q_i + b)
@@ -93,9 +96,12 @@ def symmetry(dataset: xr.Dataset) -> Symmetry:
 
     Args:
         dataset: trajectories, evenly spaced in time and dense enough that the motion is smooth from point to point.
+        about: the point that generators turn and stretch about, such as the centre of a trap; the origin by default.
+            Our groups act about the origin: a model with the group that is found needs q - about.
 
     Raises:
-        ValueError: for too few trajectories or points, gaps, uneven times, or generalised coordinates.
+        ValueError: for a point of another dimension, too few trajectories or points, gaps, uneven times, or generalised
+            coordinates.
 
     Example:
         >>> from systems import Springs, UniformField, simulate
@@ -126,6 +132,11 @@ def symmetry(dataset: xr.Dataset) -> Symmetry:
     noise = noise_of(trajectory)
     given = torch.from_numpy(dataset["q"].values[:0]).dtype
     generators = named_charges(trajectory.q.shape[-1])
+    if about is not None:
+        point = torch.as_tensor(about, dtype=torch.float64)
+        shape = tuple(trajectory.q.shape[-1:])
+        check("about", tuple(point.shape), tuple(point.shape) == shape, f"a point of shape {shape}")
+        generators = [charge.about(point) for charge in generators]
     rows = tuple(_support(charge, trajectory, noise, exists, EXACT[given]) for charge in generators)
     supported = {row.name for row in rows if row.verdict == "symmetry"}
     sizes = tuple(float(x.square().mean().sqrt()) for x in noise)

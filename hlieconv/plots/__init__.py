@@ -4,6 +4,7 @@ style.py          colours and the look that all figures share
 trajectories.py   paths of the bodies
 time_series.py    one conserved quantity, or its drift, against time
 charges.py        charges of a group with a band over trajectories, and the law by which a drift grows
+conservation.py   all that is conserved in one figure for print, with bands and growth laws
 phase_portrait.py momentum against position
 animation.py      trajectories as GIF or MP4
 sections.py       surfaces of section and return maps

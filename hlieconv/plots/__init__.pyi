@@ -1,6 +1,7 @@
 from .animation import animate_trajectories as animate_trajectories
 from .charges import plot_charges as plot_charges
 from .charges import plot_growth as plot_growth
+from .conservation import plot_conservation as plot_conservation
 from .errors import plot_error as plot_error
 from .groups import plot_lift as plot_lift
 from .groups import plot_neighbourhood as plot_neighbourhood
@@ -10,6 +11,7 @@ from .learning_curve import LiveCurve as LiveCurve
 from .learning_curve import plot_learning_curve as plot_learning_curve
 from .phase_portrait import plot_phase_portrait as plot_phase_portrait
 from .report import write_report as write_report
+from .saving import save_figure as save_figure
 from .sections import plot_return_map as plot_return_map
 from .sections import plot_section as plot_section
 from .style import COLOURS as COLOURS

@@ -29,7 +29,7 @@ def plot_charges(dataset: xr.Dataset, group: AbstractGroup | str, *, ax: Axes | 
     ax = axes_or_new(ax)
     units = set()
     for name, values in charges_of(dataset, group).items():
-        plot_band(ax, values - values.isel(time=0, drop=True), label=_symbol(str(name)))
+        plot_band(ax, values - values.isel(time=0, drop=True), label=symbol(str(name)))
         units.add(values.attrs["units"])
     ax.set_xlabel("time (s)")
     ax.set_ylabel("change of the charge" + (f" ({units.pop()})" if len(units) == 1 and units != {"1"} else ""))
@@ -53,7 +53,7 @@ def plot_growth(drift: xr.DataArray, *, ax: Axes | None = None, **line) -> Axes:
     values = drift.transpose("time", "trajectory").values.astype(float)
     growth = growth_law(torch.tensor(times), torch.tensor(values))
     size = np.maximum(np.sqrt(np.square(values).mean(1)), ROUND_OFF)
-    line.setdefault("label", f"{drift.attrs.get('long_name', drift.name)}: {_law(growth)}")
+    line.setdefault("label", f"{drift.attrs.get('long_name', drift.name)}: {law_text(growth)}")
     [drawn] = ax.loglog(times[1:], size[1:], **line)
     late = times >= 0.02 * times[-1]
     late[0] = False
@@ -64,9 +64,11 @@ def plot_growth(drift: xr.DataArray, *, ax: Axes | None = None, **line) -> Axes:
     return ax
 
 
-def _law(growth: Growth) -> str:
+def law_text(growth: Growth) -> str:
+    """A law as a legend says it."""
     return growth.law if growth.law == "bounded" else f"${growth.law.replace('1/2', '{1/2}')}$"
 
 
-def _symbol(name: str) -> str:
+def symbol(name: str) -> str:
+    """The name of a charge as mathematics."""
     return f"${name[0]}_{name[2]}$" if len(name) == 3 and name[1] == "_" else name

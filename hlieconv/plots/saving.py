@@ -1,11 +1,16 @@
 """Figures in files: whole or not at all."""
 
 from pathlib import Path
+from typing import Any
 
+import matplotlib as mpl
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 from systems.files import appearing, locked
+
+#: Journals refuse the fonts of type 3 that matplotlib writes into PDF and PostScript by default.
+EMBEDDED: Any = {"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "path"}
 
 
 def figure_path(path: str | Path, *, overwrite: bool = False) -> Path:
@@ -32,7 +37,7 @@ def figure_path(path: str | Path, *, overwrite: bool = False) -> Path:
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure; a failure leaves what was there.
+    """Write a figure; a failure leaves what was there. Fonts are embedded, as TrueType (in SVG letters are curves).
 
     Args:
         figure: of matplotlib.
@@ -42,5 +47,5 @@ def save_figure(figure: Figure, path: str | Path) -> None:
         ValueError: as `figure_path` does, or if the file is being written.
     """
     path = figure_path(path, overwrite=True)
-    with locked(path), appearing(path) as temporary:
+    with locked(path), appearing(path) as temporary, mpl.rc_context(EMBEDDED):
         figure.savefig(temporary)

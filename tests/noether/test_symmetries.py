@@ -43,6 +43,18 @@ def test_sizes_have_errors():
     assert 0 < row.error < row.size
 
 
+def test_turns_about_another_centre():
+    """A trap beside the origin has a symmetry, which is seen about its own centre only."""
+    centre = [0.4, -0.2]
+    trapped = data("springs in a trap")
+    moved = trapped.assign(q=trapped.q + np.array(centre))
+    assert symmetry(moved).group == "Trivial2"
+    assert symmetry(moved, about=centre).group == "SO2"
+    assert symmetry(moved, about=centre).rows[-1].size == pytest.approx(symmetry(trapped).rows[-1].size)
+    with pytest.raises(ValueError, match=r"about: expected a point of shape \(2,\)"):
+        symmetry(moved, about=[0.0, 0.0, 1.0])
+
+
 def test_bodies_that_are_missing():
     assert symmetry(data("springs", bodies=(2, 4))).group == "SE2"
 

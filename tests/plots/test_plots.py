@@ -110,6 +110,31 @@ def test_growth_names_the_law(datasets):
     np.testing.assert_allclose(law.get_ydata()[-1], measured.get_ydata()[-1], rtol=0.1)
 
 
+def test_the_figure_of_a_publication(datasets, tmp_path):
+    """As wide as a column, fonts embedded and none of type 3; bands, and laws that are those of the medians."""
+    path = tmp_path / "conservation.pdf"
+    plane = datasets["plane"]
+    slow = plane.assign(energy=plane.energy.isel(time=0) * (1 + 1e-6 * plane.time**2))
+    figure = plots.plot_conservation(slow, path=path)
+    assert figure.get_size_inches()[0] * 25.4 == pytest.approx(86, abs=0.5)
+    assert [len(ax.collections) for ax in figure.axes] == [2, 1, 1]
+    assert figure.axes[-1].get_legend().get_texts()[0].get_text() == "energy, $t^2$"
+    written = path.read_bytes()
+    assert b"/FontFile2" in written
+    assert b"/Type3" not in written
+    wide = plots.plot_conservation(datasets["space"], width="page")
+    assert wide.get_size_inches()[0] * 25.4 == pytest.approx(178, abs=0.5)
+    assert [len(ax.collections) for ax in wide.axes] == [3, 3, 1]
+    unknown = datasets["plane"].drop_vars("energy").assign_attrs(system="")
+    assert [ax.get_title() for ax in plots.plot_conservation(unknown).axes] == ["momentum", "angular momentum"]
+    with pytest.raises(ValueError, match="exists and is not overwritten"):
+        plots.plot_conservation(slow, path=path)
+    with pytest.raises(ValueError, match="width: expected one of column, page"):
+        plots.plot_conservation(slow, width="poster")
+    with pytest.raises(ValueError, match="dataset: expected at least two times, got 1"):
+        plots.plot_conservation(slow.isel(time=[0]))
+
+
 class Broken(Text):
     """An artist that fails once the file is open."""
 

@@ -17,7 +17,7 @@ from hlieconv.dynamics.expansion.splines import collapsed, with_splines
 from hlieconv.dynamics.expansion.targets import POINTS, Targets, targets_of
 from hlieconv.dynamics.expansion.windows import Noise, noise_of, window_targets
 from hlieconv.dynamics.trajectories import Trajectories
-from hlieconv.groups import SE2, SE3, SO3, T
+from hlieconv.groups import SE2, SE3, T
 from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.library import TermLibrary
 from hlieconv.models.expansion.model import PairExpansion
@@ -171,7 +171,7 @@ def _some(count: int, most: int, generator: torch.Generator) -> Tensor:
 def _check(model: PairExpansion, pieces: Chunks, mask: Tensor | None) -> None:
     """A ValueError that says what would do, if the data cannot decide on a law."""
     n, d = pieces.q.shape[-2:]
-    if n == 1 and isinstance(model.symmetry, SE2 | SE3 | SO3 | T) and not getattr(model.symmetry, "others", ()):
+    if n == 1 and isinstance(model.symmetry, SE2 | SE3 | T) and not getattr(model.symmetry, "others", ()):
         raise ValueError(
             f"group: under {model.group} one body alone has no potential: expected at least 2 bodies, or a group that "
             "keeps a point or an axis, such as SO2 or Trivial"
