@@ -101,7 +101,7 @@ def test_gaps_in_a_file_are_said(whole, tmp_path):
     systems.save(gaps, tmp_path / "gaps.nc")
     data = trajectories_of(systems.open(tmp_path / "gaps.nc"))
     with pytest.warns(UserWarning, match="1 of 3 pieces that were read have gaps"):
-        times, state = data.pieces(torch.tensor([2, 5, 2]), torch.tensor([0, 3, 4]), 3)
+        times, state, _ = data.pieces(torch.tensor([2, 5, 2]), torch.tensor([0, 3, 4]), 3)
     expected = [whole.q[2, :3], whole.q[5, 3:6], gaps.q[2, 4:7]]
     assert np.array_equal(state.q.numpy(), np.stack(expected, 1), equal_nan=True)
     assert torch.equal(times[:, 1], TIMES[3:6])

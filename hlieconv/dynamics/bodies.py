@@ -15,7 +15,7 @@ from hlieconv.models import MODELS, AbstractModel
 from hlieconv.models.abstract import Trained
 from hlieconv.models.frame import Frame
 from hlieconv.training.loading import describe
-from systems import AbstractVectorField
+from systems import AbstractVectorField, PhaseSpace
 
 #: One row of the history of a training.
 Record = dict[str, float | int]
@@ -63,7 +63,8 @@ class AbstractBodies(nn.Module, ABC):
         frame = self.frame
         times, origin = (chunks.times - chunks.times[0]) / frame.time, chunks.times[0] / frame.time
         q, p = frame.positions(chunks.q), frame.momenta(chunks.p)
-        return chunks._replace(times=times, q=q, p=p, origin=origin)
+        errors = chunks.errors and PhaseSpace(chunks.errors.q / frame.length, chunks.errors.p / frame.momentum)
+        return chunks._replace(times=times, q=q, p=p, origin=origin, errors=errors)
 
     def measure(self, chunks: Chunks, *, recalibrate: bool, kept: dict[str, Tensor]) -> None:
         """Find the frame of the data, of which nothing is kept before `calibrate`.

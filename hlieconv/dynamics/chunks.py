@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hlieconv.dynamics.trajectories import Trajectories
+from systems.phase_space import PhaseSpace
 
 
 class Chunks(NamedTuple):
@@ -23,18 +24,22 @@ class Chunks(NamedTuple):
     """The time from which ``times`` are counted; None for 0."""
     gaps: bool = False
     """Whether there may be numbers that were not seen."""
+    errors: PhaseSpace | None = None
+    """The standard errors of q and p, where they are known."""
 
     def take(self, index: Int[Tensor, " batch"]) -> "Chunks":
         """Some of the chunks."""
         origin = None if self.origin is None else self.origin[index]
         times, q, p = (tensor[:, index] for tensor in (self.times, self.q, self.p))
-        return Chunks(self.trajectory[index], times, q, p, origin, self.gaps)
+        errors = None if self.errors is None else PhaseSpace(self.errors.q[:, index], self.errors.p[:, index])
+        return Chunks(self.trajectory[index], times, q, p, origin, self.gaps, errors)
 
     def to(self, dtype: torch.dtype, device: torch.device) -> "Chunks":
         """The same on a device; the times stay in float64."""
         q, p = (tensor.to(device, dtype) for tensor in (self.q, self.p))
         origin = None if self.origin is None else self.origin.to(device)
-        return Chunks(self.trajectory.to(device), self.times.to(device), q, p, origin, self.gaps)
+        errors = None if self.errors is None else PhaseSpace(*(x.to(device, dtype) for x in self.errors))
+        return Chunks(self.trajectory.to(device), self.times.to(device), q, p, origin, self.gaps, errors)
 
     def filled(self) -> "Chunks":
         """What was not seen is as it was at the first point: enough to measure sizes by."""
@@ -98,15 +103,14 @@ class Places:
         for some in number.split(max(1, wanted)):
             trajectory, row = self.trajectory(some), some // self.data.count
             start = self.start[row] if self.start.ndim == 1 else self.start[row, trajectory]
-            times, (q, p) = self.data.pieces(trajectory, start, self.length)
-            chunks = Chunks(trajectory, times, q, p)
+            times, (q, p), errors = self.data.pieces(trajectory, start, self.length)
+            chunks = Chunks(trajectory, times, q, p, errors=errors)
             useful = self._useful(chunks)
             found.append(chunks if useful.all() else chunks.take(useful.nonzero().flatten()))
             if sum(len(part.trajectory) for part in found) >= wanted:
                 break
         if len(found) > 1:
-            times, q, p = (torch.cat(x, 1) for x in zip(*((x.times, x.q, x.p) for x in found), strict=True))
-            found = [Chunks(torch.cat([x.trajectory for x in found]), times, q, p)]
+            found = [_joined(found)]
         [chunks] = found
         chunks = chunks if len(chunks.trajectory) <= wanted else chunks.take(torch.arange(wanted))
         return chunks._replace(gaps=self.whole > 0 and not all(bool(x.isfinite().all()) for x in (chunks.q, chunks.p)))
@@ -123,6 +127,14 @@ class Places:
         seen = seen[0] | seen[1]
         seen[points] = False
         return there & seen.any(0)
+
+
+def _joined(chunks: list[Chunks]) -> Chunks:
+    """Several as one."""
+    times, q, p = (torch.cat(x, 1) for x in zip(*((x.times, x.q, x.p) for x in chunks), strict=True))
+    bars = [x.errors for x in chunks if x.errors is not None]
+    errors = PhaseSpace(*(torch.cat(x, 1) for x in zip(*bars, strict=True))) if bars else None
+    return Chunks(torch.cat([x.trajectory for x in chunks]), times, q, p, errors=errors)
 
 
 def require_some(chunks: Chunks) -> Chunks:

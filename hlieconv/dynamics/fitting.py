@@ -5,7 +5,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from hlieconv.dynamics.trajectories import (
     check_validation,
     spacing_of,
     trajectories_of,
+    with_measured_noise,
 )
 from hlieconv.models import AbstractModel
 from hlieconv.models.expansion.model import PairExpansion
@@ -147,6 +148,7 @@ def fit(
     group = str(description["config"].get("group", ""))
     chosen = settings(preset, data.count, description["name"], group, **changes)
     bodies.check(chosen)
+    data = with_measured_noise(data) if chosen.first_states == "fitted" else data
     _check_last_layer(model, chosen)
     _compare_with_preset(model, preset)
     _check_split(data.count, chosen, asked="validation" in changes and other is None)
@@ -256,13 +258,16 @@ def _descent(
     warn_of_rounding(some.q, None if mask is None else mask.cpu(), dtype, bodies.frame.length.cpu())
     mass = None if bodies.mass is None else bodies.mass / bodies.frame.mass.cpu()
     exact = plain.samples(chunks[0], mass, bodies.framed, chosen.steps * chosen.batch, seed=chosen.seed)
-    check_range({name: x for name, x in exact._asdict().items() if name not in ("trajectory", "times", "gaps")}, dtype)
+    others = ("trajectory", "times", "gaps", "errors")
+    check_range({name: x for name, x in exact._asdict().items() if name not in others}, dtype)
     seen, unseen = (x.to(dtype, where) for x in (exact, plain.samples(chunks[1], mass, bodies.framed)))
     count = len(unseen.trajectory)
     unseen = unseen.take(torch.arange(0, count, max(1, count // VALIDATION_SAMPLES), device=where))
-    loss = Relative(plain, plain.sizes(seen, bodies.mask_of(seen.trajectory)), bodies.normalised)
+    loss = relative = Relative(plain, plain.sizes(seen, bodies.mask_of(seen.trajectory)), bodies.normalised)
+    if count and (chunks[0].errors is None) != (chunks[1].errors is None):  # then errors have other units
+        relative = replace(loss, sizes=plain.sizes(unseen, bodies.mask_of(unseen.trajectory)))
 
-    def loss_of(bodies: AbstractBodies, samples: Any) -> Tensor:
+    def loss_of(bodies: AbstractBodies, samples: Any, loss: Any = loss) -> Tensor:
         return loss(bodies(samples.trajectory), samples)
 
     batches = Shuffle(len(seen.trajectory), chosen.batch, seed=chosen.seed, device=where)
@@ -282,7 +287,7 @@ def _descent(
     def record(history: list[Record]) -> Record:
         """The last one anew, with the last layer as it is now."""
         found = history[-1] | {"loss": float(loss_of(bodies, seen.take(batches(0))))}
-        return found | ({"validation": float(loss_of(bodies, unseen))} if count else {})
+        return found | ({"validation": float(loss_of(bodies, unseen, relative))} if count else {})
 
     def training(run: Run | None) -> list[Record]:
         bodies.calibrate(some.to(dtype, where))
@@ -299,7 +304,7 @@ def _descent(
                 weight_average=chosen.weight_average,
                 seed=chosen.seed,
                 weight=existing,
-                validate=(lambda bodies: loss_of(bodies, unseen)) if count else None,
+                validate=(lambda bodies: loss_of(bodies, unseen, relative)) if count else None,
                 run=run,
                 records=max(1, min(100, chosen.steps // 10)),
                 patience=chosen.patience,

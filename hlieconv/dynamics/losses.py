@@ -13,18 +13,26 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hlieconv.dynamics.chunks import Chunks
+from hlieconv.dynamics.first_states import with_fitted_starts
 from hlieconv.dynamics.interpolant import extrema, hermite, lagrange, nodes, truncation
 from hlieconv.dynamics.quality import check_derivatives, check_rates
 from hlieconv.dynamics.settings import Settings
 from systems import AbstractNewtonian, AbstractVectorField, PhaseSpace, integrators
+from systems.checks import check
 from systems.clock import started
 from systems.integrators import INTEGRATORS, AbstractIntegrator, Recomputed
 from systems.integrators.stepping import AbstractStepping
 
 #: Forces whose error is more than this part of the root mean square force count for less.
 KNOWN = 1e-3
+#: Why first states are not fitted.
+STATES = "force_matching has none, the losses that compare integrated points do"
 #: Chunks whose derivatives are computed at once.
 BLOCK = 4096
+#: Residuals beyond so many times the median count for little, where they are robust.
+FAR = 5.0
+#: No standard error counts as less than this part of their root mean square.
+SMALLEST = 1e-2
 
 Samples = TypeVar("Samples", bound="Chunks | Derivatives")
 
@@ -110,13 +118,20 @@ class Shooting(AbstractLoss[Chunks]):
     rollout loss of the paper (Finzi et al. 2020), one that spans one step is the one-step loss. The mean is over all
     points of all segments, their exact first ones included.
 
+    Where standard errors of the points are known, residuals are in units of these.
+
     Args:
         integrator: takes its steps between the points of the data.
         segment: steps from one restart to the next; the chunk's number of steps is a multiple of it.
+        first_states: "measured", or "fitted" to all points of a segment (see `with_fitted_starts`); "auto" fits them
+            where standard errors are known.
+        robust: whether few large residuals count for little (see `mean_square`).
     """
 
     integrator: AbstractIntegrator
     segment: int
+    first_states: str = "measured"
+    robust: bool = False
 
     def samples(
         self,
@@ -130,22 +145,45 @@ class Shooting(AbstractLoss[Chunks]):
         steps = len(chunks.times) - 1
         if steps % self.segment:
             raise ValueError(f"segment: expected a divisor of the chunk's {steps} steps, got {self.segment}")
-        return framed(chunks if most is None else chunks.take(torch.arange(min(most, len(chunks.trajectory)))))
+        found = framed(chunks if most is None else chunks.take(torch.arange(min(most, len(chunks.trajectory)))))
+        return found._replace(errors=_at_least(found.errors))
 
     def sizes(self, samples: Chunks, mask: Bool[Tensor, "sample n"] | None) -> tuple[Tensor, ...]:
-        return tuple(_size(x - x[0], mask, seen=_seen(samples, x)) for x in (samples.q, samples.p))
+        q, p = samples.q - samples.q[0], samples.p - samples.p[0]
+        if samples.errors is None:
+            return tuple(_size(x, mask, seen=_seen(samples, x)) for x in (q, p))
+        both = torch.cat([q / samples.errors.q, p / samples.errors.p])
+        return (_size(both, mask, seen=_seen(samples, both)),)
 
     def errors(self, field: AbstractVectorField, samples: Chunks) -> tuple[Tensor, ...]:
         # (point of a segment, segment, sample, ...): a restart belongs to the segment that it begins
-        times, q, p = (
-            x.unfold(0, self.segment + 1, self.segment).movedim(-1, 0) for x in (samples.times, samples.q, samples.p)
-        )
+        times, q, p = (self._segments(x) for x in (samples.times, samples.q, samples.p))
         if samples.origin is not None:
             field = started(field, samples.origin + times[0])
-        times = (times - times[0]).to(q.dtype)
-        predicted = self.integrator.integrate(field, PhaseSpace(q[0], p[0]), times)
-        both = ((predicted.q, q), (predicted.p, p))
-        return tuple(mean_square(found - x, field.mask, seen=_seen(samples, x)) for found, x in both)
+        times, start = (times - times[0]).to(q.dtype), PhaseSpace(q[0], p[0])
+        errors = None if samples.errors is None else PhaseSpace(*(self._segments(x) for x in samples.errors))
+
+        def left(start: PhaseSpace) -> PhaseSpace:
+            predicted = self.integrator.integrate(field, start, times)
+            return PhaseSpace(predicted.q - q, predicted.p - p)
+
+        if self.first_states == "measured" or (self.first_states == "auto" and errors is None):
+            off = left(start)
+        else:
+            units = [_size(x - x[0], field.mask, seen=_seen(samples, x)).sqrt() for x in (q, p)]
+            real = True if field.mask is None else field.mask[..., None]
+            pairs = zip((q, p), errors or units, strict=True)
+            known = PhaseSpace(*(torch.where(x.isfinite() & real, error, torch.inf) for x, error in pairs))
+            off = with_fitted_starts(left, field, start, times, known, units)
+        if errors is None:
+            both = ((off.q, q), (off.p, p))
+            return tuple(mean_square(x, field.mask, seen=_seen(samples, y), robust=self.robust) for x, y in both)
+        both, seen = torch.cat([off.q / errors.q, off.p / errors.p]), _seen(samples, torch.cat([q, p]))
+        return (mean_square(both, field.mask, seen=seen, robust=self.robust),)
+
+    def _segments(self, x: Float[Tensor, "point sample *shape"]) -> Float[Tensor, "step segment sample *shape"]:
+        """One segment beside the other; where one begins the last one ends."""
+        return x.unfold(0, self.segment + 1, self.segment).movedim(-1, 0)
 
 
 @dataclass(frozen=True)
@@ -157,14 +195,17 @@ class ForceMatching(AbstractLoss[Derivatives]):
 
     A force whose own error t is not small (see `truncation`) weighs 1 / (1 + (t / s)^2), s being `KNOWN` of the root
     mean square force, or the median of t: a few close passages, where the points are too far apart, would otherwise be
-    most of the loss.
+    most of the loss. Where standard errors of the momenta are known, t is taken as proportional to these, and s is
+    their median: at the ends of smoothed trajectories forces are known worst.
 
     Args:
         canonical: whether p may be another thing than mass dq/dt, as for generalised coordinates and in magnetic
             fields: then polynomials through q and through p, each by itself, give dq/dt and dp/dt.
+        robust: whether few large residuals count for little (see `mean_square`).
     """
 
     canonical: bool = False
+    robust: bool = False
 
     def check(self, chunks: Chunks, mass: Float[Tensor, "trajectory n"] | None) -> None:
         if self.canonical:
@@ -198,7 +239,9 @@ class ForceMatching(AbstractLoss[Derivatives]):
             for column, x in zip((times, *columns), (_moments(some, at), *found), strict=True):
                 column[own] = x[node[own], place[own] - first]
         q, p, velocity, force, error = columns
-        known = torch.maximum(KNOWN * force.square().mean().sqrt(), error.median())
+        known = error.median()
+        if chunks.errors is None:
+            known = torch.maximum(KNOWN * force.square().mean().sqrt(), known)
         weight = 1 / (1 + (error / torch.where(known > 0, known, 1)).square())
         return Derivatives(chunks.trajectory[place], q, p, velocity, force, times, weight)
 
@@ -208,22 +251,39 @@ class ForceMatching(AbstractLoss[Derivatives]):
         """q, p, their derivatives and the error of the force at fractions of the chunks, ``(node, chunk, ...)``."""
         if self.canonical or mass is None:
             (q, velocity), (p, force) = (lagrange(chunks.times, x, at) for x in (chunks.q, chunks.p))
-            return q, p, velocity, force, torch.zeros_like(q[..., 0])
+            error = torch.zeros_like(q[..., 0]) if chunks.errors is None else _near(chunks.errors.p, at)
+            return q, p, velocity, force, error
         m = torch.where(mass > 0, mass, 1)[chunks.trajectory][..., None]  # 0 where there is no body
         given = (chunks.times, chunks.q, chunks.p / m, at)
         q, velocity, acceleration = hermite(*given)
-        error = truncation(*given, acceleration) * m[..., 0]
-        return q, m * velocity, velocity, m * acceleration, error
+        cut = truncation(*given, acceleration) * m[..., 0] if chunks.errors is None else _near(chunks.errors.p, at)
+        return q, m * velocity, velocity, m * acceleration, cut
 
     def sizes(self, samples: Derivatives, mask: Bool[Tensor, "sample n"] | None) -> tuple[Tensor, ...]:
         return _size(samples.force, mask), _size(samples.velocity, mask)
 
     def errors(self, field: AbstractVectorField, samples: Derivatives) -> tuple[Tensor, ...]:
         if isinstance(field, AbstractNewtonian):
-            return (mean_square(field.force(samples.q) - samples.force, field.mask, samples.weight),)
+            off = field.force(samples.q) - samples.force
+            return (mean_square(off, field.mask, samples.weight, robust=self.robust),)
         derivative = field(samples.times[:, None, None], PhaseSpace(samples.q, samples.p))
-        force = mean_square(derivative.p - samples.force, field.mask, samples.weight)
-        return force, mean_square(derivative.q - samples.velocity, field.mask)
+        force = mean_square(derivative.p - samples.force, field.mask, samples.weight, robust=self.robust)
+        return force, mean_square(derivative.q - samples.velocity, field.mask, robust=self.robust)
+
+
+def _near(errors: Float[Tensor, "point chunk n d"], at: Float[Tensor, " node"]) -> Float[Tensor, "node chunk n"]:
+    """The errors of the points that are nearest to nodes, of all components together."""
+    return errors[(at * (len(errors) - 1)).round().long()].square().sum(-1).sqrt()
+
+
+def _at_least(errors: PhaseSpace | None) -> PhaseSpace | None:
+    """Standard errors of which none is far below the others, infinite where they are not known; None if all are 0."""
+    if errors is None or not all((x > 0).any() for x in errors):
+        return None
+    floors = [SMALLEST * float(x[x.isfinite()].square().mean().sqrt()) for x in errors]
+    return PhaseSpace(
+        *(torch.where(x.isfinite(), x.clamp(min=floor), torch.inf) for x, floor in zip(errors, floors, strict=True))
+    )
 
 
 def _moments(chunks: Chunks, at: Float[Tensor, " node"]) -> Float[Tensor, "node chunk"]:
@@ -283,14 +343,29 @@ def mean_square(
     weight: Float[Tensor, "*batch n"] | None = None,
     *,
     seen: Bool[Tensor, "*batch n d"] | None = None,
+    robust: bool = False,
 ) -> Float[Tensor, ""]:
-    """The mean of the squares, times their weights, over the bodies that exist, and of them over what was seen."""
-    if mask is None and seen is None:
+    """The mean of the squares, times their weights, over the bodies that exist, and of them over what was seen.
+
+    Robust ones, of which a few may be as large as they like, are u / (1 + u / s) in place of a body's square u, with s
+    `FAR` squared times the median of what is not 0 (Geman & McClure 1987).
+
+    Example:
+        >>> error = torch.tensor([[[0.1]], [[0.1]], [[0.2]], [[1e6]]])
+        >>> bool(mean_square(error, None) > 1e11), bool(mean_square(error, None, robust=True) < 0.1)
+        (True, True)
+    """
+    if mask is None and seen is None and not robust:
         return (error.square() if weight is None else weight[..., None] * error.square()).mean()
     real = torch.ones_like(error, dtype=torch.bool) if mask is None else mask[..., None].expand(error.shape)
     real = real if seen is None else real & seen
     square = torch.where(real, error, 0).square()
-    return (square if weight is None else weight[..., None] * square).sum() / real.sum().clamp(min=1)
+    square = square if weight is None else weight[..., None] * square
+    if robust:
+        square = square.sum(-1)
+        typical = torch.where(square > 0, square, torch.nan).detach().nanmedian().nan_to_num(1.0)
+        square = square / (1 + square / (FAR**2 * typical))
+    return square.sum() / real.sum().clamp(min=1)
 
 
 def make_loss(
@@ -311,16 +386,18 @@ def make_loss(
         recompute: whether steps are taken again for gradients, whose memory then does not grow with their number.
 
     Raises:
-        ValueError: if there is no such integrator, or the integrator has no step to choose.
+        ValueError: if there is no such integrator, the integrator has no step to choose, or the loss no first states.
     """
+    robust = settings.residuals == "robust"
     if settings.loss == "force_matching":
-        return ForceMatching(canonical)
+        check("first_states", settings.first_states, settings.first_states != "fitted", f"auto or measured: {STATES}")
+        return ForceMatching(canonical, robust)
     kind = getattr(integrators, INTEGRATORS[settings.integrator].partition(":")[2])
     integrator: Any = kind(step=settings.step * second) if settings.step else kind()
     if isinstance(integrator, AbstractStepping):
         integrator = replace(integrator, compile=compile)
         integrator = Recomputed(integrator) if recompute else integrator
-    return Shooting(integrator, restart_length(settings))
+    return Shooting(integrator, restart_length(settings), settings.first_states, robust)
 
 
 def restart_length(settings: Settings) -> int:

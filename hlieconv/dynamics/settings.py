@@ -9,6 +9,7 @@ from systems.integrators import INTEGRATORS
 
 LOSSES = ("force_matching", "rollout", "one_step", "multiple_shooting")
 OPTIMISERS = ("soap", "adam", "lbfgs")
+FIRST_STATES, RESIDUALS = ("auto", "measured", "fitted"), ("squares", "robust")
 LAST_LAYERS = ("descent", "solved")
 
 
@@ -28,6 +29,16 @@ class Settings(AbstractSettings):
         0.0, "longest step of that integrator in seconds; 0 takes one step from point to point", Range(0)
     )
     segment: int = setting(2, "number of points from one restart to the next in the loss multiple_shooting", Range(1))
+    first_states: str = setting(
+        "auto",
+        "first states of the losses that compare integrated points: as measured, or fitted to all points of a segment "
+        "by their standard errors, those of the data or of the noise that they show; auto fits them where the data "
+        "have standard errors",
+        FIRST_STATES,
+    )
+    residuals: str = setting(
+        "squares", "least squares, or robust ones, in which a few large residuals count for little", RESIDUALS
+    )
     chunk: int = setting(5, "number of consecutive points in a chunk of a trajectory", Range(2))
     chunks: int = setting(0, "number of random chunks from each trajectory; 0 takes all chunks, end to end", Range(0))
     optimiser: str = setting(

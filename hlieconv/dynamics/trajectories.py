@@ -3,7 +3,7 @@
 import functools
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import xarray as xr
@@ -12,7 +12,17 @@ from torch import Tensor
 
 from systems.checks import check
 from systems.dataset.blocks import blocks_of, is_beyond_memory
-from systems.dataset.schema import EDGES, mask_of, parameters_of, times_of, trajectory_of, validate, variables_of
+from systems.dataset.schema import (
+    EDGES,
+    errors_of,
+    mask_of,
+    parameters_of,
+    times_of,
+    trajectory_of,
+    validate,
+    variables_of,
+)
+from systems.dataset.smoothing import noise_of
 from systems.dataset.storage import checksum
 from systems.phase_space import PhaseSpace
 
@@ -59,6 +69,11 @@ class Trajectories(TrajectoryParameters):
         """All states, ``(time, trajectory, n, d)``."""
         return trajectory_of(self.dataset, dtype=torch.float64)[1]
 
+    @functools.cached_property
+    def errors(self) -> PhaseSpace | None:
+        """The standard errors of all states, where they are known."""
+        return errors_of(self.dataset, dtype=torch.float64)
+
     @property
     def q(self) -> Float[Tensor, "time trajectory n d"]:
         """All positions."""
@@ -71,8 +86,8 @@ class Trajectories(TrajectoryParameters):
 
     def pieces(
         self, trajectory: Int[Tensor, " piece"], start: Int[Tensor, " piece"], length: int
-    ) -> tuple[Float[Tensor, "point piece"], PhaseSpace]:
-        """The times and states of some pieces of trajectories, ``(point, piece, n, d)``: no others are kept.
+    ) -> tuple[Float[Tensor, "point piece"], PhaseSpace, PhaseSpace | None]:
+        """Times, states and their errors in some pieces of trajectories, ``(point, piece, n, d)``: no others are kept.
 
         Args:
             trajectory: the number of the trajectory of each.
@@ -80,19 +95,25 @@ class Trajectories(TrajectoryParameters):
             length: points of all.
         """
         time = torch.arange(length)[:, None] + start
+        times = self.times[time, trajectory]
         if not is_beyond_memory(self.dataset):
-            return self.times[time, trajectory], PhaseSpace(*(x[time, trajectory] for x in self.state))
+            q, p = (x[time, trajectory] for x in self.state)
+            errors = None if self.errors is None else PhaseSpace(*(x[time, trajectory] for x in self.errors))
+            return times, PhaseSpace(q, p), errors
         shape = (length, len(start), self.n, self.dataset.sizes["space"])
-        found = PhaseSpace(*(torch.empty(shape, dtype=torch.float64) for _ in "qp"))
+        columns = [torch.empty(shape, dtype=torch.float64) for _ in "qp"]
         for rows in blocks_of(self.dataset):
             own = ((trajectory >= rows.start) & (trajectory < rows.stop)).nonzero().flatten()
             if len(own):
                 first, last = int(trajectory[own].min()), int(trajectory[own].max())
-                _, block = trajectory_of(self.dataset.isel(trajectory=slice(first, last + 1)), dtype=torch.float64)
-                for x, values in zip(found, block, strict=True):
+                block = self.dataset.isel(trajectory=slice(first, last + 1))
+                read = [*trajectory_of(block, dtype=torch.float64)[1], *(errors_of(block, dtype=torch.float64) or ())]
+                columns += [torch.empty(shape, dtype=torch.float64) for _ in read[len(columns) :]]
+                for x, values in zip(columns, read, strict=True):
                     x[:, own] = values[time[:, own], trajectory[own] - first]
-        warn_of_gaps(self.times[time, trajectory], found, "pieces that were read")
-        return self.times[time, trajectory], found
+        found = PhaseSpace(*columns[:2])
+        warn_of_gaps(times, found, "pieces that were read")
+        return times, found, PhaseSpace(*columns[2:]) if len(columns) > 2 else None
 
     @property
     def fingerprint(self) -> dict[str, Tensor]:
@@ -101,7 +122,8 @@ class Trajectories(TrajectoryParameters):
         known = {"time": self.times} | mask | self.features
         if is_beyond_memory(self.dataset):
             return known | {"states": torch.tensor(list(checksum(self.dataset)), dtype=torch.uint8)}
-        return known | self.state._asdict()
+        errors = {} if self.errors is None else {"q_error": self.errors.q, "p_error": self.errors.p}
+        return known | self.state._asdict() | errors
 
 
 def trajectories_of(dataset: xr.Dataset, *, along_edges: bool = False) -> Trajectories:
@@ -135,6 +157,28 @@ def trajectories_of(dataset: xr.Dataset, *, along_edges: bool = False) -> Trajec
     if not is_beyond_memory(dataset):
         warn_of_gaps(times, data.state, "trajectories")
     return data
+
+
+def with_measured_noise(data: Trajectories) -> Trajectories:
+    """The same with standard errors: where none are known, those of noise that positions and momenta show.
+
+    Example:
+        >>> from systems import Springs, simulate
+        >>> exact = simulate(*Springs.sample(3, seed=0), torch.linspace(0, 1, 101, dtype=torch.float64))
+        >>> noise = torch.randn(2, *exact.q.shape, generator=torch.Generator().manual_seed(0)).numpy()
+        >>> noisy = exact.assign(q=exact.q + 0.01 * noise[0], p=exact.p + 0.02 * noise[1])
+        >>> errors = with_measured_noise(trajectories_of(noisy)).errors
+        >>> [round(float(x.mean()), 3) for x in errors], with_measured_noise(trajectories_of(exact)).errors
+        ([0.01, 0.02], None)
+    """
+    if data.errors is not None or is_beyond_memory(data.dataset):
+        return data
+    noise = [noise_of(x.transpose(0, 1).numpy(), data.times.mT.numpy()) for x in data.state]
+    if not all(noise):
+        return data
+    pairs = zip(("q_error", "p_error"), noise, strict=True)
+    bars = {name: xr.full_like(data.dataset["q"], size, dtype=float) for name, size in pairs}
+    return replace(data, dataset=data.dataset.assign(bars))
 
 
 def warn_of_gaps(times: Float[Tensor, "time piece"], state: PhaseSpace, of: str) -> None:

@@ -218,6 +218,16 @@ def trajectory_of(
     return times_of(dataset, dtype=dtype, device=device), state
 
 
+def errors_of(
+    dataset: xr.Dataset, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
+) -> PhaseSpace | None:
+    """The standard errors of the states, as `trajectory_of`; None where the Dataset has none."""
+    if not {"q_error", "p_error"} <= {*dataset.variables}:
+        return None
+    named = {x: dataset[f"{x}_error"] for x in "qp"}
+    return trajectory_of(dataset.assign(named), dtype=dtype, device=device)[1]
+
+
 def state_of(
     dataset: xr.Dataset, time: Index = 0, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
 ) -> PhaseSpace:
