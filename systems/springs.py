@@ -13,6 +13,7 @@ from torch import Tensor
 
 from systems.checks import check
 from systems.closed_forms.chebyshev import chebyshev_flow
+from systems.closed_forms.compiled_modes import machine_code
 from systems.closed_forms.normal_modes import normal_mode_flow
 from systems.edges import matrix_of
 from systems.pairs import AbstractPairs
@@ -293,6 +294,11 @@ class Springs(AbstractPairs):
         if self.edges is None or self.bodies <= FEW:
             return True
         return bool((self._constant_of(self.pair_values()) >= 0).all())
+
+    @property
+    def closed_form_backend(self) -> str:
+        by_series = self.edges is not None and self.bodies > FEW
+        return "eager" if by_series or machine_code(self.mass) is None else "native"
 
     @property
     def _is_linear(self) -> bool:

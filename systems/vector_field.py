@@ -152,6 +152,11 @@ class AbstractVectorField(nn.Module, ABC):
         return False
 
     @property
+    def closed_form_backend(self) -> str:
+        """What computes `closed_form`: eager, or native for machine code, whose last bits differ."""
+        return "eager"
+
+    @property
     def values(self) -> dict[str, Tensor]:
         """The declared variables by name."""
         return {variable.name: getattr(self, variable.name) for variable in self.variables}

@@ -96,7 +96,7 @@ class Work:
         self._method: AbstractIntegrator | None = None
         count, n, d = state.q.shape
         self.count, points = len(drawn.numbers) if drawn is not None else count, len(times)
-        backend = backend_of(self._prepared())
+        backend = self._backend
         if backend == "native":
             self.compile = "on"
         elif compile == "auto":
@@ -104,7 +104,7 @@ class Work:
         self.block = max(
             1, min(BLOCK_TRAJECTORIES, BLOCK_PAIRS // max(n, field.pair_count(n)), BLOCK_VALUES // (points * n * d))
         )
-        if backend == "native":
+        if backend == "native" and integrator is not None:
             self.block = min(self.block, NATIVE_TRAJECTORIES)
         self.attributes = _attributes(field, (self.count, n, d), state, times, integrator, backend, seed, settings)
         if events:
@@ -153,6 +153,11 @@ class Work:
         return self._method
 
     @property
+    def _backend(self) -> str:
+        """What computes in this process, eager or native."""
+        return self.field.closed_form_backend if self.integrator is None else backend_of(self._prepared())
+
+    @property
     def _hamiltonians(self) -> dict[str, AbstractHamiltonian]:
         energies = {"energy": self.field.hamiltonian, "true_energy": self.true}
         return {name: h for name, h in energies.items() if h is not None}
@@ -168,10 +173,7 @@ class Work:
             found = share.dataset(slice(0, share.count), pool, progress)
             self.take_in(share)
             return found
-        backend, words = (
-            backend_of(self._prepared()),
-            f"{self.attributes['backend']} on all machines that share the work",
-        )
+        backend, words = self._backend, f"{self.attributes['backend']} on all machines that share the work"
         check("compile", backend, backend == self.attributes["backend"], words)
         blocks = [slice(i, min(i + self.block, rows.stop)) for i in range(rows.start, rows.stop, self.block)]
         whole: list[Tensor] = []

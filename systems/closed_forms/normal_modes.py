@@ -19,6 +19,7 @@ frequencies are equal: df(A) = U (D * U^T dA U) U^T with the divided differences
 (lambda_k - lambda_l), which are f'(lambda) for equal ones (Higham, Functions of Matrices, 2008, theorem 3.11).
 """
 
+import ctypes
 import math
 import warnings
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from systems.closed_forms.compiled_modes import FEW, add_up, diagonalised, machine_code
 from systems.closed_forms.graded_modes import graded_modes
 from systems.closed_forms.waves import HUGE, divided_differences, waves
 from systems.phase_space import PhaseSpace
@@ -105,7 +107,10 @@ def _flat(x: Tensor, batch: torch.Size) -> Tensor:
 
 def _labels(k: Tensor) -> Tensor:
     """``(*batch, n)``: of each body the first one that it hangs together with, through however many springs."""
-    reached = (k != 0).float() + torch.eye(k.shape[-1], device=k.device)
+    joined = (k != 0) | torch.eye(k.shape[-1], dtype=torch.bool, device=k.device)
+    if joined.all():
+        return joined.new_zeros(k.shape[:-1], dtype=torch.long)
+    reached = joined.float()
     for _ in range(k.shape[-1].bit_length()):  # each round doubles the number of springs
         further = (reached @ reached).clamp(max=1)
         if further.equal(reached):
@@ -154,14 +159,7 @@ def _modes_of_part(matrix: Tensor, root: Tensor, k: Tensor, span: Tensor) -> tup
     """
     null = root * root.mT / root.square().mT.sum(-1, keepdim=True)
     bound = matrix.abs().sum(-1).amax(-1)[..., None]  # Gershgorin
-    # LAPACK's last bits depend on where a matrix begins in memory, so its size is filled up to whole cache lines, with
-    # eigenvalues beyond the others; and on the number of threads.
-    n, extra = matrix.shape[-1], -matrix.shape[-1] % 4
-    padded = torch.nn.functional.pad(matrix + 2 * bound[..., None] * null, (0, extra, 0, extra))
-    padded.diagonal(dim1=-2, dim2=-1)[..., n:] = torch.where(bound > 0, 4 * bound, 1)
-    with _one_thread():
-        square, modes = torch.linalg.eigh(padded)
-    square, modes = square[..., :n], modes[..., :n, :n]
+    square, modes, n = *_diagonalised(matrix + 2 * bound[..., None] * null, 4 * bound), matrix.shape[-1]
     still = (square > 1.5 * bound) | (n == 1)
     square = torch.where(still, 0, square)
     # The eigenvalues are off by about a unit in the last place of the largest one.
@@ -187,6 +185,21 @@ def _modes_of_part(matrix: Tensor, root: Tensor, k: Tensor, span: Tensor) -> tup
             stacklevel=2,
         )
     return square, modes, still
+
+
+def _diagonalised(matrix: Tensor, beyond: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues ``(trajectory, n)`` below ``beyond (trajectory, 1)``, and vectors ``(trajectory, n, n)``."""
+    library, n = machine_code(matrix), matrix.shape[-1]
+    if library is not None and n <= FEW and bool(beyond.isfinite().all()):
+        return diagonalised(library, matrix)
+    # LAPACK's last bits depend on where a matrix begins in memory, so its size is filled up to whole cache lines, with
+    # eigenvalues beyond the others; and on the number of threads.
+    extra = -n % 4
+    padded = torch.nn.functional.pad(matrix, (0, extra, 0, extra))
+    padded.diagonal(dim1=-2, dim2=-1)[..., n:] = torch.where(beyond > 0, beyond, 1)
+    with _one_thread():
+        square, modes = torch.linalg.eigh(padded)
+    return square[..., :n], modes[..., :n, :n]
 
 
 def _of_parts(values: Tensor, label: Tensor) -> Tensor:
@@ -262,7 +275,7 @@ def _blocks(total: int, size: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, total, step))
 
 
-def _part(index: slice, *tensors: Tensor) -> list[Tensor]:
+def _part(index: slice | Tensor, *tensors: Tensor) -> list[Tensor]:
     """Some of the trajectories; what all of them share stays."""
     return [x if len(x) == 1 else x[index] for x in tensors]
 
@@ -277,6 +290,45 @@ def _aligned(count: int, *shape: int, device: torch.device) -> Tensor:
     start = -memory.ctypes.data // memory.itemsize % _LINE
     lines = torch.from_numpy(memory[start : start + count * stride])
     return lines.view(count, stride)[:, :size].view(count, *shape)
+
+
+def _by_torch(root: Tensor, t: Tensor, square: Tensor, modes: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """`_Flow` by torch: products of tables of cosines."""
+    (count, n, d), times, device = a.shape, t.shape[1], a.device
+    rows = -(-times // _LINE) * _LINE
+    q, p = (_aligned(count, rows, n, d, device=device) for _ in range(2))
+    coarse = _coarse(t)
+    blocks = list(_blocks(count, 2 * n * times))
+    # One memory for the tables of all blocks: to touch new memory costs more than to write there.
+    tables = min([max(len(square), len(t)), *(some.stop for some in blocks[:1])])
+    step = coarse or _LINE
+    memory = _aligned(tables, n, 2, -(-times // step) * step, device=device)
+    for some in blocks:
+        root_, a_, b_, t_, square_, modes_ = _part(some, root, a, b, t, square, modes)
+        room = memory[: len(a_)]
+        _table(square_, t_, coarse, room)
+        table = room.flatten(1, 2)[..., :rows].mT.expand(len(a_), -1, -1)
+        weights = _aligned(len(a_), n, 2, n, d, device=device)
+        for out, shapes, amplitudes in (
+            (q, modes_ / root_, (a_, b_)),  # q = U (C a + S b) / sqrt(m)
+            (p, modes_ * root_, (b_, -square_ * a_)),  # p = U (C b - lambda S a) * sqrt(m)
+        ):
+            torch.mul(shapes.mT[:, :, None, :, None], torch.stack(amplitudes, 2)[:, :, :, None], out=weights)
+            torch.bmm(table, weights.view(-1, 2 * n, n * d), out=out[some].flatten(2))
+            if (square_ < 0).any():
+                grown = (room[..., :rows].abs() >= HUGE).any(2).to(modes_.dtype)
+                out[some][((modes_ != 0).to(modes_.dtype) @ grown).mT > 0] = torch.inf
+    return q[:, :times], p[:, :times]
+
+
+def _by_machine_code(
+    library: ctypes.CDLL, root: Tensor, t: Tensor, square: Tensor, modes: Tensor, a: Tensor, b: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`_Flow` where nothing grows."""
+    count, n, d = a.shape
+    q, p = (torch.from_numpy(np.empty((count, t.shape[1], n, d))) for _ in range(2))  # as in `_aligned`
+    add_up(library, square, root, modes, a, b, t, q, p)
+    return q, p
 
 
 class _Flow(torch.autograd.Function):
@@ -297,32 +349,20 @@ class _Flow(torch.autograd.Function):
         a: Tensor,
         b: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        count, n, d = x.shape
-        times, device = t.shape[1], x.device
-        rows = -(-times // _LINE) * _LINE
-        q, p = (_aligned(count, rows, n, d, device=device) for _ in range(2))
-        coarse = _coarse(t)
-        blocks = list(_blocks(count, 2 * n * times))
-        # One memory for the tables of all blocks: to touch new memory costs more than to write there.
-        tables = min([max(len(square), len(t)), *(some.stop for some in blocks[:1])])
-        step = coarse or _LINE
-        memory = _aligned(tables, n, 2, -(-times // step) * step, device=device)
-        for some in blocks:
-            root_, a_, b_, t_, square_, modes_ = _part(some, root, a, b, t, square, modes)
-            room = memory[: len(a_)]
-            _table(square_, t_, coarse, room)
-            table = room.flatten(1, 2)[..., :rows].mT.expand(len(a_), -1, -1)
-            weights = _aligned(len(a_), n, 2, n, d, device=device)
-            for out, shapes, amplitudes in (
-                (q, modes_ / root_, (a_, b_)),  # q = U (C a + S b) / sqrt(m)
-                (p, modes_ * root_, (b_, -square_ * a_)),  # p = U (C b - lambda S a) * sqrt(m)
-            ):
-                torch.mul(shapes.mT[:, :, None, :, None], torch.stack(amplitudes, 2)[:, :, :, None], out=weights)
-                torch.bmm(table, weights.view(-1, 2 * n, n * d), out=out[some].flatten(2))
-                if (square_ < 0).any():
-                    grown = (room[..., :rows].abs() >= HUGE).any(2).to(modes_.dtype)
-                    out[some][((modes_ != 0).to(modes_.dtype) @ grown).mT > 0] = torch.inf
-        return q[:, :times], p[:, :times]
+        values = root, t, square, modes, *(z.expand_as(x) for z in (a, b))
+        library, steady = machine_code(x), (square >= 0).flatten(1).all(1)
+        if library is None or not steady.any():
+            return _by_torch(*values)
+        if steady.all():
+            return _by_machine_code(library, *values)
+        found = [x.new_empty(len(x), t.shape[1], *x.shape[1:]) for _ in range(2)]
+        for rows, parts in (
+            (steady, _by_machine_code(library, *_part(steady, *values))),
+            (~steady, _by_torch(*_part(~steady, *values))),
+        ):
+            for whole, part in zip(found, parts, strict=True):
+                whole[rows] = part
+        return found[0], found[1]
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:

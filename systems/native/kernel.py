@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any, TypeGuard
 
 import torch
@@ -16,6 +13,7 @@ from systems.integrators.attempt import Attempt
 from systems.integrators.steps import wide as placed
 from systems.native import build, emit, trace
 from systems.native.abreast import abreast_program
+from systems.native.call import call, shared
 from systems.native.look import look
 from systems.native.methods import Plan, Recipe, plan_of
 from systems.native.pairs import VECTOR_BYTES, PairProgram, force_on, pair_program
@@ -28,8 +26,6 @@ from systems.vector_field import AbstractVectorField
 WRITTEN_OUT = 16
 #: Trajectories that fill no vectors: fewer than these.
 _FEW = 4
-#: Calls of the field times pairs of bodies that are worth a thread.
-_SHARE = 1_000_000
 #: More pairs than these are compared for some of the bodies only.
 _FEW_PAIRS, _ROWS = 2**18, 16
 
@@ -110,7 +106,7 @@ class Kernel:
         with torch.no_grad():
             values, edges = self.program.table(field, batch), self.program.edges(field)
         count = batch.numel()
-        self._call("evaluate", count, count, q, p, values, edges, times, rates[0], rates[1])
+        call(self._library, "evaluate", count, count, q, p, values, edges, times, rates[0], rates[1])
         with torch.no_grad():
             if self._all_pairs(field) and field.pair_count(q.shape[-2]) * count > _FEW_PAIRS:
                 rows = torch.linspace(0, q.shape[-2] - 1, _ROWS).long()
@@ -157,22 +153,9 @@ class Kernel:
         return found[0], found[1], found[2]
 
     def _shared(self, function: str, plan: Plan, batch: torch.Size, *arguments: Tensor | None) -> None:
-        """A call for all trajectories, shared by as many threads as torch uses where there is work for them."""
         count, intervals, columns = batch.numel(), len(plan.times) - 1, plan.times.shape[1]
         work = int(plan.counts.sum()) * (count // columns) * self.program.bodies**2 * self._calls
-        threads = max(1, min(torch.get_num_threads(), count, work // _SHARE))
-        edges = [count * k // threads for k in range(threads + 1)]
-        counts = (count, intervals, columns)
-        if threads == 1:
-            return self._call(function, 0, count, *counts, *arguments)
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda part: self._call(function, *part, *counts, *arguments), pairwise(edges)))
-        return None
-
-    def _call(self, function: str, *arguments: Any) -> None:
-        given = [ctypes.c_long(x) if isinstance(x, int) else _pointer(x) for x in arguments]
-        if getattr(self._library, function)(*given):
-            raise MemoryError(f"no memory for the machine code's {function}")
+        shared(self._library, function, count, work, count, intervals, columns, *arguments)
 
 
 def _agree(found: Tensor, expected: Tensor) -> bool:
@@ -180,10 +163,6 @@ def _agree(found: Tensor, expected: Tensor) -> bool:
     size = expected.abs().amax((-2, -1), keepdim=True)
     close = (found - expected).abs() <= torch.finfo(found.dtype).eps ** 0.5 * size
     return bool((close | (found == expected)).all())
-
-
-def _pointer(x: Tensor | None) -> ctypes.c_void_p:
-    return ctypes.c_void_p(None if x is None else x.data_ptr())
 
 
 def _program(

@@ -8,7 +8,7 @@ import torch
 
 from systems import PhaseSpace, Springs
 from systems.integrators import RK4, AdaptiveGauss, Gauss4, Leapfrog
-from systems.native import kernel
+from systems.native import call
 
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="needs a C compiler")
 
@@ -19,8 +19,8 @@ def test_bits_do_not_depend_on_the_number_of_threads(kind, monkeypatch):
     system, first = Springs.sample(21, seed=0, bodies=3, rest_length=0.2)
     field = Springs(mass=system.mass, stiffness=system.stiffness, rest_length=0.2, trainable=["stiffness"])
     times, found, shares = torch.linspace(0, 0.5, 4, dtype=torch.float64), [], []
-    monkeypatch.setattr(kernel, "_SHARE", 1)
-    monkeypatch.setattr(kernel, "ThreadPoolExecutor", lambda n: shares.append(n) or ThreadPoolExecutor(n))
+    monkeypatch.setattr(call, "_SHARE", 1)
+    monkeypatch.setattr(call, "ThreadPoolExecutor", lambda n: shares.append(n) or ThreadPoolExecutor(n))
     for threads in (1, 2, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda n=threads: n)
         q = first.q.clone().requires_grad_(kind is Leapfrog)
