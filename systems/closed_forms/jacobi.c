@@ -51,7 +51,7 @@ static int sweep(long n, const double *restrict least, double *restrict a, doubl
   return turned;
 }
 
-/* Matrices `from` ... `to` - 1, [matrix][n][n]: eigenvalues [matrix][n] and the vectors as columns [matrix][n][n]. */
+/* Matrices `from` ... `to` - 1, [matrix][n][n]: eigenvalues [matrix][n], ascending, and the vectors as columns. */
 int diagonalise(long from, long to, long n, const double *matrices, double *values, double *vectors) {
   double *a = aligned_alloc(64, 2 * n * n * LANES * sizeof(double)), *u = a + n * n * LANES;
   if (!a) return 1;
@@ -70,9 +70,15 @@ int diagonalise(long from, long to, long n, const double *matrices, double *valu
     }
     for (int k = 0; k < SWEEPS && sweep(n, least, a, u); k++);
     for (int w = 0; w < here; w++)
-      for (long e = 0; e < n * n; e++) {
-        vectors[(first + w) * n * n + e] = u[e * LANES + w];
-        if (e % (n + 1) == 0) values[(first + w) * n + e / (n + 1)] = a[e * LANES + w];
+      for (long k = 0; k < n; k++) {
+        const double value = a[k * (n + 1) * LANES + w];
+        long place = 0;
+        for (long j = 0; j < n; j++) {
+          const double other = a[j * (n + 1) * LANES + w];
+          place += other < value || (other == value && j < k);
+        }
+        values[(first + w) * n + place] = value;
+        for (long i = 0; i < n; i++) vectors[((first + w) * n + i) * n + place] = u[(i * n + k) * LANES + w];
       }
   }
   free(a);

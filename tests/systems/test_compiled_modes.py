@@ -54,7 +54,7 @@ def test_what_grows_changes_no_bit_of_what_does_not(machine_code, monkeypatch):
     for i in range(5):
         own = torch.tensor([i])
         alone = system.select(own).closed_form(PhaseSpace(*(x[own] for x in state)), GRIDS["even"])
-        assert all(a[:, 0].equal(b[:, i]) for a, b in zip(alone, path, strict=True))
+        assert all(a[:, 0].equal(b[:, i]) for a, b in zip(alone, path, strict=True)), i
 
 
 def test_one_state_at_times_of_their_own():
@@ -85,6 +85,7 @@ def test_eigenvectors(n):
         assert one[0][0].equal(values[i])
         assert one[1][0].equal(vectors[i])
     assert values[:3].equal(values[-3:])
+    assert (values.diff(dim=1) >= 0).all()
 
 
 @pytest.mark.parametrize("command", ["nothing", "false"])
