@@ -150,6 +150,18 @@ def summary(trials):
     return rates
 
 
+def table(rates):
+    """Runs in which all were found, of how many, for a page."""
+    columns = [(source, noise) for source, noises in SOURCES.items() for noise in noises]
+    head = ["system", "charges", *(f"{source}, {noise:g}" for source, noise in columns)]
+    rows = [head, ["---"] * len(head)]
+    for name, row in rates.items():
+        cells = [row.get(f"{source}, noise {noise:g}") for source, noise in columns]
+        counts = [f"{round(x['discovery_rate'] * x['runs'])} of {x['runs']}" if x else "" for x in cells]
+        rows.append([name.replace("_", " "), str(row["charges"]), *counts])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def main(seeds, asked):
     names, sources = ([x for x in kinds if x in asked] or [*kinds] for kinds in (CASES, SOURCES))
     trials = json.loads(RESULT.read_text())["trials"] if RESULT.exists() else {}
@@ -161,6 +173,7 @@ def main(seeds, asked):
                     trials[key] = trial(name, source, noise, seed)
                     print(key, trials[key], flush=True)
             write_result(RESULT, {"seeds": seeds, "rates": summary(trials), "trials": trials})
+    print(table(summary(trials)))
 
 
 if __name__ == "__main__":
