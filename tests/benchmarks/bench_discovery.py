@@ -121,7 +121,7 @@ def trial(name, source, noise, seed):
             found = discover(data, library=library)
         else:
             found = of_a_law(data, system, states, library)
-    except ValueError as refused:
+    except (ValueError, torch.linalg.LinAlgError) as refused:
         return {"all": False, "false": 0, "independent": 0, "refused": str(refused)}
     seconds = time.process_time() - begun
     return judged(case, found, truth) | {"cpu_seconds": round(seconds, 2)}
