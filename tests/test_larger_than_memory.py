@@ -7,12 +7,14 @@ import xarray as xr
 
 import hlieconv.diagnostics as diagnostics
 import systems
+from hlieconv import noether
 from hlieconv.dynamics import fit
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models import HLieConv
-from systems import PhaseSpace, Springs, simulate, to_dataset
+from systems import HenonHeiles, PhaseSpace, Springs, simulate, to_dataset
 from systems.dataset import blocks
 from systems.dataset.storage import checksum
+from systems.integrators import Leapfrog
 
 TIMES = torch.linspace(0, 0.4, 9, dtype=torch.float64)
 QUANTITIES = {
@@ -93,6 +95,23 @@ def test_a_fit_does_not_depend_on_where_data_lie(whole, path, options):
     stored = systems.open(path)
     for ours, theirs in zip(weights(stored), weights(whole), strict=True):
         assert torch.equal(ours, theirs)
+    assert not stored["q"].variable._in_memory
+
+
+@pytest.mark.parametrize("question", [noether.symmetry, noether.discover, noether.energy_conservation])
+def test_conservation_is_judged_by_trajectories_that_fit_in_memory(question, tmp_path, monkeypatch):
+    field, state = HenonHeiles.sample(40, seed=0)
+    times = torch.linspace(0, 4, 81, dtype=torch.float64)
+    whole = simulate(field, state, times, Leapfrog(step=0.05))
+    systems.save(whole, tmp_path / "file.zarr")
+    stored = systems.open(tmp_path / "file.zarr")
+    if question is noether.energy_conservation:
+        assert str(question(stored)) == str(question(whole))
+        return
+    monkeypatch.setattr(blocks, "READ_VALUES", 22 * 2 * len(times))
+    rows = np.linspace(0, 39, 22).round().astype(int)
+    expected = str(question(whole.isel(trajectory=rows)))
+    assert str(question(whole)) == str(question(stored)) == expected
     assert not stored["q"].variable._in_memory
 
 

@@ -19,6 +19,7 @@ from hlieconv.noether.library import Library, affine, own
 from hlieconv.noether.null_space import Changes, of_field
 from hlieconv.noether.polynomials import quadratic
 from hlieconv.noether.reading import Combinations, Found, Reader, group_of
+from systems.dataset.blocks import drawn
 from systems.dataset.schema import parameters_of, trajectory_of
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractHamiltonian, AbstractVectorField
@@ -175,6 +176,7 @@ def _from_data(
         array = dataset["mass"]
         mass = torch.from_numpy((array.isel(trajectory=0) if "trajectory" in array.dims else array).values.copy())
     candidates = _library_of(library, n, d, mass)
+    dataset = drawn(dataset)
     times, trajectory = trajectory_of(dataset, dtype=torch.float64)
     points, count = trajectory.q.shape[:2]
     gaps = times.diff(dim=0)

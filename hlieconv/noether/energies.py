@@ -16,6 +16,7 @@ from hlieconv.diagnostics.presence import presence
 from hlieconv.noether.attributions import Attribution, attribution
 from hlieconv.noether.brackets import in_dtype
 from hlieconv.noether.growth import growth_law
+from systems.dataset.blocks import blocks_of
 from systems.dataset.schema import state_of, system_of, times_of, trajectory_of
 from systems.dense import solver_of
 from systems.integrators.abstract import AbstractIntegrator
@@ -145,10 +146,14 @@ def _kinetic(dataset: xr.Dataset, hamiltonian: AbstractHamiltonian | None) -> np
     """The mean over time of T, ``(trajectory,)``; not a number where nobody knows it."""
     if hamiltonian is None:
         return np.full(dataset.sizes["trajectory"], np.nan)
-    _, state = trajectory_of(dataset)
-    with torch.no_grad():
-        kinetic = hamiltonian.energy(state) - hamiltonian.energy(PhaseSpace(state.q, torch.zeros_like(state.p)))
-    return np.nanmean(kinetic.abs().double().numpy(), 0)
+    found = []
+    for rows in blocks_of(dataset):
+        _, state = trajectory_of(dataset.isel(trajectory=rows))
+        own = hamiltonian.select(rows)
+        with torch.no_grad():
+            kinetic = own.energy(state) - own.energy(PhaseSpace(state.q, torch.zeros_like(state.p)))
+        found.append(np.nanmean(kinetic.abs().double().numpy(), 0))
+    return np.concatenate(found)
 
 
 def _cause(

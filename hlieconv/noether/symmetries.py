@@ -19,6 +19,7 @@ from hlieconv.noether.brackets import table
 from hlieconv.noether.constancy import MEDIAN, SURE, WORTH, noise_of, slow_waves, slowest
 from hlieconv.noether.library import named_charges
 from systems.checks import check
+from systems.dataset.blocks import drawn
 from systems.dataset.schema import trajectory_of
 from systems.phase_space import PhaseSpace
 
@@ -95,7 +96,8 @@ def symmetry(dataset: xr.Dataset, *, about: Float[Tensor, " d"] | Sequence[float
     The group is the largest of ours whose generators are all supported; approximate ones are not imposed.
 
     Args:
-        dataset: trajectories, evenly spaced in time and dense enough that the motion is smooth from point to point.
+        dataset: trajectories, evenly spaced in time and dense enough that the motion is smooth from point to point; of
+            more than 8 million numbers of q as many trajectories are looked at as have these.
         about: the point that generators turn and stretch about, such as the centre of a trap; the origin by default.
             Our groups act about the origin: a model with the group that is found needs q - about.
 
@@ -112,7 +114,8 @@ def symmetry(dataset: xr.Dataset, *, about: Float[Tensor, " d"] | Sequence[float
         >>> symmetry(simulate(springs + UniformField([0.0, -1.0]), states, times)).group
         'Tx'
     """
-    times, trajectory = trajectory_of(require_cartesian(dataset), dtype=torch.float64)
+    dataset = drawn(require_cartesian(dataset))
+    times, trajectory = trajectory_of(dataset, dtype=torch.float64)
     points, count = trajectory.q.shape[:2]
     if count < LEAST or points < LEAST_POINTS:
         raise ValueError(

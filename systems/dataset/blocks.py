@@ -18,6 +18,9 @@ from systems.vector_field import AbstractVectorField
 #: Numbers of q in a block: those of a chunk of Zarr in float64.
 BLOCK_VALUES = 2**21
 
+#: Numbers of q that are read at a time where trajectories have to be seen together.
+READ_VALUES = 2**23
+
 Result = TypeVar("Result", xr.DataArray, xr.Dataset)
 Given = ParamSpec("Given")
 
@@ -46,6 +49,25 @@ def is_beyond_memory(dataset: xr.Dataset) -> bool:
 def loaded(dataset: xr.Dataset, rows: Any) -> xr.Dataset:
     """Some of the trajectories, in memory; the Dataset itself stays as it is."""
     return dataset.isel(trajectory=rows).load()
+
+
+def drawn(dataset: xr.Dataset) -> xr.Dataset:
+    """The Dataset; of one with more than `READ_VALUES` numbers of q as many trajectories as have these, in memory.
+
+    They are evenly spread and depend on the sizes alone, wherever the data lie.
+
+    Example:
+        >>> import torch
+        >>> from systems import Springs, simulate
+        >>> drawn(simulate(*Springs.sample(3, seed=0), torch.linspace(0, 1, 5))).sizes["trajectory"]
+        3
+    """
+    count = dataset.sizes["trajectory"]
+    own = math.prod(dataset.sizes[dim] for dim in ("time", "body", "space"))
+    if count * own <= READ_VALUES:
+        return dataset
+    most = max(1, READ_VALUES // own)
+    return loaded(dataset, np.linspace(0, count - 1, most).round().astype(int))
 
 
 def by_trajectory(function: Callable[Given, Result]) -> Callable[Given, Result]:
