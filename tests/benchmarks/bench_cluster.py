@@ -1,6 +1,8 @@
 """What a simulation by two workers costs beside one process, whether kills leave a trace, and a million trajectories.
 
-    python tests/benchmarks/bench_cluster.py [--trajectories N] [--kills N] [--million N] writes results/cluster.json
+    python tests/benchmarks/bench_cluster.py [JOB ...] writes results/cluster.json
+
+Jobs are million, springs, gravity and kills; those that are not named stay as they are in the file.
 
 CPU seconds, so that whoever else uses the machine counts little; the first job of a worker, which imports torch, is not
 measured.
@@ -9,6 +11,7 @@ measured.
 import argparse
 import functools
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -18,11 +21,15 @@ import threading
 import time
 from pathlib import Path
 
+import dask
 import torch
 from distributed import Client, LocalCluster
 
-from systems import Springs, simulate
+from systems import Gravity, Springs, simulate
 from systems.provenance import write_result
+
+#: For glibc: memory that is free is kept for the next arrays.
+MALLOC = {"TRIM_THRESHOLD": 2**30, "MMAP_THRESHOLD": 2**25}
 
 TIMES = torch.linspace(0, 5, 500, dtype=torch.float64)
 
@@ -36,21 +43,32 @@ def digest(folder):
     return found.hexdigest()
 
 
-def efficiency(client, count, folder):
+def efficiency(client, work, folder):
     """CPU seconds of one process with two threads, and of two workers with the process that leads them."""
-    rows = []
+    rows, options = [], {"seed": 0, "overwrite": True}
     for _ in range(3):
-        given = Springs.sample(count, seed=0)
         begun = time.process_time()
-        simulate(*given, TIMES, path=folder / "one.zarr", workers=2, seed=0, overwrite=True)
+        simulate(*work, path=folder / "one.zarr", workers=2, **options)
         one = time.process_time() - begun
         workers, begun = client.run(time.process_time), time.process_time()
-        simulate(*given, TIMES, path=folder / "two.zarr", seed=0, overwrite=True, client=client)
+        simulate(*work, path=folder / "two.zarr", client=client, **options)
         lead, after = time.process_time() - begun, client.run(time.process_time)
         spent = [after[name] - workers[name] for name in after]
         rows.append({"one_process": one, "lead": lead, "workers": spent, "ratio": one / (lead + sum(spent))})
         print(rows[-1], flush=True)
-    return rows, digest(folder / "one.zarr") == digest(folder / "two.zarr")
+    same = digest(folder / "one.zarr") == digest(folder / "two.zarr")
+    return {"trajectories": len(work[1].q), "points": len(work[2]), "same_bytes": same, "runs": rows}
+
+
+def springs(client, folder):
+    """Closed form: most of the work is to write."""
+    return efficiency(client, (*Springs.sample(8192, seed=0), TIMES), folder)
+
+
+def gravity(client, folder):
+    """Steps of machine code."""
+    times = torch.linspace(0, 100, 100, dtype=torch.float64)
+    return efficiency(client, (*Gravity.sample(8192, seed=0), times, "adaptive_gauss"), folder)
 
 
 def kills(cluster, client, count, deaths, folder):
@@ -60,7 +78,8 @@ def kills(cluster, client, count, deaths, folder):
     def killing():
         while len(died) < deaths and not over.is_set():
             time.sleep(moments.uniform(0, 2))
-            alive = [nanny.process.pid for nanny in cluster.workers.values() if nanny.process and nanny.process.pid]
+            known = client.scheduler_info(n_workers=-1)["workers"]  # one that only starts would take its nanny with it
+            alive = [x.process.pid for x in cluster.workers.values() if x.worker_address in known and x.process]
             if alive:
                 os.kill(moments.choice(alive), signal.SIGKILL)
                 died.append(alive)
@@ -106,25 +125,30 @@ def million(client, count, folder):
 
 def main():
     parser = argparse.ArgumentParser()
-    for name, value in {"trajectories": 8192, "kills": 20, "million": 1_000_000}.items():
-        parser.add_argument(f"--{name}", type=int, default=value)
-    chosen = parser.parse_args()
+    parser.add_argument("jobs", nargs="*", default=["million", "springs", "gravity", "kills"])
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--million", type=int, default=1_000_000)
+    chosen, path = parser.parse_args(), Path("results/cluster.json")
     torch.set_num_threads(1)
+    # Where dask's nanny sets a limit, all large arrays come from the system anew, page by page.
+    dask.config.set({f"distributed.nanny.pre-spawn-environ.MALLOC_{name}_": size for name, size in MALLOC.items()})
     local = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
-    result = {"trajectories": chosen.trajectories, "points": len(TIMES), "seed": 0}
+    result = json.loads(path.read_text()) if path.exists() else {}
+    result = {name: result[name] for name in ("million", "springs", "gravity", "kills") if name in result}
     with tempfile.TemporaryDirectory() as name, LocalCluster(**local) as cluster, Client(cluster) as client:
         folder = Path(name)
         simulate(*Springs.sample(3000, seed=1), TIMES, path=folder / "warm.zarr", client=client)
-        for job in ("million", "efficiency", "kills"):
-            if job == "million":
-                result["million"] = million(client, chosen.million, folder)
-            elif job == "efficiency":
-                result["efficiency"], result["same_bytes"] = efficiency(client, chosen.trajectories, folder)
-            else:
-                result["kills"] = kills(cluster, client, chosen.trajectories, chosen.kills, folder)
+        jobs = {
+            "million": lambda: million(client, chosen.million, folder),
+            "springs": lambda: springs(client, folder),
+            "gravity": lambda: gravity(client, folder),
+            "kills": lambda: kills(cluster, client, 8192, chosen.kills, folder),
+        }
+        for job in chosen.jobs:
+            result[job] = jobs[job]()
             print(job, result[job], flush=True)
             shutil.rmtree(folder / "million.zarr", ignore_errors=True)
-            write_result("results/cluster.json", result)
+            write_result(path, {"seed": 0, **result})
 
 
 if __name__ == "__main__":
