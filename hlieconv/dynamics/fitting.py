@@ -22,7 +22,7 @@ from hlieconv.dynamics.expansion.bodies import ExpansionBodies
 from hlieconv.dynamics.free_parameters import FreeParameters
 from hlieconv.dynamics.last_layer import has_last_layer, solve_last_layer
 from hlieconv.dynamics.loading import rollout_section, trained_of
-from hlieconv.dynamics.losses import Relative, make_loss, restart_length
+from hlieconv.dynamics.losses import Relative, Shooting, make_loss, restart_length
 from hlieconv.dynamics.quality import check_motion, check_range, warn_of_rounding
 from hlieconv.dynamics.settings import Settings, settings
 from hlieconv.dynamics.trajectories import (
@@ -263,6 +263,9 @@ def _descent(
     seen, unseen = (x.to(dtype, where) for x in (exact, plain.samples(chunks[1], mass, bodies.framed)))
     count = len(unseen.trajectory)
     unseen = unseen.take(torch.arange(0, count, max(1, count // VALIDATION_SAMPLES), device=where))
+    if isinstance(plain, Shooting) and steps == "auto":
+        first = seen.take(torch.arange(min(chosen.batch, len(seen.trajectory)), device=where))
+        plain = plain.decided(bodies(first.trajectory), first, chosen.steps)
     loss = relative = Relative(plain, plain.sizes(seen, bodies.mask_of(seen.trajectory)), bodies.normalised)
     if count and (chunks[0].errors is None) != (chunks[1].errors is None):  # then errors have other units
         relative = replace(loss, sizes=plain.sizes(unseen, bodies.mask_of(unseen.trajectory)))

@@ -22,6 +22,7 @@ from systems.checks import check
 from systems.clock import started
 from systems.integrators import INTEGRATORS, AbstractIntegrator, Recomputed
 from systems.integrators.stepping import AbstractStepping
+from systems.native.compiled import decided
 
 #: Forces whose error is more than this part of the root mean square force count for less.
 KNOWN = 1e-3
@@ -180,6 +181,12 @@ class Shooting(AbstractLoss[Chunks]):
             return tuple(mean_square(x, field.mask, seen=_seen(samples, y), robust=self.robust) for x, y in both)
         both, seen = torch.cat([off.q / errors.q, off.p / errors.p]), _seen(samples, torch.cat([q, p]))
         return (mean_square(both, field.mask, seen=seen, robust=self.robust),)
+
+    def decided(self, field: AbstractVectorField, samples: Chunks, steps: int) -> "Shooting":
+        """Whether machine code pays, by the counts of a whole training: so many steps with so many samples."""
+        times, q, p = (self._segments(x) for x in (samples.times, samples.q, samples.p))
+        times = (times - times[0]).to(q.dtype)
+        return replace(self, integrator=decided(self.integrator, field, PhaseSpace(q[0], p[0]), times, steps))
 
     def _segments(self, x: Float[Tensor, "point sample *shape"]) -> Float[Tensor, "step segment sample *shape"]:
         """One segment beside the other; where one begins the last one ends."""

@@ -25,6 +25,7 @@ from systems.native.reason import NotNative
 from systems.native.scalars import MOST_OPERATIONS
 from systems.phase_space import PhaseSpace
 from systems.status import Status
+from systems.tracing import readable
 from systems.vector_field import AbstractVectorField
 
 if TYPE_CHECKING:
@@ -109,10 +110,8 @@ def machine_code(
     gradient = _differentiates(method, field, state, times)
     method = _stepping(method)
     recipe = recipe_of(method, field, state.q.dtype)
-    if mode == "auto":
-        able = recipe is not None and field.jumps(state) is None and (recipe.way_back or not gradient)
-        if recipe is None or not able or not _is_worth(method, recipe, field, state, times, gradient):
-            return None
+    if mode == "auto" and not _pays(method, recipe, field, state, times, gradient):
+        return None
     try:
         if field.jumps(state) is not None:
             raise NotNative("a force that jumps, at which steps have to end")
@@ -123,6 +122,43 @@ def machine_code(
         warnings.warn(f"compile: without machine code, because of {reason}", UserWarning, stacklevel=4)
         return None
     return _MachineCode(method, kernel)
+
+
+def decided(
+    method: Any, field: AbstractVectorField, state: PhaseSpace, times: Tensor, repeats: int
+) -> AbstractIntegrator:
+    """The method, "auto" of its `compile` being "on" or "off" by the counts of so many calls as this one together.
+
+    Example:
+        >>> from systems import Gravity
+        >>> from systems.integrators import Leapfrog
+        >>> system, state = Gravity.sample(64, seed=0)
+        >>> times = torch.linspace(0, 1, 11, dtype=torch.float64)
+        >>> [decided(Leapfrog(step=0.1), system, state, times, repeats).compile for repeats in (1, 10_000)]
+        ['off', 'on']
+    """
+    if isinstance(method, Recomputed):
+        return replace(method, integrator=decided(method.integrator, field, state, times, repeats))
+    if getattr(method, "compile", "off") != "auto" or not readable(*state, times):
+        return method
+    gradient = _differentiates(method, field, state, times)
+    pays = _pays(method, recipe_of(method, field, state.q.dtype), field, state, times, gradient, repeats)
+    return replace(method, compile="on" if pays else "off")
+
+
+def _pays(
+    method: AbstractIntegrator,
+    recipe: Recipe | None,
+    field: AbstractVectorField,
+    state: PhaseSpace,
+    times: Tensor,
+    gradient: bool,
+    repeats: int = 1,
+) -> bool:
+    """Whether machine code can be had for all that is wanted, and saves more than it costs."""
+    if recipe is None or field.jumps(state) is not None or (gradient and not recipe.way_back):
+        return False
+    return _is_worth(method, recipe, field, state, times, gradient, repeats)
 
 
 def _stepping(method: AbstractIntegrator) -> AbstractIntegrator:
@@ -220,6 +256,7 @@ def _is_worth(
     state: PhaseSpace,
     times: Tensor,
     gradient: bool,
+    repeats: int,
 ) -> bool:
     """By counts alone: whether torch would need longer than a compiler, and whether there is little to write out."""
     declared = field.values
@@ -229,7 +266,7 @@ def _is_worth(
         return False  # a network
     *batch, bodies, _ = state.q.shape
     states = torch.Size(batch).numel() * (recipe.lanes or 1)
-    calls = _steps(method, times, torch.Size(batch)) * recipe.calls * (1 + 2 * gradient)
+    calls = repeats * _steps(method, times, torch.Size(batch)) * recipe.calls * (1 + 2 * gradient)
     return calls * (_CALL + states * field.pair_count(bodies)) >= _WORTH
 
 
