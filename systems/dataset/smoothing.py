@@ -88,7 +88,8 @@ def smooth(x: Array, times: Array, noise: float) -> Smooth:
     Each coordinate is a straight line and a sum of Gaussians in time (a Gaussian process: Rasmussen & Williams 2006,
     chapter 2). The length of time over which it changes, its size and its noise are those of each body that make the
     data most probable (chapter 5), so that the window is chosen by the data themselves. Times may be irregular and have
-    gaps; errors are those of the posterior, which know the noise and the distance to the other points.
+    gaps; errors are those of the posterior, which know the noise and the distance to the other points. They do not know
+    the bias where a motion is less smooth than elsewhere, as at close passages, and are too small there.
 
     Args:
         x: ``(trajectory, time, body, space)``, NaN where a body was not seen.
