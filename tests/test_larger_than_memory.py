@@ -8,9 +8,9 @@ import xarray as xr
 import hlieconv.diagnostics as diagnostics
 import systems
 from hlieconv import noether
-from hlieconv.dynamics import fit
-from hlieconv.dynamics.trajectories import trajectories_of
-from hlieconv.models import HLieConv
+from hlieconv.dynamics import evidence, fit
+from hlieconv.dynamics.trajectories import Trajectories, trajectories_of
+from hlieconv.models import HLieConv, PairExpansion
 from systems import HenonHeiles, PhaseSpace, Springs, simulate, to_dataset
 from systems.dataset import blocks
 from systems.dataset.storage import checksum
@@ -112,6 +112,17 @@ def test_conservation_is_judged_by_trajectories_that_fit_in_memory(question, tmp
     rows = np.linspace(0, 39, 22).round().astype(int)
     expected = str(question(whole.isel(trajectory=rows)))
     assert str(question(whole)) == str(question(stored)) == expected
+    assert not stored["q"].variable._in_memory
+
+
+def test_a_law_reads_no_more_of_a_file_than_it_needs(whole, path, monkeypatch):
+    expected = fit(PairExpansion.of(whole), whole).model
+    stored = systems.open(path)
+    monkeypatch.setattr(Trajectories, "state", property(lambda self: pytest.fail("all states were read")))
+    found = fit(PairExpansion.of(stored), stored).model
+    assert found.law() == expected.law() == "V = 1 k_i k_j r_ij^2"
+    assert found.estimates == expected.estimates
+    assert evidence(found, stored).holds
     assert not stored["q"].variable._in_memory
 
 

@@ -4,12 +4,16 @@ import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hlieconv.dynamics.trajectories import Trajectories
 from systems.phase_space import PhaseSpace
+
+#: Chunks of which all are put in order; of more a part is drawn, and so many beside those that are wanted: for gaps.
+LISTED, DRAWN_BESIDE = 2**22, 2**16
 
 
 class Chunks(NamedTuple):
@@ -90,6 +94,13 @@ class Places:
     def trajectory(self, number: Int[Tensor, " some"]) -> Int[Tensor, " some"]:
         """The number of the trajectory in which these lie."""
         return number % self.data.count
+
+    def drawn(self, most: int, generator: torch.Generator) -> Int[Tensor, " some"]:
+        """Numbers of chunks in a random order; of very many no more than these, without a list of all."""
+        if len(self) <= LISTED:
+            return torch.randperm(len(self), generator=generator)
+        seed = int(torch.randint(2**62, (), generator=generator))
+        return torch.from_numpy(np.random.default_rng(seed).choice(len(self), min(len(self), most), replace=False))
 
     def read(self, number: Int[Tensor, " some"], most: int | None = None) -> Chunks:
         """Some of the chunks, in float64; those with a gap where there may be none, and unseen ones, are left out.

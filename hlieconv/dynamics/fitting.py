@@ -9,18 +9,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
 
 from hlieconv.dynamics.bodies import AbstractBodies, LearnedBodies, Record
 from hlieconv.dynamics.choice import automatic, best_of
-from hlieconv.dynamics.chunks import Chunks, Places, require_some
+from hlieconv.dynamics.chunks import DRAWN_BESIDE, Chunks, Places, require_some
 from hlieconv.dynamics.compilation import check_mode, compiled
 from hlieconv.dynamics.expansion.bodies import ExpansionBodies
 from hlieconv.dynamics.free_parameters import FreeParameters
-from hlieconv.dynamics.last_layer import has_last_layer, solve_last_layer
+from hlieconv.dynamics.last_layer import has_last_layer, is_solved, solve_last_layer
 from hlieconv.dynamics.loading import rollout_section, trained_of
 from hlieconv.dynamics.losses import Relative, Shooting, make_loss, restart_length
 from hlieconv.dynamics.quality import check_motion, check_range, warn_of_rounding
@@ -42,7 +41,7 @@ from hlieconv.training.loop import Shuffle, train
 from hlieconv.training.result import Fit
 from hlieconv.training.run import Run, keep, kept_weights
 from systems import AbstractVectorField
-from systems.checks import check_choice
+from systems.checks import check, check_choice
 from systems.fingerprint import fingerprint
 from systems.provenance import versions
 
@@ -57,9 +56,6 @@ MANY_STEPS = 20
 
 #: Chunks in random order by which data are judged.
 LOOKED_AT = 2**14
-
-#: Chunks of which all are put in order; of more a part is drawn, and so many beside those that are wanted: for gaps.
-LISTED, DRAWN_BESIDE = 2**22, 2**16
 
 
 def fit(
@@ -200,13 +196,16 @@ def _warn_of_forces(model: AbstractModel, dataset: xr.Dataset) -> None:
 
 
 def _check_last_layer(model: AbstractModel | AbstractVectorField, chosen: Settings) -> None:
-    """A ValueError if there is no last layer to solve for."""
-    if chosen.last_layer == "solved" and not has_last_layer(model):
+    """A ValueError if there is no last layer to solve for, or no force to solve it by."""
+    if chosen.last_layer != "solved":
+        return
+    if not has_last_layer(model):
         name = model.name or type(model).__name__
         raise ValueError(
             f"last_layer: expected descent for {name}, got solved: only hlieconv with the readout pairs has a layer of "
             "which forces are linear functions"
         )
+    check("loss", chosen.loss, chosen.loss == "force_matching", "force_matching, as last_layer is solved by forces")
 
 
 def _compare_with_preset(model: AbstractModel | AbstractVectorField, preset: str) -> None:
@@ -282,7 +281,7 @@ def _descent(
 
     def solved() -> bool:
         """Whether the last layer is a new one."""
-        if chosen.last_layer != "solved" or not isinstance(bodies, LearnedBodies):
+        if not isinstance(bodies, LearnedBodies) or not is_solved(bodies.model, chosen, some):
             return False
         return solve_last_layer(bodies, some, precision=precision, seed=chosen.seed)
 
@@ -294,7 +293,6 @@ def _descent(
 
     def training(run: Run | None) -> list[Record]:
         bodies.calibrate(some.to(dtype, where))
-        solved()
         _check_first_loss(loss_of, bodies, seen.take(batches(0)))
         with compiled(model, compile, steps=chosen.steps, device=where):
             history = train(
@@ -313,7 +311,7 @@ def _descent(
                 patience=chosen.patience,
                 **records,
             )
-        if solved() and history:
+        if history and solved():
             history = [*history, record(history)]
             if run is not None:
                 run.record(history[-1])
@@ -358,12 +356,12 @@ def _split(data: Trajectories, other: Trajectories | None, chosen: Settings) -> 
     held_out = torch.zeros(data.count, dtype=torch.bool)
     held_out[torch.randperm(data.count, generator=generator)[: int(chosen.validation * data.count)]] = True
     most = math.ceil((wanted + DRAWN_BESIDE) / (1 - chosen.validation))
-    order = _some_order(len(places), most, generator)
+    order = places.drawn(most, generator)
     kept = held_out[places.trajectory(order)]
     seen, unseen = require_some(places.read(order[~kept], wanted)), places.read(order[kept], VALIDATION_SAMPLES)
     if other is not None:
         further = Places(other, chosen.chunk, chosen.chunks, chosen.seed, whole)
-        unseen = further.read(_some_order(len(further), DRAWN_BESIDE, generator), VALIDATION_SAMPLES)
+        unseen = further.read(further.drawn(DRAWN_BESIDE, generator), VALIDATION_SAMPLES)
         unseen = require_some(unseen._replace(trajectory=unseen.trajectory + data.count))
     return seen, unseen
 
@@ -373,11 +371,3 @@ def _some(chunks: Chunks) -> Chunks:
     few = len(chunks.trajectory) <= LOOKED_AT
     chunks = chunks if few else chunks.take(torch.arange(LOOKED_AT))
     return chunks.filled() if chunks.gaps else chunks
-
-
-def _some_order(count: int, most: int, generator: torch.Generator) -> Tensor:
-    """The numbers below a count in a random order; of very many no more than are wanted, without a list of all."""
-    if count <= LISTED:
-        return torch.randperm(count, generator=generator)
-    seed = int(torch.randint(2**62, (), generator=generator))
-    return torch.from_numpy(np.random.default_rng(seed).choice(count, min(count, most), replace=False))

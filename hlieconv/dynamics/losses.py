@@ -246,10 +246,8 @@ class ForceMatching(AbstractLoss[Derivatives]):
             for column, x in zip((times, *columns), (_moments(some, at), *found), strict=True):
                 column[own] = x[node[own], place[own] - first]
         q, p, velocity, force, error = columns
-        known = error.median()
-        if chunks.errors is None:
-            known = torch.maximum(KNOWN * force.square().mean().sqrt(), known)
-        weight = 1 / (1 + (error / torch.where(known > 0, known, 1)).square())
+        least = KNOWN * force.square().mean().sqrt() if chunks.errors is None else torch.zeros(())
+        weight = weights_of(error, least)
         return Derivatives(chunks.trajectory[place], q, p, velocity, force, times, weight)
 
     def _at(
@@ -291,6 +289,12 @@ def _at_least(errors: PhaseSpace | None) -> PhaseSpace | None:
     return PhaseSpace(
         *(torch.where(x.isfinite(), x.clamp(min=floor), torch.inf) for x, floor in zip(errors, floors, strict=True))
     )
+
+
+def weights_of(error: Float[Tensor, "*shape"], least: Float[Tensor, ""]) -> Float[Tensor, "*shape"]:
+    """How much what is known up to these errors weighs; an error below their median, or the least, hardly counts."""
+    known = torch.maximum(least.to(error), error.median())
+    return 1 / (1 + (error / torch.where(known > 0, known, 1)).square())
 
 
 def _moments(chunks: Chunks, at: Float[Tensor, " node"]) -> Float[Tensor, "node chunk"]:

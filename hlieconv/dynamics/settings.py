@@ -10,7 +10,7 @@ from systems.integrators import INTEGRATORS
 LOSSES = ("force_matching", "rollout", "one_step", "multiple_shooting")
 OPTIMISERS = ("soap", "adam", "lbfgs")
 FIRST_STATES, RESIDUALS = ("auto", "measured", "fitted"), ("squares", "robust")
-LAST_LAYERS = ("descent", "solved")
+LAST_LAYERS = ("auto", "descent", "solved")
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Settings(AbstractSettings):
         Range(0),
     )
     last_layer: str = setting(
-        "descent",
-        "last layer of hlieconv, found by descent, or solved by robust least squares too, before the first "
-        "step and after the last, where that predicts trajectories left out better",
+        "auto",
+        "last layer of hlieconv, found by descent, or solved by robust least squares too, after the last step, where "
+        "that predicts trajectories left out better; auto tries it in long trainings of few bodies by force_matching",
         LAST_LAYERS,
     )
     seed: int = setting(
@@ -98,6 +98,7 @@ def paper(trajectories: int, model: str = "", group: str = "") -> Settings:
         steps=epochs * (trajectories // batch),
         weight_average=0.0,
         validation=0.0,
+        last_layer="descent",
     )
 
 

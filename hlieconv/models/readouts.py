@@ -29,6 +29,11 @@ class PairReadout(nn.Module):
         self.near = LieConv(narrow, narrow, near, aggregation="sum")
         self.far = LieConv(narrow, narrow, far, widths=(), aggregation="sum")
 
+    @property
+    def kernels(self) -> tuple[LieConv, LieConv]:
+        """The two pair kernels, in whose weights the energy is linear."""
+        return self.near, self.far
+
     def forward(
         self, values: Float[Tensor, "*batch n c"], mask: Bool[Tensor, "*batch n"] | None, near: Pairs, far: Pairs
     ) -> Float[Tensor, "*batch"]:

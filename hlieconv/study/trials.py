@@ -74,7 +74,7 @@ def train_trial(
     torch.manual_seed(trial.seed)
     kind: type[AbstractModel] = pkgutil.resolve_name(MODELS[entry.model])
     model = kind.of(dataset, preset=entry.preset, **entry.options).to(getattr(torch, entry.dtype))
-    changes: dict[str, Any] = entry.settings | ({} if steps is None else {"steps": steps})
+    changes: dict[str, Any] = {"last_layer": "descent"} | entry.settings | ({} if steps is None else {"steps": steps})
     importlib.import_module("pytorch_optimizer")  # takes seconds, which are no part of a training
     started, cpu = time.perf_counter(), time.process_time()
     trained = fit(

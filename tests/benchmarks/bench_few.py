@@ -1,6 +1,6 @@
 """How far a law goes that was read from little: springs of three systems, planets of four bodies moved twenty.
 
-    python tests/benchmarks/bench_few.py [seeds] writes results/laws_from_few.json
+    python tests/benchmarks/bench_few.py [seeds] adds to results/laws_from_few.json what is not in it yet
 
 Errors are mean square errors over chunks of 5 points of 100 other systems (`chunk_error`), which are followed to
 round-off.
@@ -14,12 +14,12 @@ from pathlib import Path
 
 import torch
 from laws import LAWS
+from rows_of_trials import go_on
 
 from hlieconv.dynamics import chunk_error
 from hlieconv.dynamics.expansion.solving import solve
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.model import PairExpansion
-from systems.provenance import write_result
 
 RESULT = Path("results/laws_from_few.json")
 
@@ -42,24 +42,29 @@ def trial(task, seed):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         solve(model, trajectories_of(train), seed=seed)
-    row = {"task": task, "seed": seed, "seconds": round(time.process_time() - begun, 2), "found": model.law()[:200]}
+    row = {"seconds": round(time.process_time() - begun, 2), "found": model.law()[:200]}
     for n in bodies:
         errors = chunk_error(model, case.trajectories(100, 1000 + seed, bodies=n, points=5))
         row |= {f"mean_{n}": float(errors.mean()), f"median_{n}": float(errors.median())}
     return row
 
 
+def summary(rows):
+    """Medians and the largest of what the seeds of one task found."""
+    numbers = [key for key in rows[0] if key.startswith(("mean", "median", "seconds"))]
+    medians = {key: statistics.median(row[key] for row in rows) for key in numbers}
+    return {"seeds": len(rows)} | medians | {f"largest_{key}": max(row[key] for row in rows) for key in numbers}
+
+
+def result(rows):
+    return {"tasks": {task: summary(own) for task in TASKS if (own := [row for row in rows if row["task"] == task])}}
+
+
 def main(seeds):
     torch.set_num_threads(1)
-    rows = [trial(task, seed) for task in TASKS for seed in range(seeds)]
-    medians = {}
-    for task in TASKS:
-        own = [row for row in rows if row["task"] == task]
-        numbers = [key for key in own[0] if key.startswith(("mean", "median", "seconds"))]
-        medians[task] = {key: statistics.median(row[key] for row in own) for key in numbers}
-        medians[task] |= {f"largest_{key}": max(row[key] for row in own) for key in numbers}
-        print(task, medians[task])
-    write_result(RESULT, {"seed": 0, "seeds": seeds, "threads": 1, "medians": medians, "rows": rows})
+    rows = go_on(RESULT, "task", ((task, seed) for seed in range(seeds) for task in TASKS), trial, result)
+    for task, found in result(rows)["tasks"].items():
+        print(task, found)
 
 
 if __name__ == "__main__":

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import torch
 from laws import LAWS, UNTUNED
+from rows_of_trials import go_on
 
 from hlieconv.dynamics import chunk_error
 from hlieconv.dynamics.expansion.solving import solve
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.model import PairExpansion
 from systems.integrators import BlanesMoanSRKN6
-from systems.provenance import write_result
 
 RESULT = Path("results/laws.json")
 GOALS = {"right_form": 0.95, "coefficient_error": 1e-9, "median": 1e-15, "seconds": 10}
@@ -58,8 +58,6 @@ def trial(name, seed, count=100):
     errors = chunk_error(model, test, integrator=BlanesMoanSRKN6(step=case.spacing / 3))
     error = None if case.expected is None else coefficient_error(model, case.expected)
     return {
-        "law": name,
-        "seed": seed,
         "seconds": round(seconds, 2),
         "right_form": None if case.expected is None else error is not None,
         "coefficient_error": error,
@@ -67,15 +65,6 @@ def trial(name, seed, count=100):
         "median": float(errors.median()),
         "found": model.law()[:200],
     }
-
-
-def shown(row):
-    coefficients = row["coefficient_error"]
-    return (
-        f"{row['law']:26} {row['seed']:3} {row['seconds']:5.1f} s  form {row['right_form']}  coefficients "
-        f"{float('nan') if coefficients is None else coefficients:.0e}  mean {row['mean']:.0e}  "
-        f"median {row['median']:.0e}  {row['found']}"
-    )
 
 
 def summary(rows):
@@ -92,28 +81,16 @@ def summary(rows):
     }
 
 
+def result(rows):
+    laws = {name: summary(own) for name in LAWS if (own := [row for row in rows if row["law"] == name])}
+    return {"untuned": UNTUNED, "goals": GOALS, "laws": laws}
+
+
 def main(seeds, only):
-    """Rows of laws and seeds, of which those in the result are not computed again."""
     torch.set_num_threads(1)
-    rows = json.loads(RESULT.read_text())["rows"] if RESULT.exists() else []
-    for name in only or LAWS:
-        done = {row["seed"] for row in rows if row["law"] == name}
-        for seed in range(seeds):
-            if seed not in done:
-                rows.append(trial(name, seed))
-                print(shown(rows[-1]), flush=True)
-                _write(rows)
-    for name, found in laws_in(rows).items():
+    rows = go_on(RESULT, "law", ((name, seed) for name in only or LAWS for seed in range(seeds)), trial, result)
+    for name, found in result(rows)["laws"].items():
         print(f"{name:26} {json.dumps(found)}")
-
-
-def laws_in(rows):
-    return {name: summary(own) for name in LAWS if (own := [row for row in rows if row["law"] == name])}
-
-
-def _write(rows):
-    result = {"seed": 0, "threads": 1, "untuned": UNTUNED, "goals": GOALS, "laws": laws_in(rows), "rows": rows}
-    write_result(RESULT, result)
 
 
 def test_laws():

@@ -7,7 +7,6 @@
 other systems whose first states are unknown, and 1 for a right law (`evidence`).
 """
 
-import json
 import statistics
 import sys
 import time
@@ -17,12 +16,12 @@ from pathlib import Path
 import torch
 from bench_laws import coefficient_error
 from laws import LAWS, UNTUNED
+from rows_of_trials import go_on
 
 from hlieconv.dynamics import evidence
 from hlieconv.dynamics.expansion.solving import solve
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.model import PairExpansion
-from systems.provenance import write_result
 
 RESULT = Path("results/noisy_laws.json")
 COUNT, POINTS, LEVEL = 50, 100, 0.01
@@ -41,8 +40,6 @@ def trial(name, seed):
     seconds = time.process_time() - begun
     error = None if case.expected is None else coefficient_error(model, case.expected)
     return {
-        "law": name,
-        "seed": seed,
         "seconds": round(seconds, 2),
         "right_form": None if case.expected is None else error is not None,
         "coefficient_error": error,
@@ -65,19 +62,15 @@ def summary(rows):
     }
 
 
+def result(rows):
+    settings = {"trajectories": COUNT, "points": POINTS, "noise": LEVEL, "untuned": UNTUNED, "goals": GOALS}
+    return settings | {"laws": {x: summary(own) for x in LAWS if (own := [row for row in rows if row["law"] == x])}}
+
+
 def main(seeds, only):
-    """Rows of seeds and laws, of which those in the result are not computed again."""
     torch.set_num_threads(1)
-    rows = json.loads(RESULT.read_text())["rows"] if RESULT.exists() else []
-    for seed in range(seeds):
-        for name in only or LAWS:
-            if not any((row["law"], row["seed"]) == (name, seed) for row in rows):
-                rows.append(trial(name, seed))
-                print(json.dumps(rows[-1]), flush=True)
-                laws = {x: summary(own) for x in LAWS if (own := [row for row in rows if row["law"] == x])}
-                settings = {"trajectories": COUNT, "points": POINTS, "noise": LEVEL}
-                result = {"seed": 0, "threads": 1, "untuned": UNTUNED, "goals": GOALS, "laws": laws, "rows": rows}
-                write_result(RESULT, settings | result)
+    trials = ((name, seed) for seed in range(seeds) for name in only or LAWS)
+    go_on(RESULT, "law", trials, trial, result)
 
 
 def test_noisy_laws():

@@ -4,8 +4,12 @@ import pytest
 import torch
 from small import small, springs
 
-from hlieconv.dynamics import chunk_error, fit, load
+from hlieconv.dynamics import chunk_error, fit, last_layer, load
+from hlieconv.dynamics.chunks import chunks_of
+from hlieconv.dynamics.fitting import bodies_of
+from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models import HLieConv
+from systems import PhaseSpace, Springs, to_dataset
 
 
 def network(dataset, **options):
@@ -43,7 +47,58 @@ def test_a_run_keeps_what_was_solved(tmp_path):
     assert fit(network(data), data, **options).history == found.history
 
 
+def bodies_and_chunks(model, dataset):
+    """What `solve_last_layer` is given by `fit` before the first step."""
+    data = trajectories_of(dataset)
+    bodies, chunks = bodies_of(model, data), chunks_of(data, 5)
+    bodies.measure(chunks, recalibrate=False, kept={})
+    chunks = bodies.framed(chunks)
+    bodies.calibrate(chunks.to(model.like.dtype, model.like.device))
+    return bodies, chunks
+
+
+def test_forces_that_nobody_can_predict_are_refused():
+    """Each body falls as it likes: a layer that explains this where it is seen is wrong where it is not."""
+    system, state = Springs.sample(20, seed=0, bodies=3)
+    t = torch.linspace(0, 0.1, 9, dtype=torch.float64)[:, None, None, None]
+    own = torch.randn(state.q.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    mass = system.mass[..., None]
+    q, p = state.q + t * state.p / mass + t**2 / 2 * own, state.p + t * mass * own
+    dataset = to_dataset(PhaseSpace(q, p), t.flatten(), field=system)
+    model = network(dataset)
+    bodies, chunks = bodies_and_chunks(model, dataset)
+    for layer in model.energy.kernels:
+        torch.nn.init.zeros_(layer.weight)
+    assert not last_layer.solve_last_layer(bodies, chunks, precision=2e-16)
+    assert not any(layer.weight.any() for layer in model.energy.kernels)
+
+
+def test_what_is_judged_is_rounded():
+    """Weights that cancel each other to many digits do not survive in bfloat16: another ridge is taken, or none."""
+    data, unseen = springs(count=20, points=21)[1], springs(count=30, points=5)[1]
+    model = network(data).bfloat16()
+    bodies, chunks = bodies_and_chunks(model, data)
+    before = chunk_error(model, unseen)
+    assert last_layer.solve_last_layer(bodies, chunks, precision=2e-16)
+    assert chunk_error(model, unseen).log().mean() < before.log().mean()
+
+
+@pytest.mark.parametrize(("long", "few", "solved"), [(1, 8, True), (2, 8, False), (1, 2, False)])
+def test_by_default_it_is_solved_where_that_costs_little(monkeypatch, long, few, solved):
+    data = springs(count=20, points=21)[1]
+    monkeypatch.setattr(last_layer, "LONG", long)
+    monkeypatch.setattr(last_layer, "FEW", few)
+    default, descended = trained(data, "auto").state_dict(), trained(data, "descent").state_dict()
+    assert all(torch.equal(x, descended[name]) for name, x in default.items()) != solved
+
+
 @pytest.mark.parametrize("model", [small(), HLieConv(readout="mean")])
 def test_models_without_such_a_layer_are_refused(model):
     with pytest.raises(ValueError, match=r"last_layer: expected descent for .*, got solved"):
         fit(model, springs()[1], last_layer="solved", progress=False)
+
+
+def test_it_is_solved_by_forces():
+    data = springs()[1]
+    with pytest.raises(ValueError, match="loss: expected force_matching, as last_layer is solved by forces"):
+        fit(network(data), data, last_layer="solved", loss="rollout", progress=False)

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 import torch
 import xarray as xr
 
-from hlieconv.dynamics.chunks import chunks_of
 from hlieconv.dynamics.expansion.shooting import CHI_SQUARE, shoot
-from hlieconv.dynamics.expansion.solving import bodies_in, forces_of, noise_in
-from hlieconv.dynamics.expansion.targets import POINTS
+from hlieconv.dynamics.expansion.solving import bodies_in, forces_of, noise_in, pieces_of
 from hlieconv.dynamics.expansion.windows import Noise
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.model import PairExpansion
@@ -62,14 +60,14 @@ def evidence(model: PairExpansion, dataset: xr.Dataset, *, seed: int = 0) -> Evi
     """
     data = trajectories_of(dataset)
     bodies = bodies_in(model, data)
-    targets = forces_of(data, chunks_of(data, POINTS), seed=seed)
+    targets = forces_of(data, pieces_of(data, seed=seed), seed=seed)
     own = bodies.take(targets.trajectory)
     field = model.condition(own.features, own.mask)
     real = torch.ones(targets.q.shape[:-1], dtype=torch.bool) if own.mask is None else own.mask
     residual = (field.force(targets.q) - targets.force).abs()[real]
     size = targets.force[real].square().mean().sqrt()
     size = torch.where(size > 0, size, 1)
-    noisy, chi = noise_in(data), None
+    noisy, chi = noise_in(data, seed=seed), None
     if noisy is not None:
         whole, noise = noisy
         own = bodies.take(whole.trajectory)

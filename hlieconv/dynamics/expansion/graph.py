@@ -8,11 +8,9 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.dynamics.chunks import chunks_of
 from hlieconv.dynamics.expansion.equations import Equations
 from hlieconv.dynamics.expansion.search import ERRORS, GAIN
-from hlieconv.dynamics.expansion.solving import forces_of
-from hlieconv.dynamics.expansion.targets import POINTS
+from hlieconv.dynamics.expansion.solving import forces_of, pieces_of
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.terms import Pair, Term
 from systems.checks import check
@@ -78,7 +76,7 @@ def interactions(dataset: xr.Dataset, *, seed: int = 0) -> xr.DataArray:
     for name, value in data.features.items():
         same = bool((value == value[:1]).all())
         check(name, "different values", same, "the same bodies in all trajectories")
-    targets = forces_of(data, chunks_of(data, POINTS), seed=seed)
+    targets = forces_of(data, pieces_of(data, seed=seed), seed=seed)
     length = Equations(targets, data.features, None).length
     targets = targets._replace(q=targets.q / length, force=targets.force * length, error=targets.error * length)
     equations = BondEquations(targets, data.features, None, seed=seed)
@@ -99,7 +97,7 @@ def interactions(dataset: xr.Dataset, *, seed: int = 0) -> xr.DataArray:
             break
     else:
         kept = torch.ones_like(kept)
-    n = data.q.shape[2]
+    n = data.n
     found = torch.zeros(n, n, dtype=torch.bool)
     found[first[kept], second[kept]] = True
     attributes = {"units": "1", "long_name": "whether two bodies act on each other"}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from hlieconv.dynamics.chunks import Chunks, chunks_of
+from hlieconv.dynamics.chunks import DRAWN_BESIDE, Chunks, Places, require_some
 from hlieconv.dynamics.expansion import search
 from hlieconv.dynamics.expansion.equations import Equations, Solution, normalised
 from hlieconv.dynamics.expansion.refinement import free_of, with_tangents
@@ -22,6 +22,7 @@ from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.library import TermLibrary
 from hlieconv.models.expansion.model import PairExpansion
 from hlieconv.models.expansion.terms import Bodies
+from systems.dataset.blocks import blocks_of
 
 #: Pieces of trajectories, and states in them, at which forces are compared, at most.
 PIECES, STATES, NOISY_STATES = 500, 1000, 3000
@@ -114,7 +115,7 @@ def trial_of(
         length: the unit of length of the laws.
         seed: of the choice of segments.
     """
-    if (noisy := noise_in(data)) is None:
+    if (noisy := noise_in(data, seed=seed)) is None:
         return None
     whole, noise = noisy
     bodies = bodies_in(model, data).take(whole.trajectory)
@@ -128,7 +129,7 @@ def bodies_in(model: PairExpansion, data: Trajectories) -> Bodies:
 
 def equations_of(model: PairExpansion, data: Trajectories, *, chunks: int, seed: int) -> tuple[Equations, float]:
     """The equations for the forces of trajectories, in units of a typical length, and this length."""
-    pieces = chunks_of(data, POINTS, chunks, seed=seed)
+    pieces = pieces_of(data, chunks, seed=seed)
     _check(model, pieces, data.mask)
     targets, bodies = forces_of(data, pieces, seed=seed), bodies_in(model, data)
     if model.known:
@@ -140,10 +141,9 @@ def equations_of(model: PairExpansion, data: Trajectories, *, chunks: int, seed:
 
 
 def forces_of(data: Trajectories, pieces: Chunks, *, seed: int) -> Targets:
-    """Force targets: of some short pieces, or where there is noise of long windows."""
+    """Force targets: of short pieces, or where there is noise of long windows."""
     mass, generator = data.features["mass"], torch.Generator().manual_seed(seed)
-    pieces = pieces.take(_some(len(pieces.trajectory), PIECES, generator))
-    if noisy := noise_in(data):
+    if noisy := noise_in(data, seed=seed):
         whole, noise = noisy
         targets, most = window_targets(whole, mass, noise), NOISY_STATES
     else:
@@ -151,13 +151,23 @@ def forces_of(data: Trajectories, pieces: Chunks, *, seed: int) -> Targets:
     return targets.take(_some(len(targets.trajectory), most, generator))
 
 
-def noise_in(data: Trajectories) -> tuple[Chunks, Noise] | None:
-    """Whole trajectories and their noise; None if there is none, or no trajectory is whole."""
-    try:
-        whole = chunks_of(data, len(data.times), 1)
-    except ValueError:  # all have gaps
-        return None
-    noise = noise_of(whole)
+def pieces_of(data: Trajectories, chunks: int = 0, *, seed: int) -> Chunks:
+    """Short pieces of trajectories, as many as are looked at: no others are read."""
+    places, generator = Places(data, POINTS, chunks, seed), torch.Generator().manual_seed(seed)
+    return require_some(places.read(places.drawn(PIECES + DRAWN_BESIDE, generator), PIECES))
+
+
+def noise_in(data: Trajectories, *, seed: int = 0) -> tuple[Chunks, Noise] | None:
+    """Whole trajectories, as many as a block holds, and their noise; None if there is none, or no trajectory is whole.
+
+    Args:
+        data: trajectories.
+        seed: of the draw.
+    """
+    places, generator = Places(data, len(data.times), 1), torch.Generator().manual_seed(seed)
+    most = min(PIECES, blocks_of(data.dataset)[0].stop)
+    whole = places.read(places.drawn(data.count, generator), most)
+    noise = noise_of(whole) if len(whole.trajectory) else None
     return None if noise is None else (whole, noise)
 
 
