@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     ["hlieconv.__main__"],
     ["hlieconv.cli"],
+    ["hlieconv.benchmarks"],
     ["hlieconv.demo", "hlieconv.study"],
     ["hlieconv.dynamics", "hlieconv.images", "hlieconv.molecules"],
     ["hlieconv.training"],

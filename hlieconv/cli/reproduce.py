@@ -1,4 +1,4 @@
-"""The command reproduce: run the dynamics study, print its tables, draw its figures, check its results."""
+"""The command reproduce: run the dynamics study or a benchmark, print its tables, check its results."""
 
 import argparse
 import os
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hlieconv.benchmarks.registry import BENCHMARKS
 from hlieconv.cli.command import AbstractCommand
 from hlieconv.cli.options import add_device, add_wait
 from hlieconv.cli.output import aligned
@@ -14,13 +15,15 @@ from systems.files import locked, write_atomically
 
 
 class Reproduce(AbstractCommand):
-    help = "run the dynamics study of the paper and print its tables"
+    help = "run the dynamics study of the paper, or a benchmark on which others publish, and print its tables"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("study", choices=["springs"], metavar="springs", help="name of the study: springs")
+        text = f"name of the study, springs, or of a benchmark: {', '.join(BENCHMARKS)}"
+        parser.add_argument("study", choices=["springs", *BENCHMARKS], metavar="NAME", help=text)
         text = "set of trials: smoke takes a minute, cpu two hours on two cores, full needs a GPU"
         parser.add_argument("--budget", choices=BUDGETS, default="cpu", help=text)
         text = "folder of the results; by default results/springs with cpu and full"
+        text += "; of a benchmark the file, by default results/benchmarks/NAME.json"
         parser.add_argument("-o", "--path", help=text)
         text = f"models to train, out of {', '.join(ENTRIES)}; by default those of the budget"
         parser.add_argument("--models", type=_words, metavar="A,B", help=text)
@@ -43,6 +46,8 @@ class Reproduce(AbstractCommand):
         add_wait(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
+        if arguments.study in BENCHMARKS:
+            return run_benchmark(arguments)
         from hlieconv.study.stated import check
         from hlieconv.study.tables import document, load_results
 
@@ -78,6 +83,40 @@ class Reproduce(AbstractCommand):
             print(f"{left} of {len(trials)} trials are left: the same command goes on with them")
         missed = arguments.check and any(line.startswith("FAIL") for line in stated)
         return 1 if failed or missed else 0
+
+
+def run_benchmark(arguments: argparse.Namespace) -> int:
+    """Run what is left of a benchmark, and print its table and figures.
+
+    Raises:
+        ValueError: for options of the study.
+    """
+    from hlieconv.benchmarks.benchmark import benchmark, in_document
+
+    for name in ("models", "systems", "n_train", "seeds", "figures"):
+        if getattr(arguments, name):
+            option = name.replace("_", "-")
+            raise ValueError(f"{option}: expected none for the benchmark {arguments.study}: it belongs to springs")
+    if arguments.budget == "smoke" and not arguments.path:
+        raise ValueError("path: expected a file for the results of a smoke test, got none")
+    if arguments.budget == "full":
+        raise ValueError("budget: expected smoke or cpu for a benchmark, got full")
+    task, name = benchmark(arguments.study), arguments.study
+    file, left = Path(arguments.path or f"results/benchmarks/{name}.json"), 0
+    if not (arguments.no_run or arguments.check):
+        left = task.run(file, name, smoke=arguments.budget == "smoke", minutes=arguments.minutes)
+    rows = task.rows(task.read(file))
+    table, stated = task.table(rows), [figure.line for figure in task.figures(rows)]
+    if not arguments.check:
+        print("\n".join([task.title, *(f"  {line}" for line in aligned(table)), "", "Stated figures"]))
+    print("\n".join(f"  {line}" for line in stated))
+    if arguments.document:
+        with locked(Path(arguments.document)):
+            page = Path(arguments.document)
+            write_atomically(page, in_document(page.read_text(), name, table, stated))
+    if left:
+        print(f"{left} of {len(task.parts)} parts are left: the same command goes on with them")
+    return 1 if arguments.check and any(line.startswith("FAIL") for line in stated) else 0
 
 
 def chosen(trials: list[Trial], arguments: argparse.Namespace) -> list[Trial]:

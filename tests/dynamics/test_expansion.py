@@ -263,3 +263,38 @@ def test_features_that_do_not_vary_are_said():
     with pytest.warns(UserWarning, match="^mass: the same everywhere in these data"):
         solve(model, dataset)
     check(model, {("power", (2.0,)): 1.0})
+
+
+def far(count=60, *, seen=True):
+    """Charges at two times far apart: states at the first, positions alone at the second, of one system not all."""
+    system, state = Charges.sample(count, seed=0, bodies=3, dimension=3, softening=0.0)
+    dataset = simulate(system, state, torch.tensor([0.0, 0.5], dtype=torch.float64))
+    dataset = dataset.drop_vars(["coulomb_constant", "softening"]).assign(p=dataset.p.where(dataset.time < 0.1))
+    dataset.q[0, 1, 0] = float("nan")
+    return dataset if seen else dataset.assign(q=dataset.q.where(dataset.time < 0.1))
+
+
+@pytest.mark.filterwarnings("ignore:dataset. .* have gaps")
+def test_a_law_from_end_points_alone():
+    """Of charges: c_i c_j / r, although no force was seen; what would be wrong is said."""
+    settings = {"loss": "rollout", "chunk": 2, "integrator": "leapfrog", "step": 0.02, "progress": False}
+    dataset = far()
+    model = PairExpansion.of(dataset)
+    history = fit(model, dataset, **settings).history
+    [estimate] = model.estimates
+    assert str(model.law()).endswith("c_i c_j/r_ij")
+    assert abs(estimate.coefficient - 1) < 1e-3  # the error of the steps
+    assert history[-1]["loss"] < 1e-6
+    for wrong, line in [
+        ({"step": 0.0}, "step: expected the step from one frame to the other"),
+        ({"chunk": 3}, "chunk: expected 2 for an expansion"),
+        ({"loss": "one_step"}, "loss: expected force_matching"),
+    ]:
+        with pytest.raises(ValueError, match=line):
+            fit(model, dataset, **settings | wrong)
+    with pytest.raises(ValueError, match="for points far apart take chunk=2, the loss rollout and a short step"):
+        fit(model, dataset)
+    with pytest.raises(ValueError, match="and something of them after it"):
+        fit(model, far(seen=False), **settings)
+    with pytest.raises(ValueError, match="dataset: expected at least 10 systems"):
+        fit(model, dataset.isel(trajectory=slice(0, 9)), **settings)

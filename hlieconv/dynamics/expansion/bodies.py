@@ -2,14 +2,22 @@
 
 import time
 from dataclasses import fields
+from typing import Any
 
 import torch
 
 from hlieconv.dynamics.bodies import LearnedBodies, Record
-from hlieconv.dynamics.expansion.solving import solve
+from hlieconv.dynamics.chunks import Places, require_some
+from hlieconv.dynamics.expansion.ends import ends_of, solve_from_ends
+from hlieconv.dynamics.expansion.solving import bodies_in, solve
+from hlieconv.dynamics.losses import make_loss
 from hlieconv.dynamics.settings import Settings, best
 from hlieconv.dynamics.trajectories import Trajectories, TrajectoryParameters
 from hlieconv.models.expansion.model import PairExpansion
+from systems.checks import check
+
+#: The loss by which a law is read from frames far apart.
+FAR = "rollout"
 
 
 class ExpansionBodies(LearnedBodies):
@@ -30,9 +38,14 @@ class ExpansionBodies(LearnedBodies):
 
     def check(self, settings: Settings) -> None:
         default = best(self.count, self.expansion.name)
+        free = ("chunks", "seed")
+        if settings.loss == FAR:
+            free = (*free, "loss", "integrator", "step", "chunk", "validation")
+            check("chunk", settings.chunk, settings.chunk == 2, "2 for an expansion whose loss is rollout: two frames")
+            check("step", settings.step, settings.step > 0, "the step from one frame to the other, in seconds")
         for setting in fields(settings):
             value, usual = getattr(settings, setting.name), getattr(default, setting.name)
-            if setting.name not in ("chunks", "seed") and value != usual:
+            if setting.name not in free and value != usual:
                 raise ValueError(
                     f"{setting.name}: expected {usual}, as it has no effect on an expansion, which is solved and not "
                     f"trained; got {value}"
@@ -40,8 +53,17 @@ class ExpansionBodies(LearnedBodies):
 
     def solve(self, data: Trajectories, settings: Settings) -> list[Record]:
         begun = time.perf_counter()
+        row: Record = {"step": settings.steps, "loss": 0.0, "learning_rate": 0.0, "seconds": 0.0}
+        if settings.loss == FAR:
+            places = Places(data, settings.chunk, settings.chunks, settings.seed, whole=1)
+            chunks = require_some(places.read(torch.arange(len(places))))
+            ends = ends_of(chunks, bodies_in(self.expansion, data))
+            loss: Any = make_loss(settings)
+            own = {"held_out": settings.validation, "seed": settings.seed}
+            error = solve_from_ends(self.expansion, ends, loss.integrator, **own)
+            return [row | {"loss": error, "seconds": time.perf_counter() - begun}]
         found = solve(self.expansion, data, chunks=settings.chunks, seed=settings.seed)
         seconds = time.perf_counter() - begun
         equations, residual = found.equations, found.best.residual
         loss = float(residual.square().mean()) / equations.scale**2 if equations.scale else 0.0
-        return [{"step": settings.steps, "loss": loss, "learning_rate": 0.0, "seconds": seconds}]
+        return [row | {"loss": loss, "seconds": seconds}]

@@ -1,0 +1,129 @@
+"""What a benchmark is: parts that are run once each, a table of their rows, and figures that are to be reached."""
+
+import json
+import pkgutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hlieconv.benchmarks.registry import BENCHMARKS
+from hlieconv.study.stated import Figure
+from systems.checks import check
+from systems.files import check_regular, locked
+from systems.provenance import write_result
+
+#: A line of a table: values by the name of their column.
+TableRow = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A task on which others publish."""
+
+    title: str
+    """Of its table."""
+    columns: Mapping[str, str]
+    """The names of values and the headings of their columns."""
+    parts: Mapping[str, Callable[[bool], list[TableRow]]]
+    """What is run, by name: gives rows. The argument is whether a minute must be enough (smoke)."""
+    figures: Callable[[list[TableRow]], Iterator[Figure]]
+    """What the rows have to reach."""
+    published: Sequence[TableRow] = ()
+    """What others have published of the task."""
+
+    def run(
+        self, file: Path, name: str, *, smoke: bool = False, minutes: float | None = None, report: Callable = print
+    ) -> int:
+        """Run the parts that the file does not have yet, and write it after each.
+
+        Args:
+            file: of the results.
+            name: of the benchmark.
+            smoke: whether to run small versions.
+            minutes: begin no part after so many of them.
+            report: receives a line for each part.
+
+        Returns:
+            How many parts are left.
+        """
+        until = None if minutes is None else time.monotonic() + 60 * minutes
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with locked(file):
+            done = self.read(file) if file.exists() else {}
+            for part, rows_of in self.parts.items():
+                if part in done or (until is not None and time.monotonic() > until):
+                    continue
+                torch.manual_seed(0)
+                started = time.process_time()
+                done[part] = rows_of(smoke)
+                seconds = round(time.process_time() - started, 1)
+                result = {"seed": 0, "benchmark": name, "smoke": smoke, "parts": done}
+                write_result(file, result, command=f"hlieconv reproduce {name}")
+                report(f"{part}: {seconds} CPU s")
+        return sum(part not in done for part in self.parts)
+
+    def read(self, file: Path) -> dict[str, list[TableRow]]:
+        """The rows of a file by the names of their parts.
+
+        Raises:
+            ValueError: if there is no such file, or it holds no results of a benchmark.
+        """
+        if not file.exists():
+            raise ValueError(f"path: expected a file with results, got none at {file}")
+        check_regular(file)
+        try:
+            parts = json.loads(file.read_text())["parts"]
+            return {part: [dict(row) for row in parts[part]] for part in parts}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"path: {file} holds no results of a benchmark ({error!r})") from error
+
+    def rows(self, done: Mapping[str, list[TableRow]]) -> list[TableRow]:
+        """All rows, in the order of the parts, and behind them what is published."""
+        return [*(row for part in self.parts for row in done.get(part, ())), *self.published]
+
+    def table(self, rows: Sequence[TableRow]) -> list[list[str]]:
+        """The headings, and a line of text for each row."""
+        return [[*self.columns.values()], *([shown(row.get(name)) for name in self.columns] for row in rows)]
+
+
+def benchmark(name: str) -> Benchmark:
+    """The benchmark of this name."""
+    return pkgutil.resolve_name(BENCHMARKS[name])
+
+
+def shown(value: Any) -> str:
+    """A value as a table has it.
+
+    Example:
+        >>> [shown(x) for x in (1.234e-8, 0.5, 3000, None, "charged")]
+        ['1.2e-08', '0.5', '3,000', '', 'charged']
+    """
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.3g}" if value == 0 or 0.01 <= abs(value) < 1e4 else f"{value:.1e}"
+
+
+def in_document(text: str, name: str, table: Sequence[Sequence[str]], figures: Sequence[str]) -> str:
+    """A page of Markdown with the table and the figures of a benchmark between its marks.
+
+    Args:
+        text: of the page, with the lines ``<!-- begin NAME -->`` and ``<!-- end NAME -->``.
+        name: of the benchmark.
+        table: its headings and lines.
+        figures: a line for each figure that is stated.
+
+    Raises:
+        ValueError: if the page has no such marks.
+    """
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    check("document", "none", begin in text and end in text, f"a page with the lines {begin} and {end}")
+    header, *lines = table
+    rows = ["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *lines)]
+    own = "\n".join([begin, "", *rows, "", *(f"- {figure}" for figure in figures), "", end])
+    return text[: text.index(begin)] + own + text[text.index(end) + len(end) :]

@@ -1,0 +1,73 @@
+"""Benchmarks: each part runs once, tables come from files, and the page shows those of the committed files."""
+
+from pathlib import Path
+
+import pytest
+
+from hlieconv.benchmarks.benchmark import Benchmark, benchmark, in_document
+from hlieconv.benchmarks.registry import BENCHMARKS
+from hlieconv.cli.entry import main
+from hlieconv.study.stated import Figure
+
+ROOT = Path(__file__).parents[2]
+COMMITTED = [name for name in BENCHMARKS if (ROOT / f"results/benchmarks/{name}.json").exists()]
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_the_page_shows_the_committed_results(name):
+    task, page = benchmark(name), (ROOT / "docs/benchmarks.md").read_text()
+    rows = task.rows(task.read(ROOT / f"results/benchmarks/{name}.json"))
+    lines = [figure.line for figure in task.figures(rows)]
+    assert in_document(page, name, task.table(rows), lines) == page
+    assert in_document(page, name, task.table(rows)[:-1], lines) != page
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_benchmark_can_be_asked_for(name):
+    task = benchmark(name)
+    assert task.parts
+    assert all(line.startswith("waits") for line in (figure.line for figure in task.figures(task.rows({}))))
+    assert [*task.table([])[0]] == [*task.columns.values()]
+
+
+def test_a_part_runs_once(tmp_path):
+    runs = []
+
+    def part(name):
+        return lambda smoke: runs.append((name, smoke)) or [{"name": name, "error": 1e-3}]
+
+    def figures(rows):
+        yield Figure("error", next((row["error"] for row in rows if row["name"] == "b"), None), 1e-2)
+
+    columns, parts = {"name": "what", "error": "error"}, {"a": part("a"), "b": part("b")}
+    task = Benchmark("One", columns, parts, figures, [{"name": "theirs", "error": 1.0}])
+    file = tmp_path / "folder" / "one.json"
+    assert task.run(file, "one", minutes=0.0, report=runs.append) == 2
+    assert task.run(file, "one", smoke=True, report=lambda _: None) == task.run(file, "one") == 0
+    assert runs == [("a", True), ("b", True)]
+    rows = task.rows(task.read(file))
+    assert task.table(rows) == [["what", "error"], ["a", "1.0e-03"], ["b", "1.0e-03"], ["theirs", "1"]]
+    assert [figure.line[:4] for figure in task.figures(rows)] == ["pass"]
+    file.write_text("{}")
+    with pytest.raises(ValueError, match=r"path: .* holds no results of a benchmark"):
+        task.read(file)
+    with pytest.raises(ValueError, match="path: expected a file with results, got none at"):
+        task.read(tmp_path / "none.json")
+    with pytest.raises(ValueError, match="document: expected a page with the lines <!-- begin one -->"):
+        in_document("", "one", task.table(rows), [])
+
+
+def test_the_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    name = COMMITTED[0]
+    assert main(["reproduce", name, "--no-run"]) == 0
+    assert benchmark(name).title in capsys.readouterr().out
+    assert main(["reproduce", name, "--check"]) in (0, 1)
+    for words, line in [
+        (["--models", "SE2"], "models: expected none for the benchmark"),
+        (["--budget", "full"], "budget: expected smoke or cpu"),
+        (["--budget", "smoke"], "path: expected a file for the results of a smoke test"),
+        (["--no-run", "-o", str(tmp_path / "none.json")], "path: expected a file with results"),
+    ]:
+        assert main(["reproduce", name, *words]) == 2
+        assert line in capsys.readouterr().err
