@@ -1,5 +1,6 @@
 """What a benchmark is: parts that are run once each, a table of their rows, and figures that are to be reached."""
 
+import functools
 import json
 import pkgutil
 import time
@@ -36,7 +37,13 @@ class Benchmark:
     """What others have published of the task."""
 
     def run(
-        self, file: Path, name: str, *, smoke: bool = False, minutes: float | None = None, report: Callable = print
+        self,
+        file: Path,
+        name: str,
+        *,
+        smoke: bool = False,
+        minutes: float | None = None,
+        report: Callable[[str], None] = functools.partial(print, flush=True),
     ) -> int:
         """Run the parts that the file does not have yet, and write it after each.
 
