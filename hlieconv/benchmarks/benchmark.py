@@ -1,6 +1,5 @@
 """What a benchmark is: parts that are run once each, a table of their rows, and figures that are to be reached."""
 
-import functools
 import json
 import pkgutil
 import time
@@ -43,7 +42,7 @@ class Benchmark:
         *,
         smoke: bool = False,
         minutes: float | None = None,
-        report: Callable[[str], None] = functools.partial(print, flush=True),
+        report: Callable[[str], None] = print,
     ) -> int:
         """Run the parts that the file does not have yet, and write it after each.
 
