@@ -237,12 +237,10 @@ def equations_of_paths(model: PairExpansion, ends: Ends, paths: Tensor, seed: in
     """The equations for the last positions, were these the paths, in units of a typical length; and this length."""
     t = ends.duration[:, None, None]
     force = 2 * (ends.mass * (ends.end - ends.start.q) / t - ends.start.p) / t
-    if model.known:
-        known = force_of(model.known, ends.bodies)
-        empty = Targets(*[torch.arange(len(force))] * 2, ends.start.q, force, torch.zeros_like(force[..., 0]))
-        shares = PathEquations(paths, empty, ends.bodies.features, ends.bodies.mask).share
-        force = force - torch.einsum("t,t...->...", shares, known(paths))
     number, bodies, none = torch.arange(len(force)), ends.bodies, torch.zeros_like(force[..., 0])
+    if model.known:
+        same = PathEquations(paths, Targets(number, number, paths[0], force, none), bodies.features, bodies.mask)
+        force = force - torch.einsum("t,t...->...", same.share, force_of(model.known, bodies)(paths))
     length = PathEquations(paths, Targets(number, number, paths[0], force, none), bodies.features, bodies.mask).length
     scaled = Targets(number, number, paths[0] / length, force * length, none)
     return PathEquations(paths / length, scaled, bodies.features, bodies.mask, seed=seed), length
