@@ -88,9 +88,14 @@ def autocast_dtype(x: Tensor) -> torch.dtype | None:
         torch.bfloat16
     """
     device = x.device.type
-    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
+    if not _has_autocast(device) or not torch.is_autocast_enabled(device):
         return None
     return torch.get_autocast_dtype(device)
+
+
+@torch.compiler.assume_constant_result  # torch.compile of torch 2.11 cannot look into it
+def _has_autocast(device: str) -> bool:
+    return torch.amp.is_autocast_available(device)
 
 
 def pushed_forward(

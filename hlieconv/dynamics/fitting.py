@@ -309,6 +309,7 @@ def _descent(
                 run=run,
                 records=max(1, min(100, chosen.steps // 10)),
                 patience=chosen.patience,
+                graphs=where.type == "cuda" and compile != "off",
                 **records,
             )
         if history and solved():

@@ -52,10 +52,10 @@ class Buckets:
         return self._order[position]
 
 
-def padded(molecules: Molecules, index: Int[Tensor, " batch"]) -> Batch:
-    """Some molecules, on the device that they are on."""
+def padded(molecules: Molecules, index: Int[Tensor, " batch"], largest: int | None = None) -> Batch:
+    """Some molecules, on the device that they are on; it need not wait where the size of the largest is known."""
     sizes = molecules.n_atoms[index]
-    place = torch.arange(int(sizes.max()), device=sizes.device)
+    place = torch.arange(int(sizes.max()) if largest is None else largest, device=sizes.device)
     mask = place < sizes[:, None]
     atoms = torch.where(mask, molecules.first_atom[index][:, None] + place, 0)
     return Batch(molecules.charge[atoms], molecules.position[atoms], mask)

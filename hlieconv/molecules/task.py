@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hlieconv.groups.rotation_quadrature import random_rotations
 from hlieconv.molecules.baseline import fitted, of_all
-from hlieconv.molecules.batches import POOL, Buckets, padded
+from hlieconv.molecules.batches import POOL, Batch, Buckets, padded
 from hlieconv.molecules.data import TARGETS, Molecules, checked, split
 from hlieconv.molecules.loading import REGRESSORS
 from hlieconv.molecules.model import LENGTH, MoleculeRegressor
@@ -20,7 +20,7 @@ from hlieconv.nn.equivariance import lifted_with
 from hlieconv.training.device import device_named, products_in
 from hlieconv.training.result import Fit
 from hlieconv.training.settings import arguments_of
-from hlieconv.training.supervised import fit_samples
+from hlieconv.training.supervised import Made, fit_samples
 from systems.checks import check
 from systems.fingerprint import fingerprint
 
@@ -88,17 +88,23 @@ def fit_molecules(
     labels = ((rest.to(model.median) - model.median) / model.deviation).to(device_)
     unseen = validation[:VALIDATED]
 
-    def loss(model: MoleculeRegressor, index: Tensor) -> Tensor:
-        index = train[index].to(device_)
-        batch = padded(on_device, index)
+    def made(index: Tensor) -> tuple[Batch, Tensor]:
+        index = train[index]
+        largest = int(molecules.n_atoms[index].max())
+        index = index.to(device_)
+        batch = padded(on_device, index, largest)
         if chosen.rotations:
             turns = random_rotations([len(index)], torch.default_generator, torch.float32).to(device_)
             batch = batch._replace(position=batch.position @ turns.mT)
+        return batch, labels[index]
+
+    def loss(model: MoleculeRegressor, samples: tuple[Batch, Tensor]) -> Tensor:
+        batch, label = samples
         if chosen.fill < 1:
             model.network.update_radius(batch.position / LENGTH, batch.mask)
         with products_in(chosen.products, next(model.parameters())):
             found = model.standardised(*batch)
-        return (found - labels[index]).abs().mean()
+        return (found - label).abs().mean()
 
     def validate(model: MoleculeRegressor) -> Tensor:
         found = predict(model, on_device, unseen.to(device_))
@@ -107,7 +113,7 @@ def fit_molecules(
     return fit_samples(
         model,
         loss,
-        batches,
+        Made(batches, made),
         chosen,
         data={
             "molecules": len(molecules.n_atoms),

@@ -62,7 +62,13 @@ def cost(
         return clock() - start
 
     def steps(count: int) -> None:
-        options = {"optimiser": optimiser, "learning_rate": learning_rate, "records": 1, "progress": False}
+        options = {
+            "optimiser": optimiser,
+            "learning_rate": learning_rate,
+            "records": 1,
+            "progress": False,
+            "graphs": gpu,
+        }
         train(model, loss, batches, steps=count, **options)  # type: ignore[arg-type]
 
     first, more = seconds(lambda: steps(WARM)), seconds(lambda: steps(WARM + TIMED))

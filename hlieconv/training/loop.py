@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hlieconv.training.best import Best, check_patience
 from hlieconv.training.checkpoint import finite
+from hlieconv.training.graphs import Gradients, RecordedGradients
 from hlieconv.training.interruption import between_steps
 from hlieconv.training.optimisers import OPTIMISERS, Average, cosine
 from hlieconv.training.parallel import Parallel
@@ -66,6 +67,7 @@ def train(
     checkpoint_seconds: float | int = 120.0,
     checkpoint_steps: int | None = None,
     progress: bool = True,
+    graphs: bool = False,
     on_record: Callable[[dict[str, float | int]], None] | None = None,
 ) -> list[dict[str, float | int]]:
     """Minimise ``loss(model, batches(step))`` over the model's parameters, in place.
@@ -100,6 +102,7 @@ def train(
         checkpoint_seconds: time between checkpoints.
         checkpoint_steps: steps between checkpoints, if that comes first.
         progress: show how far it is (see `systems.progress`).
+        graphs: record a step's loss and gradients as a CUDA graph (see `RecordedGradients`).
         on_record: called with every record; what it raises ends the training.
 
     Returns:
@@ -132,6 +135,7 @@ def train(
     started, saved = time.monotonic() - state.seconds, time.monotonic()
     cpu_started = time.process_time() - state.cpu_seconds
     good, diverged = state.weights(), False
+    gradients = (RecordedGradients if graphs else Gradients)(model, loss)
     end = state.step if best.over else steps
     model.train()
     bar = progress_bar(steps, unit="steps", initial=state.step, shown=progress and all_ranks.is_first)
@@ -139,7 +143,7 @@ def train(
         while state.step < end:
             rate = learning_rate * cosine(state.step, steps, warmup)
             torch.manual_seed(parallel.seed(_mix(seed, state.step)))
-            state.update(loss, parallel.share(batches(state.step)), rate)
+            state.update(gradients, parallel.share(batches(state.step)), rate)
             bar.update()
             record_due = state.step % every == 0 or state.step == steps
             stopping, late = parallel.agree(asked(), time.monotonic() - saved > checkpoint_seconds)
@@ -208,18 +212,11 @@ class _State:
         # The sum since the last record; on the device, so that no step waits for it.
         self.loss = torch.zeros((), dtype=torch.float64, device=average.weights[0].device)
 
-    def update(self, loss: Callable[[Any, Any], Tensor], batch: Any, rate: float) -> None:
+    def update(self, gradients: Callable[[Any], Any], batch: Any, rate: float) -> None:
         """One step of the optimiser."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-
-        def evaluate() -> Any:  # a tensor, where torch declares a float
-            self.optimiser.zero_grad(set_to_none=True)
-            value = loss(self.model, batch)
-            value.backward()
-            return self.parallel.mean(value.detach(), batch)
-
-        self.loss += self.optimiser.step(evaluate)
+        self.loss += self.optimiser.step(lambda: self.parallel.mean(gradients(batch), batch))
         self.average.update(self.step)
         self.step += 1
 

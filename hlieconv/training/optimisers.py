@@ -6,6 +6,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from hlieconv.training.soap import SOAP
+
 
 def adam(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
     """Adam (Kingma and Ba 2015)."""
@@ -13,13 +15,11 @@ def adam(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.opti
 
 
 def soap(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
-    """Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al. 2024, arXiv:2409.11321).
+    """Adam in the eigenbasis of Shampoo's preconditioner (see `SOAP`).
 
     On smooth regressions such as forces it ends a hundred times below Adam for the same number of steps.
     """
-    from pytorch_optimizer import SOAP  # its import takes seconds: only for those who use it
-
-    return SOAP(parameters, lr=learning_rate, betas=(0.95, 0.95), weight_decay=0.0, max_precondition_dim=2048)
+    return SOAP(parameters, learning_rate)
 
 
 def lbfgs(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:

@@ -80,7 +80,9 @@ class Parallel:
             stop, due = flags.tolist()
             self.agreed = stop > 0, due > 0
         for parameter, piece in zip(self.parameters, means, strict=False):
-            parameter.grad = piece.view_as(parameter).to(parameter)
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            parameter.grad.copy_(piece.view_as(parameter))  # in its place: a graph writes there again
         for statistic, piece in zip(self.statistics, means[len(self.parameters) :], strict=True):
             statistic.copy_(piece.view_as(statistic))
         return mean.view_as(loss)

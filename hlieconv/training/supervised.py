@@ -30,16 +30,31 @@ Model = TypeVar("Model", bound=nn.Module)
 
 @runtime_checkable
 class Epochs(Protocol):
-    """Batches of indices that come again in every epoch, such as `Shuffle`."""
+    """Batches that come again in every epoch, such as `Shuffle`."""
 
     steps_per_epoch: int
 
-    def __call__(self, step: int) -> Tensor: ...
+    def __call__(self, step: int) -> Any: ...
+
+
+class Made:
+    """Batches of samples, made from those of indices.
+
+    Args:
+        batches: of indices.
+        make: the samples of these; any randomness is from torch's own generators.
+    """
+
+    def __init__(self, batches: Epochs, make: Callable[[Tensor], Any]) -> None:
+        self.batches, self.make, self.steps_per_epoch = batches, make, batches.steps_per_epoch
+
+    def __call__(self, step: int) -> Any:
+        return self.make(self.batches(step))
 
 
 def fit_samples(
     model: Model,
-    loss: Callable[[Any, Tensor], Tensor],
+    loss: Callable[[Any, Any], Tensor],
     batches: Epochs,
     settings: AbstractSettings,
     *,
@@ -97,6 +112,7 @@ def fit_samples(
             settle(model, loss, batches)
 
         choices["settle"] = settled if averaged else None
+        choices["graphs"] = next(model.parameters()).is_cuda
         return train(model, loss, batches, validate=validate, run=run, on_record=on_record, **choices)
 
     config = {

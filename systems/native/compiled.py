@@ -105,7 +105,7 @@ def machine_code(
     Warns:
         UserWarning: with one line that says what stops machine code where it is wanted.
     """
-    if mode == "off" or _is_transformed():
+    if mode == "off" or _is_transformed() or (mode == "auto" and state.q.device.type != "cpu"):
         return None
     gradient = _differentiates(method, field, state, times)
     method = _stepping(method)

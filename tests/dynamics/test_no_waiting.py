@@ -15,6 +15,7 @@ from hlieconv.dynamics.settings import LOSSES, Settings
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models import MODELS
 from hlieconv.training.best import Best
+from hlieconv.training.graphs import Gradients
 from hlieconv.training.loop import _State
 from hlieconv.training.optimisers import OPTIMISERS, Average
 from systems import Springs, simulate
@@ -35,7 +36,7 @@ def step(name, loss="force_matching", optimiser="adam"):
         return loss(bodies(some.trajectory), some)
 
     for _ in range(3):
-        state.update(evaluate, index, 1e-3)
+        state.update(Gradients(bodies, evaluate), index, 1e-3)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
