@@ -17,11 +17,9 @@ import torch
 from systems.files import write_atomically
 
 PACKAGES = ("hlieconv", "torch", "numpy", "xarray")
-#: A result may depend on the optimiser, too.
-OF_RESULTS = (*PACKAGES, "pytorch-optimizer")
 
 
-def provenance(command: str | None = None, packages: Sequence[str] = OF_RESULTS) -> dict[str, Any]:
+def provenance(command: str | None = None, packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
     """The command, commit, hardware and versions of this process, JSON-serialisable.
 
     Args:

@@ -60,7 +60,7 @@ class AbstractBodies(nn.Module, ABC):
 
     def framed(self, chunks: Chunks) -> Chunks:
         """Chunks in the frame, still in float64."""
-        frame = self.frame
+        frame = copy.deepcopy(self.frame).to(chunks.q.device)
         times, origin = (chunks.times - chunks.times[0]) / frame.time, chunks.times[0] / frame.time
         q, p = frame.positions(chunks.q), frame.momenta(chunks.p)
         errors = chunks.errors and PhaseSpace(chunks.errors.q / frame.length, chunks.errors.p / frame.momentum)
@@ -99,7 +99,7 @@ class LearnedBodies(AbstractBodies):
         self.mask = None if data.mask is None else data.mask.to(model.like.device)
         self.mass, self.known = data.mass, {}
         self.canonical = model.takes_generalised and data.generalised
-        self.frame, self.fitted = copy.deepcopy(model.frame).cpu(), False  # where the data are
+        self.frame, self.fitted = copy.deepcopy(model.frame), False
         self.features = self._in_frame()
 
     def forward(self, trajectory: Int[Tensor, " batch"]) -> AbstractVectorField:
@@ -118,6 +118,7 @@ class LearnedBodies(AbstractBodies):
                 self.frame.load_state_dict(frame)
             else:
                 self.frame.measure(chunks.times, chunks.q, chunks.p, self.given, mask)
+            self.frame.to(self.model.like.device)
         self.features = self._in_frame()
         self.known |= {f"frame.{name}": value for name, value in self.frame.named_buffers()}
 
@@ -139,7 +140,9 @@ class LearnedBodies(AbstractBodies):
     def _in_frame(self) -> dict[str, Tensor]:
         """The model's own features, scaled in float64 and then rounded."""
         like = self.model.like
-        scaled = self.frame.features({name: self.given[name] for name in self.model.features})
+        scaled = self.frame.features(
+            {name: self.given[name].to(self.frame.origin.device) for name in self.model.features}
+        )
         return self.model.checked(
             {name: value.to(like.device, like.dtype) for name, value in scaled.items()}, self.mask
         )
