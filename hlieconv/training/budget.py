@@ -64,14 +64,8 @@ def cost(
         return clock() - start
 
     def steps(count: int) -> None:
-        options = {
-            "optimiser": optimiser,
-            "learning_rate": learning_rate,
-            "records": 1,
-            "progress": False,
-            "graphs": gpu,
-        }
-        train(model, loss, batches, steps=count, progress=False, graphs=gpu, **options)  # type: ignore[arg-type]
+        options = {"optimiser": optimiser, "learning_rate": learning_rate, "records": 1, "progress": False}
+        train(model, loss, batches, steps=count, graphs=gpu, **options)  # type: ignore[arg-type]
 
     warm, timed = (WARM_ON_GPU, TIMED_ON_GPU) if gpu else (WARM, TIMED)
     if gpu:

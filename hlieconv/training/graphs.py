@@ -111,7 +111,7 @@ class RecordedGradients(Gradients):
         for parameter in self.parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        torch._foreach_zero_([parameter.grad for parameter in self.parameters])
+            parameter.grad.zero_()
         value = self.loss(self.model, batch)
         value.backward()
         return value.detach()

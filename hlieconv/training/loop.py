@@ -216,7 +216,11 @@ class _State:
         """One step of the optimiser."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        self.loss += self.optimiser.step(lambda: self.parallel.mean(gradients(batch), batch))
+
+        def evaluate() -> Any:  # a tensor, where torch declares a float
+            return self.parallel.mean(gradients(batch), batch)
+
+        self.loss += self.optimiser.step(evaluate)
         self.average.update(self.step)
         self.step += 1
 

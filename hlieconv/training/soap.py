@@ -117,14 +117,15 @@ class _Stack:
     def take_gradients(self) -> None:
         """Copy those of the parameters."""
         given = [torch.zeros_like(x) if x.grad is None else x.grad for x in self.parameters]
-        torch._foreach_copy_(self.gradient.unbind(), given)
+        torch.stack(given, out=self.gradient)
 
     def descend(self, beta: float, eps: float) -> None:
         """Adam's step in the basis."""
         self.mean.lerp_(self.gradient, 1 - beta)
         self.square.lerp_(self._turned(self.gradient).square(), 1 - beta)
         update = self._turned(self._turned(self.mean) / self.square.sqrt().add_(eps), back=True)
-        torch._foreach_sub_(self.parameters, update.mul_(self.rate).unbind())
+        for parameter, change in zip(self.parameters, update.mul_(self.rate), strict=True):
+            parameter.sub_(change)
 
     def _turned(self, x: Tensor, *, back: bool = False) -> Tensor:
         """Into the basis, or back; each axis goes last as it is done, so that all end in order."""

@@ -18,7 +18,9 @@ from hlieconv.training.best import Best
 from hlieconv.training.graphs import Gradients
 from hlieconv.training.loop import _State
 from hlieconv.training.optimisers import OPTIMISERS, Average
+from hlieconv.training.parallel import Parallel
 from systems import Springs, simulate
+from systems.ranks import ranks
 
 DATA = simulate(*Springs.sample(4, seed=0, bodies=3), torch.linspace(0, 0.1, 5, dtype=torch.float64))
 
@@ -28,14 +30,16 @@ def step(name, loss="force_matching", optimiser="adam"):
     data = trajectories_of(DATA)
     bodies, loss = LearnedBodies(model, data), make_loss(Settings(loss=loss))
     samples = loss.samples(chunks_of(data, 5), data.mass).to(torch.float32, torch.device("meta"))
-    state = _State(bodies, OPTIMISERS[optimiser](bodies.parameters(), 1e-3), Average(bodies, 0.9), Best(0), steps=3)
+    parallel, steps = Parallel(bodies, ranks()), 3
+    descent = OPTIMISERS[optimiser](bodies.parameters(), 1e-3)
+    state = _State(bodies, descent, Average(bodies, 0.9), Best(0), steps, parallel)
     index = torch.zeros(4, dtype=torch.long, device="meta")
 
     def evaluate(bodies, index):
         some = samples.take(index)
         return loss(bodies(some.trajectory), some)
 
-    for _ in range(3):
+    for _ in range(steps):
         state.update(Gradients(bodies, evaluate), index, 1e-3)
 
 
