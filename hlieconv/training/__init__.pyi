@@ -4,3 +4,4 @@ from .loop import Shuffle as Shuffle
 from .loop import train as train
 from .result import Fit as Fit
 from .run import Run as Run
+from .soap import SOAP as SOAP
