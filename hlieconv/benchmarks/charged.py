@@ -11,10 +11,10 @@ from torch import Tensor
 from hlieconv.benchmarks.benchmark import Benchmark, TableRow
 from hlieconv.benchmarks.charged_data import LARGEST, STEP, charged, generator_steps
 from hlieconv.benchmarks.egnn import EGNN, train_egnn
-from hlieconv.dynamics import fit
 from hlieconv.dynamics.chunks import Places
 from hlieconv.dynamics.expansion.ends import Ends, ends_of, polished
 from hlieconv.dynamics.expansion.solving import bodies_in
+from hlieconv.dynamics.fitting import fit
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models import HLieConv, PairExpansion
 from hlieconv.study.stated import Figure

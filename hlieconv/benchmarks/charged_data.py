@@ -3,7 +3,8 @@
 import torch
 import xarray as xr
 
-from systems import Charges, Clipped, PhaseSpace, to_dataset
+from systems import Charges, Clipped, PhaseSpace
+from systems.dataset.schema import to_dataset
 from systems.integrators import AbstractIntegrator, SymplecticEuler
 from systems.sampling import Draws
 

@@ -5,7 +5,8 @@ import warnings
 from collections.abc import Callable, Iterator
 
 from hlieconv.benchmarks.benchmark import Benchmark, TableRow
-from hlieconv.dynamics import chunk_error, fit
+from hlieconv.dynamics.evaluation import chunk_error
+from hlieconv.dynamics.fitting import fit
 from hlieconv.models import PairExpansion
 from hlieconv.study.evaluation import TEST_SEED, sample
 from hlieconv.study.stated import Figure

@@ -64,7 +64,8 @@ class AbstractBodies(nn.Module, ABC):
         times, origin = (chunks.times - chunks.times[0]) / frame.time, chunks.times[0] / frame.time
         q, p = frame.positions(chunks.q), frame.momenta(chunks.p)
         errors = chunks.errors and PhaseSpace(chunks.errors.q / frame.length, chunks.errors.p / frame.momentum)
-        return chunks._replace(times=times, q=q, p=p, origin=origin, errors=errors)
+        rates = chunks.rates and PhaseSpace(chunks.rates.q / frame.velocity, chunks.rates.p / frame.force)
+        return chunks._replace(times=times, q=q, p=p, origin=origin, errors=errors, rates=rates)
 
     def measure(self, chunks: Chunks, *, recalibrate: bool, kept: dict[str, Tensor]) -> None:
         """Find the frame of the data, of which nothing is kept before `calibrate`.

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hlieconv.dynamics.trajectories import Trajectories
+from systems.dataset.schema import COMPANIONS
 from systems.phase_space import PhaseSpace
 
 #: Chunks of which all are put in order; of more a part is drawn, and so many beside those that are wanted: for gaps.
@@ -30,20 +31,23 @@ class Chunks(NamedTuple):
     """Whether there may be numbers that were not seen."""
     errors: PhaseSpace | None = None
     """The standard errors of q and p, where they are known."""
+    rates: PhaseSpace | None = None
+    """dq/dt and dp/dt, where they are data too."""
 
     def take(self, index: Int[Tensor, " batch"]) -> "Chunks":
         """Some of the chunks."""
         origin = None if self.origin is None else self.origin[index]
         times, q, p = (tensor[:, index] for tensor in (self.times, self.q, self.p))
-        errors = None if self.errors is None else PhaseSpace(self.errors.q[:, index], self.errors.p[:, index])
-        return Chunks(self.trajectory[index], times, q, p, origin, self.gaps, errors)
+        errors, rates = (x and PhaseSpace(x.q[:, index], x.p[:, index]) for x in (self.errors, self.rates))
+        return Chunks(self.trajectory[index], times, q, p, origin, self.gaps, errors, rates)
 
     def to(self, dtype: torch.dtype, device: torch.device) -> "Chunks":
         """The same on a device; the times stay in float64."""
         q, p = (tensor.to(device, dtype) for tensor in (self.q, self.p))
         origin = None if self.origin is None else self.origin.to(device)
-        errors = None if self.errors is None else PhaseSpace(*(x.to(device, dtype) for x in self.errors))
-        return Chunks(self.trajectory.to(device), self.times.to(device), q, p, origin, self.gaps, errors)
+        pairs = (self.errors, self.rates)
+        errors, rates = (pair and PhaseSpace(*(x.to(device, dtype) for x in pair)) for pair in pairs)
+        return Chunks(self.trajectory.to(device), self.times.to(device), q, p, origin, self.gaps, errors, rates)
 
     def filled(self) -> "Chunks":
         """What was not seen is as it was at the first point: enough to measure sizes by."""
@@ -114,8 +118,8 @@ class Places:
         for some in number.split(max(1, wanted)):
             trajectory, row = self.trajectory(some), some // self.data.count
             start = self.start[row] if self.start.ndim == 1 else self.start[row, trajectory]
-            times, (q, p), errors = self.data.pieces(trajectory, start, self.length)
-            chunks = Chunks(trajectory, times, q, p, errors=errors)
+            times, (q, p), companions = self.data.pieces(trajectory, start, self.length)
+            chunks = Chunks(trajectory, times, q, p)._replace(**companions)
             useful = self._useful(chunks)
             found.append(chunks if useful.all() else chunks.take(useful.nonzero().flatten()))
             if sum(len(part.trajectory) for part in found) >= wanted:
@@ -129,7 +133,8 @@ class Places:
     def _useful(self, chunks: Chunks) -> Bool[Tensor, " chunk"]:
         """Whether all is there that has to be, and anything beside that."""
         points = slice(0, -1, self.whole) if self.whole else slice(None)
-        there = torch.isfinite(sum((x[points].sum((0, 2, 3)) for x in (chunks.q, chunks.p)), chunks.times.sum(0)))
+        needed = (chunks.q, chunks.p, *(() if self.whole or chunks.rates is None else chunks.rates))
+        there = torch.isfinite(sum((x[points].sum((0, 2, 3)) for x in needed), chunks.times.sum(0)))
         if not self.whole:
             return there
         data = self.data
@@ -143,17 +148,21 @@ class Places:
 def _joined(chunks: list[Chunks]) -> Chunks:
     """Several as one."""
     times, q, p = (torch.cat(x, 1) for x in zip(*((x.times, x.q, x.p) for x in chunks), strict=True))
-    bars = [x.errors for x in chunks if x.errors is not None]
-    errors = PhaseSpace(*(torch.cat(x, 1) for x in zip(*bars, strict=True))) if bars else None
-    return Chunks(torch.cat([x.trajectory for x in chunks]), times, q, p, errors=errors)
+    found = {
+        name: PhaseSpace(*(torch.cat(x, 1) for x in zip(*pairs, strict=True)))
+        for name in COMPANIONS
+        if (pairs := [pair for x in chunks if (pair := getattr(x, name)) is not None])
+    }
+    return Chunks(torch.cat([x.trajectory for x in chunks]), times, q, p)._replace(**found)
 
 
 def require_some(chunks: Chunks) -> Chunks:
     """The chunks themselves; a ValueError if there are none, because of gaps."""
     if not len(chunks.trajectory):
         raise ValueError(
-            f"dataset: expected {len(chunks.times)} consecutive points without a gap (NaN in q or p), found none: the "
-            "loss rollout needs q and p of all bodies at the first point of a chunk, and something of them after it"
+            f"dataset: expected {len(chunks.times)} consecutive points without a gap (NaN in q, p or their rates), "
+            "found none: the loss rollout needs q and p of all bodies at the first point of a chunk, and something of "
+            "them after it"
         )
     return chunks
 

@@ -257,7 +257,7 @@ def _descent(
     warn_of_rounding(some.q, None if mask is None else mask.cpu(), dtype, bodies.frame.length.cpu())
     mass = None if bodies.mass is None else bodies.mass / bodies.frame.mass.cpu()
     exact = plain.samples(chunks[0], mass, bodies.framed, chosen.steps * chosen.batch, seed=chosen.seed)
-    others = ("trajectory", "times", "gaps", "errors")
+    others = ("trajectory", "times", "gaps", "errors", "rates")
     check_range({name: x for name, x in exact._asdict().items() if name not in others}, dtype)
     seen, unseen = (x.to(dtype, where) for x in (exact, plain.samples(chunks[1], mass, bodies.framed)))
     count = len(unseen.trajectory)

@@ -15,7 +15,7 @@ from torch import Tensor
 from hlieconv.dynamics.chunks import Chunks
 from hlieconv.dynamics.first_states import with_fitted_starts
 from hlieconv.dynamics.interpolant import extrema, hermite, lagrange, nodes, truncation
-from hlieconv.dynamics.quality import check_derivatives, check_rates
+from hlieconv.dynamics.quality import check_derivatives, check_given, check_rates
 from hlieconv.dynamics.settings import Settings
 from systems import AbstractNewtonian, AbstractVectorField, PhaseSpace, integrators
 from systems.checks import check
@@ -198,7 +198,8 @@ class ForceMatching(AbstractLoss[Derivatives]):
     """The mean square error of the force, against what the chunks imply.
 
     The Hermite interpolant of q and dq/dt = p / m through the points of a chunk gives the force m d^2q/dt^2 at its
-    `nodes`. A field that is not Newtonian has to give dq/dt as well.
+    `nodes`. Where dq/dt and dp/dt are data (`Chunks.rates`), they are taken as they are, at the points. A field that is
+    not Newtonian has to give dq/dt as well.
 
     A force whose own error t is not small (see `truncation`) weighs 1 / (1 + (t / s)^2), s being `KNOWN` of the root
     mean square force, or the median of t: a few close passages, where the points are too far apart, would otherwise be
@@ -215,7 +216,10 @@ class ForceMatching(AbstractLoss[Derivatives]):
     robust: bool = False
 
     def check(self, chunks: Chunks, mass: Float[Tensor, "trajectory n"] | None) -> None:
-        if self.canonical:
+        if chunks.rates is not None:
+            if mass is not None and not self.canonical:
+                check_given(chunks, torch.where(mass > 0, mass, 1)[chunks.trajectory][..., None])
+        elif self.canonical:
             check_rates(chunks)
         elif mass is not None:
             check_derivatives(chunks, torch.where(mass > 0, mass, 1)[chunks.trajectory][..., None])
@@ -229,12 +233,14 @@ class ForceMatching(AbstractLoss[Derivatives]):
         *,
         seed: int = 0,
     ) -> Derivatives:
-        if mass is None and not self.canonical:
+        if mass is None and not self.canonical and chunks.rates is None:
             raise ValueError(
-                "loss: force_matching needs known masses, the variable mass; use rollout, one_step or multiple_shooting"
+                "loss: force_matching needs known masses, the variable mass, or derivatives, q_rate and p_rate; or use "
+                "rollout, one_step or multiple_shooting"
             )
         points, count = len(chunks.times), len(chunks.trajectory)
         at = extrema(points) if self.canonical else nodes(points)
+        at = at if chunks.rates is None else torch.linspace(0, 1, points, dtype=torch.float64)
         chosen = _chosen(len(at) * count, most, seed)
         node, place = chosen // max(1, count), chosen % max(1, count)
         columns, times = list[Tensor](), torch.empty(len(chosen), dtype=torch.float64)
@@ -254,6 +260,8 @@ class ForceMatching(AbstractLoss[Derivatives]):
         self, chunks: Chunks, at: Float[Tensor, " node"], mass: Float[Tensor, "trajectory n"] | None
     ) -> tuple[Tensor, ...]:
         """q, p, their derivatives and the error of the force at fractions of the chunks, ``(node, chunk, ...)``."""
+        if chunks.rates is not None:
+            return chunks.q, chunks.p, *chunks.rates, torch.zeros_like(chunks.q[..., 0])
         if self.canonical or mass is None:
             (q, velocity), (p, force) = (lagrange(chunks.times, x, at) for x in (chunks.q, chunks.p))
             error = torch.zeros_like(q[..., 0]) if chunks.errors is None else _near(chunks.errors.p, at)
@@ -298,7 +306,9 @@ def weights_of(error: Float[Tensor, "*shape"], least: Float[Tensor, ""]) -> Floa
 
 
 def _moments(chunks: Chunks, at: Float[Tensor, " node"]) -> Float[Tensor, "node chunk"]:
-    """When the nodes are."""
+    """When the nodes are: the points, where derivatives are data."""
+    if chunks.rates is not None:
+        return chunks.times + (0 if chunks.origin is None else chunks.origin)
     start, end = chunks.times[0], chunks.times[-1]
     return start + at[:, None] * (end - start) + (0 if chunks.origin is None else chunks.origin)
 

@@ -60,6 +60,14 @@ def check_derivatives(chunks: Chunks, mass: Float[Tensor, "chunk n 1"]) -> None:
         warnings.warn(f"loss: force_matching: {text}", UserWarning, stacklevel=5)
 
 
+def check_given(chunks: Chunks, mass: Float[Tensor, "chunk n 1"]) -> None:
+    """A ValueError if the dq/dt that are data are not p / mass, up to noise."""
+    assert chunks.rates is not None  # the caller has looked
+    velocity = chunks.p / mass
+    if (velocity - chunks.rates.q).norm() > MISMATCH * velocity.norm():
+        raise ValueError(f"loss: force_matching needs q_rate = p / mass, which the data do not obey; {OTHERS}")
+
+
 def check_rates(chunks: Chunks) -> None:
     """Whether the points of the chunks say how q and p change, each by itself.
 

@@ -13,8 +13,9 @@ from torch import Tensor
 from systems.checks import check
 from systems.dataset.blocks import blocks_of, is_beyond_memory
 from systems.dataset.schema import (
+    COMPANIONS,
     EDGES,
-    errors_of,
+    companions_of,
     mask_of,
     parameters_of,
     times_of,
@@ -70,9 +71,14 @@ class Trajectories(TrajectoryParameters):
         return trajectory_of(self.dataset, dtype=torch.float64)[1]
 
     @functools.cached_property
+    def companions(self) -> dict[str, PhaseSpace]:
+        """The "errors" and "rates" of all states, where they are known."""
+        return companions_of(self.dataset, dtype=torch.float64)
+
+    @property
     def errors(self) -> PhaseSpace | None:
         """The standard errors of all states, where they are known."""
-        return errors_of(self.dataset, dtype=torch.float64)
+        return self.companions.get("errors")
 
     @property
     def q(self) -> Float[Tensor, "time trajectory n d"]:
@@ -86,8 +92,8 @@ class Trajectories(TrajectoryParameters):
 
     def pieces(
         self, trajectory: Int[Tensor, " piece"], start: Int[Tensor, " piece"], length: int
-    ) -> tuple[Float[Tensor, "point piece"], PhaseSpace, PhaseSpace | None]:
-        """Times, states and their errors in some pieces of trajectories, ``(point, piece, n, d)``: no others are kept.
+    ) -> tuple[Float[Tensor, "point piece"], PhaseSpace, dict[str, PhaseSpace]]:
+        """Times, states and `companions` in some pieces of trajectories, ``(point, piece, n, d)``: no others are kept.
 
         Args:
             trajectory: the number of the trajectory of each.
@@ -97,23 +103,25 @@ class Trajectories(TrajectoryParameters):
         time = torch.arange(length)[:, None] + start
         times = self.times[time, trajectory]
         if not is_beyond_memory(self.dataset):
-            q, p = (x[time, trajectory] for x in self.state)
-            errors = None if self.errors is None else PhaseSpace(*(x[time, trajectory] for x in self.errors))
-            return times, PhaseSpace(q, p), errors
+            known = {"states": self.state} | self.companions
+            found = {name: PhaseSpace(*(x[time, trajectory] for x in pair)) for name, pair in known.items()}
+            return times, found.pop("states"), found
         shape = (length, len(start), self.n, self.dataset.sizes["space"])
-        columns = [torch.empty(shape, dtype=torch.float64) for _ in "qp"]
+        found = dict[str, PhaseSpace]()
         for rows in blocks_of(self.dataset):
             own = ((trajectory >= rows.start) & (trajectory < rows.stop)).nonzero().flatten()
             if len(own):
                 first, last = int(trajectory[own].min()), int(trajectory[own].max())
                 block = self.dataset.isel(trajectory=slice(first, last + 1))
-                read = [*trajectory_of(block, dtype=torch.float64)[1], *(errors_of(block, dtype=torch.float64) or ())]
-                columns += [torch.empty(shape, dtype=torch.float64) for _ in read[len(columns) :]]
-                for x, values in zip(columns, read, strict=True):
-                    x[:, own] = values[time[:, own], trajectory[own] - first]
-        found = PhaseSpace(*columns[:2])
-        warn_of_gaps(times, found, "pieces that were read")
-        return times, found, PhaseSpace(*columns[2:]) if len(columns) > 2 else None
+                read = {"states": trajectory_of(block, dtype=torch.float64)[1]}
+                for name, pair in (read | companions_of(block, dtype=torch.float64)).items():
+                    if name not in found:
+                        found[name] = _empty(shape)
+                    for x, values in zip(found[name], pair, strict=True):
+                        x[:, own] = values[time[:, own], trajectory[own] - first]
+        state = found.pop("states") if found else _empty(shape)  # of no piece nothing is read
+        warn_of_gaps(times, state, found.get("rates"), "pieces that were read")
+        return times, state, found
 
     @property
     def fingerprint(self) -> dict[str, Tensor]:
@@ -122,8 +130,9 @@ class Trajectories(TrajectoryParameters):
         known = {"time": self.times} | mask | self.features
         if is_beyond_memory(self.dataset):
             return known | {"states": torch.tensor(list(checksum(self.dataset)), dtype=torch.uint8)}
-        errors = {} if self.errors is None else {"q_error": self.errors.q, "p_error": self.errors.p}
-        return known | self.state._asdict() | errors
+        for name, (q, p) in self.companions.items():
+            known |= {f"q_{COMPANIONS[name]}": q, f"p_{COMPANIONS[name]}": p}
+        return known | self.state._asdict()
 
 
 def trajectories_of(dataset: xr.Dataset, *, along_edges: bool = False) -> Trajectories:
@@ -155,7 +164,7 @@ def trajectories_of(dataset: xr.Dataset, *, along_edges: bool = False) -> Trajec
     generalised = dataset.attrs.get("coordinate_system") == "generalised"
     data = Trajectories(count, n, mask, features, generalised, dataset=dataset, times=times, eps=eps)
     if not is_beyond_memory(dataset):
-        warn_of_gaps(times, data.state, "trajectories")
+        warn_of_gaps(times, data.state, data.companions.get("rates"), "trajectories")
     return data
 
 
@@ -181,15 +190,23 @@ def with_measured_noise(data: Trajectories) -> Trajectories:
     return replace(data, dataset=data.dataset.assign(bars))
 
 
-def warn_of_gaps(times: Float[Tensor, "time piece"], state: PhaseSpace, of: str) -> None:
+def _empty(shape: Sequence[int]) -> PhaseSpace:
+    """States to be filled."""
+    return PhaseSpace(*(torch.empty(shape, dtype=torch.float64) for _ in "qp"))
+
+
+def warn_of_gaps(times: Float[Tensor, "time piece"], state: PhaseSpace, rates: PhaseSpace | None, of: str) -> None:
     """A warning if there are gaps in trajectories, or in pieces of them; a ValueError for what is infinite."""
-    for name, x in state._asdict().items():
+    looked_at = state._asdict() | ({} if rates is None else {"q_rate": rates.q, "p_rate": rates.p})
+    for name, x in looked_at.items():
         if x.isinf().any():
             raise ValueError(f"{name}: expected finite values, or NaN where a body was not seen, got infinity")
-    if gaps := int((times.isfinite() & (state.q + state.p).isnan().flatten(2).any(2)).any(0).sum()):
+    if gaps := int(
+        (times.isfinite() & sum(looked_at.values(), torch.zeros(())).isnan().flatten(2).any(2)).any(0).sum()
+    ):
         warnings.warn(
-            f"dataset: {gaps} of {times.shape[1]} {of} have gaps (NaN in q or p): force_matching uses nothing around "
-            "them, the other losses use what was seen",
+            f"dataset: {gaps} of {times.shape[1]} {of} have gaps (NaN in {' or '.join(looked_at)}): force_matching "
+            "uses nothing around them, the other losses use what was seen",
             UserWarning,
             stacklevel=4,
         )

@@ -29,6 +29,8 @@ def from_arrays(
     *,
     times: Any,
     v: Any = None,
+    q_rate: Any = None,
+    p_rate: Any = None,
     mask: Any = None,
     system: str = "",
     units: Mapping[str, str] | None = None,
@@ -55,6 +57,8 @@ def from_arrays(
         times: seconds, durations or dates, ``(time,)`` or ``(trajectory, time)``, strictly increasing. Dates become
             seconds since the first of them, which the attribute ``origin`` of the times keeps.
         v: velocities of the same shape, with ``mass``.
+        q_rate: dq/dt of the same shape, where it is data too, with ``p_rate``.
+        p_rate: dp/dt of the same shape, the forces, which `fit` by force_matching then takes as they are.
         mask: ``(trajectory, body)``, True where a body exists.
         system: name of a known system, where one made them: its variables may be given too.
         units: of any variable, as in ``{"q": "m"}``; else they are "1", the system's own, and "s" for time. Times in
@@ -105,6 +109,9 @@ def from_arrays(
         raise ValueError(
             f"p: expected momenta, or mass to {'multiply v' if v is not None else 'estimate them'} with, got neither"
         )
+    given = {name: x for name, x in {"q_rate": q_rate, "p_rate": p_rate}.items() if x is not None}
+    if len(given) == 1:
+        raise ValueError(f"{next(iter(given))}: expected both q_rate and p_rate, or neither, got one of them")
     noise, marks, extra = 0.0, {}, {}
     if p is not None:
         momenta = _like("p", p, positions)
@@ -132,11 +139,12 @@ def from_arrays(
                 velocities = velocities * factor("v", units.pop("v"), f"({units.get('q', OWN)}) / s")
         momenta = mass * velocities
     momenta = np.where(np.isfinite(positions), momenta, np.nan).astype(positions.dtype)
+    rates = {name: _rates(name, x, positions) for name, x in given.items()}
     dataset = to_dataset(
         PhaseSpace(*(torch.from_numpy(x).transpose(0, 1) for x in (positions, momenta))),
         torch.from_numpy(moments.T.copy()),
         mask=torch.from_numpy(exists.copy()),
-        variables=extra | {name: data_array(known[name], array) for name, array in arrays.items()},
+        variables=extra | rates | {name: data_array(known[name], array) for name, array in arrays.items()},
         attrs={"coordinate_system": system_class(system).coordinates if system else "cartesian"}
         | ({"system": system} if system else {}),
     )
@@ -154,6 +162,14 @@ def from_arrays(
     for name in extra:
         dataset[name].attrs["units"] = dataset[name[0]].attrs["units"]
     return validate(standardised(counted_from(origin, dataset)))
+
+
+def _rates(name: str, values: Any, positions: NDArray[np.floating]) -> xr.DataArray:
+    """Time derivatives of the states, NaN where no body was seen."""
+    array = _like(name, values, positions)
+    if np.isinf(array).any():
+        raise ValueError(f"{name}: expected finite values, or NaN where a body was not seen, got infinity")
+    return data_array(CORE[name], np.where(np.isfinite(positions), array, np.nan).astype(positions.dtype))
 
 
 def _beside(positions: NDArray[np.floating], found: Smooth, mass: NDArray[np.floating]) -> dict[str, xr.DataArray]:

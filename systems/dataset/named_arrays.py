@@ -24,7 +24,8 @@ def from_file(path: str | os.PathLike[str], **options: Any) -> xr.Dataset:
     """Trajectories from a file of named arrays (see `from_arrays`).
 
     The names are ``q``; ``p``, or ``v`` (velocities) and ``m``, or ``m`` alone, from which momenta are then estimated;
-    ``t``; and whatever else is one number for each body. Dims of MATLAB's row and column vectors do not matter.
+    ``t``; ``q_rate`` and ``p_rate``, dq/dt and dp/dt; and whatever else is one number for each body. Dims of MATLAB's
+    row and column vectors do not matter.
 
     Args:
         path: of a .npz, .mat (of any version) or .h5 file.
@@ -47,6 +48,7 @@ def from_file(path: str | os.PathLike[str], **options: Any) -> xr.Dataset:
     if missing := [name for name in "qt" if name not in arrays]:
         raise ValueError(f"path: expected the array {missing[0]} in {path}, got {', '.join(arrays) or 'none'}")
     q, times = arrays.pop("q"), arrays.pop("t").squeeze()
+    rates = {name: arrays.pop(name) for name in ("q_rate", "p_rate") if name in arrays}
     values = {name: np.atleast_1d(array.squeeze()) for name, array in arrays.items() if name not in ("p", "v", "m")}
     if "m" in arrays:
         values["mass"] = np.atleast_1d(arrays["m"].squeeze())
@@ -55,7 +57,7 @@ def from_file(path: str | os.PathLike[str], **options: Any) -> xr.Dataset:
         if "mass" not in values:
             raise ValueError(f"path: expected the array m beside v in {path}, for momenta")
         p = values["mass"][..., None, :, None] * arrays["v"]
-    return from_arrays(q, p, times=times, **values, **options)
+    return from_arrays(q, p, times=times, **rates, **values, **options)
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:

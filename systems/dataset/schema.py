@@ -4,6 +4,7 @@
 |---|---|---|
 | ``q``, ``p`` | trajectory, time, body, space | positions and canonical momenta, float32 or float64 |
 | ``q_measured`` | trajectory, time, body, space | the noisy positions, where ``q`` are smooth ones |
+| ``q_rate``, ``p_rate`` | trajectory, time, body, space | dq/dt and dp/dt, where they are data too: both, or none |
 | ``q_error``, ``p_error`` | trajectory, time, body, space | standard errors of ``q`` and ``p``, where they are known |
 | ``time`` | time | a coordinate, where all trajectories share their times |
 | ``trajectory_time`` | trajectory, time | instead, where each has its own; NaN only after a trajectory's last |
@@ -58,6 +59,8 @@ CORE = {
     "q": Variable("q", STATE_DIMS, "1", "position", si="m"),
     "p": Variable("p", STATE_DIMS, "1", "canonical momentum", si="kg m / s"),
     "q_measured": Variable("q_measured", STATE_DIMS, "1", "measured position", si="m"),
+    "q_rate": Variable("q_rate", STATE_DIMS, "1", "time derivative of the position", si="m / s"),
+    "p_rate": Variable("p_rate", STATE_DIMS, "1", "time derivative of the momentum", si="kg m / s^2"),
     "q_error": Variable("q_error", STATE_DIMS, "1", "standard error of the position", si="m"),
     "p_error": Variable("p_error", STATE_DIMS, "1", "standard error of the momentum", si="kg m / s"),
     "time": Variable("time", ("time",), "s", "time", si="s"),
@@ -78,6 +81,8 @@ CORE = {
         "event_p", ("trajectory", "event", "body", "space"), "1", "momentum at an event", si="kg m / s"
     ),
 }
+#: What may be known of q and p beside them, and what the names of its variables end with.
+COMPANIONS = {"errors": "error", "rates": "rate"}
 #: The bodies i and j of edges.
 EDGES = ("edge_body", "edge_other_body")
 
@@ -218,14 +223,24 @@ def trajectory_of(
     return times_of(dataset, dtype=dtype, device=device), state
 
 
-def errors_of(
+def companions_of(
     dataset: xr.Dataset, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
-) -> PhaseSpace | None:
-    """The standard errors of the states, as `trajectory_of`; None where the Dataset has none."""
-    if not {"q_error", "p_error"} <= {*dataset.variables}:
-        return None
-    named = {x: dataset[f"{x}_error"] for x in "qp"}
-    return trajectory_of(dataset.assign(named), dtype=dtype, device=device)[1]
+) -> dict[str, PhaseSpace]:
+    """Standard errors, "errors", and time derivatives, "rates", of states where they are known, as `trajectory_of`.
+
+    Example:
+        >>> from systems import from_arrays
+        >>> q, p, force = [[[1.0]], [[0.0]]], [[[0.0]], [[-1.0]]], [[[-1.0]], [[0.0]]]
+        >>> found = companions_of(from_arrays(q, p, times=[0, 1.57], mass=1.0, q_rate=p, p_rate=force))
+        >>> list(found), found["rates"].p.flatten().tolist()
+        (['rates'], [-1.0, 0.0])
+    """
+    found = {}
+    for name, end in COMPANIONS.items():
+        if {f"q_{end}", f"p_{end}"} <= {*dataset.variables}:
+            named = dataset.assign({x: dataset[f"{x}_{end}"] for x in "qp"})
+            found[name] = trajectory_of(named, dtype=dtype, device=device)[1]
+    return found
 
 
 def state_of(
@@ -402,6 +417,14 @@ def _problems(dataset: xr.Dataset) -> Iterator[str]:
     kinds = {name: dataset[name].dtype for name in ("q", "p")}
     if kinds["q"].kind != "f" or kinds["q"].itemsize not in (4, 8) or kinds["q"] != kinds["p"]:
         yield f"q, p: expected float32 or float64, got {kinds['q']} and {kinds['p']}"
+    given = [name for name in ("q_rate", "p_rate") if name in dataset]
+    if len(given) == 1:
+        yield f"{given[0]}: expected both q_rate and p_rate, or neither, got one of them"
+    yield from (
+        f"{name}: expected {kinds['q']}, as q, got {dataset[name].dtype}"
+        for name in given
+        if dataset[name].dtype != kinds["q"]
+    )
     if dataset["mask"].dtype != bool:
         yield f"mask: expected bool, got {dataset['mask'].dtype}"
     if ("time" in dataset.coords) == ("trajectory_time" in dataset):

@@ -66,9 +66,7 @@ def _declared(dataset: xr.Dataset, variables: tuple[Variable, ...]) -> list[Vari
     """The variables whose dimension is known."""
     generalised = dataset.attrs.get("coordinate_system", "cartesian") != "cartesian"
     own = variables or AbstractNewtonian.variables
-    return [
-        v for v in (*CORE.values(), *own) if v.si and not (generalised and v.name.removeprefix("event_") in ("q", "p"))
-    ]
+    return [v for v in (*CORE.values(), *own) if v.si and not (generalised and v.name in CORE and "space" in v.dims)]
 
 
 def _base(dataset: xr.Dataset) -> Base | None:

@@ -22,7 +22,8 @@ from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.library import TermLibrary
 from hlieconv.models.expansion.model import PairExpansion
 from hlieconv.models.expansion.terms import Bodies
-from systems.dataset.blocks import blocks_of
+from systems.dataset.blocks import blocks_of, is_beyond_memory
+from systems.dataset.smoothing import noise_of as noise_of_series
 
 #: Pieces of trajectories, and states in them, at which forces are compared, at most.
 PIECES, STATES, NOISY_STATES = 500, 1000, 3000
@@ -141,13 +142,14 @@ def equations_of(model: PairExpansion, data: Trajectories, *, chunks: int, seed:
 
 
 def forces_of(data: Trajectories, pieces: Chunks, *, seed: int) -> Targets:
-    """Force targets: of short pieces, or where there is noise of long windows."""
+    """Force targets: of short pieces, dp/dt where they are data; or where the states are noisy of long windows."""
     mass, generator = data.features["mass"], torch.Generator().manual_seed(seed)
     if noisy := noise_in(data, seed=seed):
         whole, noise = noisy
         targets, most = window_targets(whole, mass, noise), NOISY_STATES
     else:
         targets, most = targets_of(pieces, mass, precision=data.eps), STATES
+        targets = targets._replace(error=targets.error.clamp(min=noise_in_forces(data)))
     return targets.take(_some(len(targets.trajectory), most, generator))
 
 
@@ -160,6 +162,8 @@ def pieces_of(data: Trajectories, chunks: int = 0, *, seed: int) -> Chunks:
 def noise_in(data: Trajectories, *, seed: int = 0) -> tuple[Chunks, Noise] | None:
     """Whole trajectories, as many as a block holds, and their noise; None if there is none, or no trajectory is whole.
 
+    States with derivatives that are data are taken as exact: points may be so far apart that motion looks like noise.
+
     Args:
         data: trajectories.
         seed: of the draw.
@@ -167,8 +171,15 @@ def noise_in(data: Trajectories, *, seed: int = 0) -> tuple[Chunks, Noise] | Non
     places, generator = Places(data, len(data.times), 1), torch.Generator().manual_seed(seed)
     most = min(PIECES, blocks_of(data.dataset)[0].stop)
     whole = places.read(places.drawn(data.count, generator), most)
-    noise = noise_of(whole) if len(whole.trajectory) else None
+    noise = noise_of(whole) if len(whole.trajectory) and whole.rates is None else None
     return None if noise is None else (whole, noise)
+
+
+def noise_in_forces(data: Trajectories) -> float:
+    """The noise of dp/dt, where it is data; 0 of a Dataset larger than memory."""
+    if is_beyond_memory(data.dataset) or (rates := data.companions.get("rates")) is None:
+        return 0.0
+    return noise_of_series(rates.p.transpose(0, 1).numpy(), data.times.mT.numpy())
 
 
 def _some(count: int, most: int, generator: torch.Generator) -> Tensor:

@@ -31,6 +31,8 @@ class Targets(NamedTuple):
 def targets_of(chunks: Chunks, mass: Float[Tensor, "trajectory n"], *, precision: float) -> Targets:
     """The force m d^2q/dt^2 of the Hermite interpolant of q and dq/dt = p / m, at the `nodes` of each chunk.
 
+    Where dq/dt and dp/dt are data, the force is dp/dt at the points, up to rounding.
+
     Its error is that of the interpolant (see `truncation`), and what rounding of q adds, eps |q| / h^2.
 
     Args:
@@ -46,6 +48,8 @@ def targets_of(chunks: Chunks, mass: Float[Tensor, "trajectory n"], *, precision
         >>> bool((targets.force + targets.q).abs().max() < 10 * targets.error.max() < 1e-10)
         True
     """
+    if chunks.rates is not None:
+        return _given(chunks, precision)
     m = torch.where(mass > 0, mass, 1)[chunks.trajectory][..., None]
     last = len(chunks.times) - 1
     at = nodes(last + 1)
@@ -60,3 +64,12 @@ def targets_of(chunks: Chunks, mass: Float[Tensor, "trajectory n"], *, precision
     piece = torch.arange(len(chunks.trajectory))
     numbers = (x.repeat(len(at)) for x in (chunks.trajectory, piece))
     return Targets(*numbers, *(x.flatten(0, 1) for x in (q, force, error)))
+
+
+def _given(chunks: Chunks, precision: float) -> Targets:
+    assert chunks.rates is not None  # the caller has looked
+    points, count = chunks.times.shape
+    force = chunks.rates.p
+    numbers = (x.repeat(points) for x in (chunks.trajectory, torch.arange(count)))
+    error = 100 * precision * force.abs().amax(-1)
+    return Targets(*numbers, *(x.flatten(0, 1) for x in (chunks.q, force, error)))
