@@ -100,7 +100,7 @@ def simulate(
         true: the Hamiltonian that a learned field stands for, where it is known: its energy is stored too.
         compile: whether an integrator's steps are taken in machine code: "on", "off", or "auto", where the integrator
             says so or that promises to be faster (see `systems.native.Compiled`). What took them, or computed the
-            closed form, is the attribute ``backend``, eager or native.
+            closed form, is the attribute ``backend``: eager, native, or inductor where forces go through torch.compile.
         strict: whether a trajectory that ends early is an error.
         events: what to look for on the way (see `systems.events`): found for each trajectory by itself, to round-off in
             time, and stored as ``event_time``, ``event_kind`` (an index of this list), ``event_part``, ``event_q`` and

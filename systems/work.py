@@ -97,7 +97,7 @@ class Work:
         count, n, d = state.q.shape
         self.count, points = len(drawn.numbers) if drawn is not None else count, len(times)
         backend = self._backend
-        if backend == "native":
+        if backend != "eager":
             self.compile = "on"
         elif compile == "auto":
             self.compile = "off"
@@ -154,7 +154,7 @@ class Work:
 
     @property
     def _backend(self) -> str:
-        """What computes in this process, eager or native."""
+        """What computes in this process: eager, native or inductor."""
         return self.field.closed_form_backend if self.integrator is None else backend_of(self._prepared())
 
     @property

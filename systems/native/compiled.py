@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 import torch.autograd.forward_ad as forward_ad
@@ -21,7 +21,7 @@ from systems.integrators.stepping import MODES, AbstractStepping
 from systems.integrators.wrapper import AbstractWrapper
 from systems.native import build
 from systems.native.methods import Recipe, plan_of, recipe_of
-from systems.native.reason import NotNative
+from systems.native.reason import NotNative, TooMany
 from systems.native.scalars import MOST_OPERATIONS
 from systems.phase_space import PhaseSpace
 from systems.status import Status
@@ -45,7 +45,7 @@ class Compiled(AbstractWrapper):
     The trajectory is the integrator's own, to the last bit where its arithmetic is + - x / and square roots, else to
     round-off (the page docs/explanations/native.md has the details). Gradients go through kicks and drifts, with memory
     for the output times only. Where the state is on a GPU and where something stops the way to machine code, the
-    integrator takes the steps itself.
+    integrator takes the steps itself: with "on", of a force of too many operations, through torch.compile.
 
     Advantages: 5 to 500 times as fast; needs nothing but a C compiler.
     Drawbacks: the first run of a field waits for the compiler, about a second; no interruption while a block of
@@ -100,7 +100,7 @@ class Compiled(AbstractWrapper):
 def machine_code(
     method: AbstractIntegrator, mode: str, field: AbstractVectorField, state: PhaseSpace, times: Tensor
 ) -> AbstractIntegrator | None:
-    """What takes a method's steps in machine code; None where it is not wanted, or cannot be had.
+    """What takes a method's steps in machine code, or by torch.compile; None for neither: not wanted, or not to be had.
 
     Warns:
         UserWarning: with one line that says what stops machine code where it is wanted.
@@ -119,9 +119,25 @@ def machine_code(
             raise NotNative(f"{type(method).__name__}, which has none")
         kernel = _kernel(method, recipe, field, state, times, gradient)
     except NotNative as reason:
-        warnings.warn(f"compile: without machine code, because of {reason}", UserWarning, stacklevel=4)
-        return None
+        fast, how = None, f"without machine code, because of {reason}"
+        if mode == "on" and isinstance(reason, TooMany) and not gradient:
+            fast, how = _by_torch_compile(method, field, state, times, reason)
+        warnings.warn(f"compile: {how}", UserWarning, stacklevel=4)
+        return fast
     return _MachineCode(method, kernel)
+
+
+def _by_torch_compile(
+    method: AbstractIntegrator, field: AbstractVectorField, state: PhaseSpace, times: Tensor, reason: NotNative
+) -> tuple[AbstractIntegrator | None, str]:
+    """The method with a compiled force, None where there is none; and what is said of it."""
+    from systems.native.inductor import by_torch_compile  # torch's tracer takes half a second to import
+
+    try:
+        fast = by_torch_compile(eager(method), field, state, times[0])
+    except NotNative as other:
+        return None, f"without machine code, because of {reason}; nor by torch.compile, because of {other}"
+    return fast, f"by torch.compile, because of {reason}"
 
 
 def decided(
@@ -216,6 +232,7 @@ def _check_differentiable(
 class _MachineCode(AbstractWrapper):
     """An integrator whose code is there."""
 
+    backend: ClassVar[str] = "native"
     kernel: Kernel
 
     def integrate(
@@ -237,8 +254,8 @@ class _MachineCode(AbstractWrapper):
 
 
 def backend_of(integrator: AbstractIntegrator | None) -> str:
-    """What takes the steps of an integrator that `Compiled.prepared` returned: native or eager."""
-    return "native" if isinstance(integrator, _MachineCode) else "eager"
+    """What takes the steps of an integrator that `Compiled.prepared` returned: native, inductor or eager."""
+    return getattr(integrator, "backend", "eager")
 
 
 def _differentiates(method: Any, field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> bool:

@@ -14,7 +14,7 @@ from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from systems.native.operations import Operations
-from systems.native.reason import NotNative
+from systems.native.reason import NotNative, TooMany
 from systems.native.scalars import MOST_OPERATIONS, Arithmetic
 
 #: Of the operations that are seen, a part is not needed in the end; if there are as many times more, they are too many.
@@ -47,24 +47,24 @@ def evaluated(
     """
     operations = Operations(arithmetic)
     try:
-        module = _graph_of(function, examples, {})
+        module = graph_of(function, examples, {})
         _check_known(module, operations)
     except NotNative:  # once more, with unknown operations taken apart into simpler ones
         rules = core_aten_decompositions().items()
         unknown = {operation: rule for operation, rule in rules if _name(operation) not in operations}
-        module = _graph_of(function, examples, unknown)
+        module = graph_of(function, examples, unknown)
         _check_known(module, operations)
     return _outputs(module, inputs, operations)
 
 
-def _graph_of(
+def graph_of(
     function: Callable[..., tuple[Tensor, ...]], examples: Sequence[Tensor], rules: dict[Any, Any]
 ) -> GraphModule:
     try:
         with torch.no_grad():
             module = make_fx(functionalize(function, remove="mutations"), decomposition_table=rules)(*examples)
     except Exception as error:  # whatever the user's own code or torch's tracer raises
-        raise NotNative(_first_line(error)) from error
+        raise NotNative(first_line(error)) from error
     module.graph.eliminate_dead_code()
     return module
 
@@ -105,11 +105,11 @@ def _applied(node: Node, arguments: Any, keywords: dict[str, Any], operations: O
         dims = len(arguments[1]) if len(arguments) > 1 else 0
         keywords["contiguous"] = _contiguous(node.all_input_nodes[0], dims)
     if operations.arithmetic.size > _HOPELESS * MOST_OPERATIONS:
-        raise NotNative(f"more than {MOST_OPERATIONS} operations")
+        raise TooMany(f"more than {MOST_OPERATIONS} operations")
     try:
         return operations[name](*arguments, **keywords)
     except (NotImplementedError, TypeError, IndexError) as error:
-        raise NotNative(f"the operation {target}: {_first_line(error)}") from error
+        raise NotNative(f"the operation {target}: {first_line(error)}") from error
 
 
 def _fixed(module: GraphModule) -> set[Node]:
@@ -159,5 +159,5 @@ def _contiguous(node: Node, count: int) -> bool:
     return True
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -18,6 +18,7 @@ from systems.native.look import look
 from systems.native.methods import Plan, Recipe, plan_of
 from systems.native.pairs import VECTOR_BYTES, PairProgram, force_on, pair_program
 from systems.native.program import AbstractProgram
+from systems.native.reason import TooMany
 from systems.pairs import AbstractPairs
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractVectorField
@@ -50,14 +51,19 @@ def kernel_of(field: AbstractVectorField, state: PhaseSpace, recipe: Recipe, *, 
             return Kernel(field, state, recipe, gradient=gradient)
         kernel = _known.pop(key, None)
         if kernel is None:
-            kernel = Kernel(field, state, recipe, gradient=gradient)
+            try:
+                kernel = Kernel(field, state, recipe, gradient=gradient)
+            except TooMany as reason:  # known after a second of tracing
+                kernel = reason
         _known[key] = kernel  # the last one used is the last to go
         if len(_known) > _MOST_KNOWN:
             del _known[next(iter(_known))]
+    if isinstance(kernel, TooMany):
+        raise TooMany(*kernel.args)
     return kernel
 
 
-_known: dict[Any, Kernel] = {}
+_known: dict[Any, Kernel | TooMany] = {}
 _one_at_a_time = threading.Lock()
 _MOST_KNOWN = 64
 
@@ -113,7 +119,7 @@ class Kernel:
                 pairs = [(rates[0], field.velocity(p)), (rates[1][..., rows, :], force_on(field, q, rows))]
             else:
                 pairs = zip(rates, field(placed(t), state), strict=True)
-            return all(_agree(found, expected) for found, expected in pairs)
+            return all(agree(found, expected) for found, expected in pairs)
 
     def _all_pairs(self, field: AbstractVectorField) -> TypeGuard[AbstractPairs]:
         return isinstance(self.program, PairProgram) and self.program.edge_count is None
@@ -158,7 +164,7 @@ class Kernel:
         shared(self._library, function, count, work, count, intervals, columns, *arguments)
 
 
-def _agree(found: Tensor, expected: Tensor) -> bool:
+def agree(found: Tensor, expected: Tensor) -> bool:
     """Whether they differ by less than anybody would call another number."""
     size = expected.abs().amax((-2, -1), keepdim=True)
     close = (found - expected).abs() <= torch.finfo(found.dtype).eps ** 0.5 * size

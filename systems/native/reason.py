@@ -8,3 +8,12 @@ class NotNative(Exception):
         >>> print(NotNative("a state on cuda:0"))
         a state on cuda:0
     """
+
+
+class TooMany(NotNative):
+    """More operations than are written out one by one: torch.compile, which has loops over bodies, may take them.
+
+    Example:
+        >>> isinstance(TooMany("more than 6000 operations"), NotNative)
+        True
+    """

@@ -16,7 +16,7 @@ from torch.func import functional_call
 from systems.native import emit
 from systems.native.graph import evaluated
 from systems.native.program import AbstractProgram
-from systems.native.reason import NotNative
+from systems.native.reason import NotNative, TooMany
 from systems.native.reverse import pulled_back
 from systems.native.scalars import MOST_OPERATIONS, Arithmetic, Scalar, needed
 from systems.phase_space import PhaseSpace
@@ -113,7 +113,7 @@ def traced(
         functions |= backwards(functions, sum(map(math.prod, parameters.values())), arithmetic)
     count, most = len(needed(x for function in functions.values() for x in function)), (1 + gradient) * MOST_OPERATIONS
     if count > most:
-        raise NotNative(f"{count} operations of a field for {bodies} bodies, more than {most}")
+        raise TooMany(f"{count} operations of a field for {bodies} bodies, more than {most}")
     return Program(bodies, dimension, dtype, parameters, functions)
 
 

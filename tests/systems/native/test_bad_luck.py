@@ -15,7 +15,7 @@ from systems.integrators import RK4, Leapfrog, Recomputed
 from systems.integrators.registry import INTEGRATORS
 from systems.integrators.stepping import AbstractStepping
 from systems.integrators.torchdiffeq import Torchdiffeq
-from systems.native import Compiled, build, trace
+from systems.native import Compiled, build
 from systems.native.compiled import _MachineCode, backend_of
 
 METHODS = {name: pkgutil.resolve_name(target) for name, target in INTEGRATORS.items()}
@@ -67,12 +67,6 @@ def test_a_field_that_cannot_be_traced(kind):
     line = fallback(Leapfrog(step=0.1), field, state())
     assert len(line) < 400
     assert "bessel" in line or kind is Branching
-
-
-def test_more_operations_than_are_written_out(monkeypatch):
-    monkeypatch.setattr(trace, "MOST_OPERATIONS", 50)
-    field, first = Springs.sample(5, seed=0, rest_length=0.1)
-    assert "more than 50" in fallback(Leapfrog(step=0.1), field, first)
 
 
 def test_a_method_without_machine_code_and_other_states():
