@@ -1,6 +1,5 @@
 """One trial of the study: data, training, measurement, and one result file."""
 
-import importlib
 import pkgutil
 import time
 from dataclasses import asdict
@@ -75,7 +74,6 @@ def train_trial(
     kind: type[AbstractModel] = pkgutil.resolve_name(MODELS[entry.model])
     model = kind.of(dataset, preset=entry.preset, **entry.options).to(getattr(torch, entry.dtype))
     changes: dict[str, Any] = {"last_layer": "descent"} | entry.settings | ({} if steps is None else {"steps": steps})
-    importlib.import_module("pytorch_optimizer")  # takes seconds, which are no part of a training
     started, cpu = time.perf_counter(), time.process_time()
     trained = fit(
         model, dataset, preset=entry.preset, path=run, device=device, seed=trial.seed, validation=0.0, **changes

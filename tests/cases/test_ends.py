@@ -219,5 +219,5 @@ def test_an_integrator_may_be_named(name):
     made = simulate(system, state, times, pkgutil.resolve_name(INTEGRATORS[name])())
     np.testing.assert_array_equal(found.q, made.q)
     assert found.attrs["integrator"] == name
-    with pytest.raises(ValueError, match=r"integrator: expected one of leapfrog, .*, got 'leap'"):
+    with pytest.raises(ValueError, match=r"integrator: expected one of .*leapfrog, .*, got 'leap'"):
         simulate(system, state, times, "leap")

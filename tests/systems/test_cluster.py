@@ -142,6 +142,6 @@ def test_systems_are_drawn_when_they_are_needed(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="fork")
 def test_ranks_share_the_work(tmp_path):
-    script = Path(__file__).with_name("two_ranks.py")
+    script = Path(__file__).with_name("sharing.py")
     done = subprocess.run([sys.executable, "-P", script, tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
