@@ -30,8 +30,8 @@ reveal_type(Springs)  # type\\[Springs\\]
 reveal_type(hl.Springs)  # type\\[Springs\\]
 reveal_type(system)  # Springs
 reveal_type(state.q)  # Tensor
-reveal_type(simulate)  # \\(field: AbstractVectorField, .*\\) -> Dataset
-reveal_type(hl.simulate)  # \\(field: AbstractVectorField, .*\\) -> Dataset
+reveal_type(simulate)  # \\(field: AbstractVectorField .*\\) -> Dataset
+reveal_type(hl.simulate)  # \\(field: AbstractVectorField .*\\) -> Dataset
 reveal_type(dataset)  # Dataset
 reveal_type(fit)  # \\(model: AbstractModel \\| AbstractVectorField \\| .*\\) -> Fit\\[Any\\]
 reveal_type(hl.fit)  # \\(model: AbstractModel \\| AbstractVectorField \\| .*\\) -> Fit\\[Any\\]
