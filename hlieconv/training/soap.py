@@ -1,11 +1,13 @@
 """SOAP: Adam in the eigenbasis of Shampoo's preconditioner, the parameters of one shape in one product."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import ParamsT
+from torch.utils._pytree import tree_leaves, tree_map
 
 from hlieconv.training.graphs import Recorded
 
@@ -20,12 +22,12 @@ class SOAP(torch.optim.Optimizer):
 
     Along each axis k of a weight with two axes or more, the decaying mean L_k of G_k G_k^T, G_k being its gradient as a
     matrix whose rows are that axis, has eigenvectors Q_k. Adam is done in their basis, to which one orthogonal
-    iteration, a QR decomposition of (L_k + shift) Q_k in float64, brings Q_k nearer every `EVERY` steps. The first step
-    only looks: its gradient gives the first basis. Weights of one shape are stacked, so that a step takes as many
-    products as there are shapes: on a GPU launches are what it costs.
+    iteration, a QR decomposition of L_k Q_k in float64, brings Q_k nearer every `EVERY` steps. The first step only
+    looks: its gradient gives the first basis. Weights of one shape are stacked, so that a step takes as many products
+    as there are shapes: on a GPU launches are what it costs.
 
     Args:
-        parameters: what is trained: real, and of one device.
+        parameters: what is trained, real and of one device; or groups of it, each perhaps with a rate of its own.
         lr: the learning rate, which may change from step to step in ``param_groups``.
         beta: decay a step of the means of gradients, of their squares and of the preconditioners.
         eps: added to the root of the mean square.
@@ -41,13 +43,14 @@ class SOAP(torch.optim.Optimizer):
         True
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, beta: float = 0.95, eps: float = 1e-8) -> None:
+    def __init__(self, parameters: ParamsT, lr: float, beta: float = 0.95, eps: float = 1e-8) -> None:
         super().__init__(parameters, {"lr": lr})
         self.beta, self.eps, self.count = beta, eps, 0
         shapes: dict[Any, list[nn.Parameter]] = {}
-        for parameter in self.param_groups[0]["params"]:
-            shapes.setdefault((parameter.shape, parameter.dtype), []).append(parameter)
-        self.stacks = [_Stack(same) for same in shapes.values()]
+        for number, group in enumerate(self.param_groups):
+            for parameter in group["params"]:
+                shapes.setdefault((number, parameter.shape, parameter.dtype), []).append(parameter)
+        self.stacks = [_Stack(same, self.param_groups[number]) for (number, *_), same in shapes.items()]
         on_gpu = bool(self.stacks) and self.stacks[0].rate.is_cuda
         self.advance = Recorded(self._advance) if on_gpu else self._advance
 
@@ -62,9 +65,8 @@ class SOAP(torch.optim.Optimizer):
         for stack in self.stacks:
             stack.take_gradients()
         if step:
-            rate = self.param_groups[0]["lr"] * math.sqrt(1 - self.beta**step) / (1 - self.beta**step)
             for stack in self.stacks:
-                stack.rate.fill_(rate)
+                stack.rate.fill_(stack.group["lr"] * math.sqrt(1 - self.beta**step) / (1 - self.beta**step))
             self.advance()
         else:
             for stack in self.stacks:
@@ -90,22 +92,24 @@ class SOAP(torch.optim.Optimizer):
         Raises:
             ValueError: if it is of other parameters, or of another implementation.
         """
-        try:
-            self.count, kept = state_dict["count"], state_dict["stacks"]
-            for stack, values in zip(self.stacks, kept, strict=True):
-                stack.restore(values)
-        except (KeyError, ValueError, RuntimeError) as error:
+        kept = state_dict.get("stacks", [])
+        if [_shapes(stack.state()) for stack in self.stacks] != [_shapes(values) for values in kept]:
             raise ValueError(
                 "checkpoint: expected the state of this optimiser for these weights: the run was begun by another "
                 "version; overwrite it to begin anew"
-            ) from error
+            )
+        self.count = state_dict["count"]
+        for stack, values in zip(self.stacks, kept, strict=True):
+            for own, value in zip(tree_leaves(stack.state()), tree_leaves(values), strict=True):
+                if own is not None:
+                    own.copy_(value)
 
 
 class _Stack:
-    """Parameters of one shape, ``(count, *shape)``."""
+    """Parameters of one group and one shape, ``(count, *shape)``."""
 
-    def __init__(self, parameters: list[nn.Parameter]) -> None:
-        self.parameters = parameters
+    def __init__(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
+        self.parameters, self.group = parameters, group
         like = torch.stack([parameter.detach() for parameter in parameters])
         self.gradient, self.mean, self.square = (torch.zeros_like(like) for _ in range(3))
         self.rate = like.new_zeros(())
@@ -149,7 +153,7 @@ class _Stack:
         for axis, (outer, basis) in enumerate(zip(self.outer, self.basis, strict=True)):
             if outer is None or basis is None:
                 continue
-            exact = outer.double()
+            exact = outer.double().nan_to_num(0.0, 0.0, 0.0)  # whoever trains sees what is not finite, and says so
             if first:
                 basis.copy_(torch.linalg.eigh(exact).eigenvectors.flip(-1))
                 continue
@@ -160,14 +164,10 @@ class _Stack:
             basis.copy_(torch.linalg.qr(product.take_along_dim(order[:, None], -1)).Q)
 
     def state(self) -> dict[str, Any]:
+        """All that the next steps depend on, as it is in memory."""
         return {"mean": self.mean, "square": self.square, "outer": list(self.outer), "basis": list(self.basis)}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        def copy(own: Any, kept: Any) -> None:
-            for mine, value in zip(own, kept, strict=True):
-                if mine is not None:
-                    mine.copy_(value)
 
-        copy([self.mean, self.square], [state["mean"], state["square"]])
-        copy(self.outer, state["outer"])
-        copy(self.basis, state["basis"])
+def _shapes(state: dict[str, Any]) -> Any:
+    """Of the tensors in it, by their names."""
+    return tree_map(lambda x: None if x is None else tuple(x.shape), state)
