@@ -65,17 +65,21 @@ static void sums(long n, long d, const double *restrict shape, const double *res
 }
 
 typedef double Four __attribute__((vector_size(32)));
+#ifdef __clang__
+#define SHUFFLED(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#else
 typedef long Places __attribute__((vector_size(32)));
+#define SHUFFLED(x, y, ...) __builtin_shuffle(x, y, (Places){__VA_ARGS__})
+#endif
 
 /* Four entries at four times, from [entry][time] to [time][entry]. */
 static inline void transpose(const double *restrict from, double *restrict to, long entries) {
   Four x[4];
   for (int i = 0; i < 4; i++) memcpy(x + i, from + i * LANES, sizeof(Four));
-  const Places even = {0, 4, 2, 6}, odd = {1, 5, 3, 7}, low = {0, 1, 4, 5}, high = {2, 3, 6, 7};
-  const Four a = __builtin_shuffle(x[0], x[1], even), b = __builtin_shuffle(x[0], x[1], odd);
-  const Four c = __builtin_shuffle(x[2], x[3], even), d = __builtin_shuffle(x[2], x[3], odd);
-  const Four y[4] = {__builtin_shuffle(a, c, low), __builtin_shuffle(b, d, low), __builtin_shuffle(a, c, high),
-                     __builtin_shuffle(b, d, high)};
+  const Four a = SHUFFLED(x[0], x[1], 0, 4, 2, 6), b = SHUFFLED(x[0], x[1], 1, 5, 3, 7);
+  const Four c = SHUFFLED(x[2], x[3], 0, 4, 2, 6), d = SHUFFLED(x[2], x[3], 1, 5, 3, 7);
+  const Four y[4] = {SHUFFLED(a, c, 0, 1, 4, 5), SHUFFLED(b, d, 0, 1, 4, 5), SHUFFLED(a, c, 2, 3, 6, 7),
+                     SHUFFLED(b, d, 2, 3, 6, 7)};
   for (int i = 0; i < 4; i++) memcpy(to + i * entries, y + i, sizeof(Four));
 }
 

@@ -20,12 +20,14 @@ from pathlib import Path
 
 from systems.native.reason import NotNative
 
+#: Vectors as wide as the processor has them: an option of compilers for this processor alone, for others an error.
+_WIDE = ("-mprefer-vector-width=512",) if platform.machine() in ("x86_64", "AMD64") else ()
 #: No fast mathematics: every operation rounds as it does in torch, one by one, whatever the processor. That errno and
 #: traps are not looked at changes no result.
 FLAGS = (
     "-O3",
     "-march=native",
-    "-mprefer-vector-width=512",
+    *_WIDE,
     "-fopenmp-simd",
     "-ffp-contract=off",
     "-fno-math-errno",

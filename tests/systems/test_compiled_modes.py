@@ -57,6 +57,13 @@ def test_what_grows_changes_no_bit_of_what_does_not(machine_code, monkeypatch):
         assert all(a[:, 0].equal(b[:, i]) for a, b in zip(alone, path, strict=True)), i
 
 
+@pytest.mark.parametrize("command", [x for x in ("gcc", "clang") if shutil.which(x)])
+def test_every_compiler_takes_the_file(command, monkeypatch):
+    """Where one refuses it nobody is told: the closed form is torch's."""
+    monkeypatch.setenv("CC", command)
+    assert compiled_modes.machine_code(torch.ones(1, dtype=torch.float64)) is not None
+
+
 def test_one_state_at_times_of_their_own():
     system, state = linear("paper", d=2)
     times = GRIDS["even"][:, None] * torch.tensor([1.0, 2.0, 3.0])
