@@ -28,9 +28,13 @@ def is_autonomous(field: AbstractVectorField) -> bool:
 
 
 def started(field: AbstractVectorField, start: Tensor) -> AbstractVectorField:
-    """The field as a function of the time since ``start``, ``()`` or ``(trajectory)`` in float64."""
+    """The field as a function of the time since ``start``, ``()`` or ``(trajectory)`` in float64.
+
+    What `select` makes of it has started too.
+    """
     if is_autonomous(field) or not start.any():
         return field
     moved = copy.copy(field)
     moved.forward = lambda t, state: field.forward((start[..., None, None] + t).to(state.q.dtype), state)
+    moved.select = lambda index: started(field.select(index), start[index] if start.ndim else start)
     return moved

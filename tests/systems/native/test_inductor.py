@@ -120,6 +120,14 @@ def test_every_law_and_method(compilations, method, kind):
     assert compilations
 
 
+def test_a_law_that_knows_the_time_may_begin_late(compilations):
+    field, first = drawn(Swirl)
+    found, expected = (simulate(field, first, 1 + TIMES, RK4(step=0.1, compile=mode)) for mode in ("on", "off"))
+    assert found.attrs["backend"] == "inductor"
+    assert abs(found.q - expected.q).max() < 1e-13  # some hundred roundings of numbers up to 1
+    assert compilations
+
+
 def test_what_stops_torch_compile_is_told_in_the_same_line(monkeypatch):
     def fail(module, **options):
         raise RuntimeError("no compiler\nat all")
