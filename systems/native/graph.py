@@ -64,7 +64,7 @@ def graph_of(
         with torch.no_grad():
             module = make_fx(functionalize(function, remove="mutations"), decomposition_table=rules)(*examples)
     except Exception as error:  # whatever the user's own code or torch's tracer raises
-        raise NotNative(first_line(error)) from error
+        raise NotNative(f"a field that torch cannot trace: {first_line(error)}") from error
     module.graph.eliminate_dead_code()
     return module
 
