@@ -1,9 +1,11 @@
 """The parts of a simulation, computed by the workers of a dask cluster."""
 
 import importlib
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -22,6 +24,9 @@ WAITING = 2
 
 #: In which a scheduler has to answer.
 SECONDS = 10.0
+
+#: For so long a cluster may be without any worker, and so often that is looked at while no part is done.
+WITHOUT_WORKERS, LOOK = 60.0, 1.0
 
 
 @contextmanager
@@ -52,29 +57,61 @@ def by_dask(client: Any, work: "Work", parts: Parts, missing: Sequence[slice], p
 
     Raises:
         ArgumentTypeError: if this is no client.
-        ValueError: if the scheduler goes away, or a part takes several workers down with it; whatever a worker raises.
+        ValueError: if the scheduler goes away, there is no worker for `WITHOUT_WORKERS` seconds, or several die of one
+            part; whatever a worker raises.
     """
     distributed = _distributed()
     check_type("client", client, isinstance(client, distributed.Client), "a distributed.Client")
     with _in_one_line(client):
         left, here = iter(missing), versions()
+        running: set[Any] = set()
+        done: SimpleQueue[Any] = SimpleQueue()
 
-        def submitted(count: int) -> list[Any]:
-            return [
-                client.submit(_computed, work.share(rows), parts, rows, here, pure=False)
-                for rows in islice(left, count)
-            ]
+        def submit(count: int) -> None:
+            for rows in islice(left, count):
+                future = client.submit(_computed, work.share(rows), parts, rows, here, pure=False)
+                running.add(future)
+                future.add_done_callback(done.put)
 
-        running = distributed.as_completed(submitted(WAITING * max(1, sum(client.nthreads().values()))))
         try:
-            for future in running:
+            submit(WAITING * max(1, _threads(client)))
+            while running:
+                future = _next(client, done)
                 count, changes = future.result()
+                running.remove(future)
                 work.energy_changes += changes
                 progress.update(count)
-                running.update(submitted(1))
-        except BaseException:
-            client.cancel(list(running.futures))
-            raise
+                submit(1)
+        finally:
+            for future in running:
+                future.release()
+
+
+def _next(client: Any, done: "SimpleQueue[Any]") -> Any:
+    """What is done next; `_NoWorkers` if nobody is left to do it."""
+    seen = time.monotonic()
+    while True:
+        try:
+            return done.get(timeout=LOOK)
+        except Empty:
+            if _threads(client):
+                seen = time.monotonic()
+            elif time.monotonic() - seen >= WITHOUT_WORKERS:
+                raise _NoWorkers from None
+
+
+def _threads(client: Any) -> int:
+    """How many the workers have together; a CommClosedError if no scheduler says so."""
+    from distributed.comm.core import CommClosedError
+
+    try:
+        return sum(client.nthreads().values())
+    except (OSError, AttributeError) as error:  # a client that is closed has none to ask
+        raise CommClosedError from error
+
+
+class _NoWorkers(Exception):
+    """Nobody is left who computes."""
 
 
 def _distributed() -> Any:
@@ -98,11 +135,14 @@ def _in_one_line(client: Any) -> Iterator[None]:
     from distributed import CancelledError, KilledWorker
     from distributed.comm.core import CommClosedError
 
-    address = getattr(client.scheduler, "address", "")
+    scheduler = f"the scheduler {getattr(client.scheduler, 'address', '')}".strip()
     kept = "what is done is kept, and the same call goes on with it"
     try:
         yield
+    except _NoWorkers:
+        words = f"has been without workers for {WITHOUT_WORKERS:g} s"
+        raise ValueError(f"client: {scheduler} {words}; {kept}") from None
     except KilledWorker as error:
-        raise ValueError(f"client: several workers of {address} died of one part (out of memory?); {kept}") from error
+        raise ValueError(f"client: several workers of {scheduler} died of one part (out of memory?); {kept}") from error
     except (CancelledError, CommClosedError, TimeoutError) as error:
-        raise ValueError(f"client: the scheduler {address} went away; {kept}") from error
+        raise ValueError(f"client: {scheduler} went away; {kept}") from error

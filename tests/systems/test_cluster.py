@@ -3,6 +3,8 @@
 import functools
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,8 @@ from systems.dataset.regions import Regions
 distributed = pytest.importorskip("distributed")
 TIMES = torch.linspace(0, 1, 5, dtype=torch.float64)
 DRAW = functools.partial(Springs.sample, seed=3, bodies=3)
+#: Any free port: without an address, dask takes one that another process may have.
+LOCAL = {"processes": False, "n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
 
 
 def content(folder):
@@ -33,7 +37,7 @@ def small_blocks():
 @pytest.fixture(scope="module")
 def client():
     """Two workers, in threads of this process: what they are sent is pickled as elsewhere."""
-    with distributed.Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None) as client:
+    with distributed.Client(**LOCAL) as client:
         yield client
 
 
@@ -89,6 +93,46 @@ def test_what_was_done_is_done(client, whole, tmp_path, monkeypatch):
     )
     simulate(*DRAW(23), TIMES, path=path, client=client)
     assert sorted(rows.start for rows in computed) == [12, 16, 20]
+    assert content(path) == content(whole)
+
+
+def test_who_loses_all_workers_or_the_scheduler_hears_of_it_and_loses_nothing(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr("systems.cluster.WITHOUT_WORKERS", 0.5)
+    monkeypatch.setattr("systems.cluster.LOOK", 0.1)
+    write, path, done = Regions.write, tmp_path / "springs.zarr", []
+
+    def losing(loss):
+        """After two more parts."""
+        last = len(done) + 2
+
+        def written(self, rows, dataset):
+            write(self, rows, dataset)
+            done.append(rows.start)
+            if len(done) == last:
+                threading.Thread(target=loss).start()
+            time.sleep(0.3)  # in which the loss is noticed
+
+        return written
+
+    with distributed.LocalCluster(**LOCAL) as cluster, distributed.Client(cluster) as client:
+
+        def work(loss):
+            monkeypatch.setattr(Regions, "write", losing(loss))
+            return simulate(*DRAW(23), TIMES, path=path, part_size=4, client=client)
+
+        kept = "; what is done is kept, and the same call goes on with it$"
+        with pytest.raises(ValueError, match=f"^client: .* has been without workers for 0.5 s{kept}"):
+            work(lambda: cluster.scale(0))
+        cluster.scale(2)
+        for _ in range(2):  # as it goes, and once it has gone
+            with pytest.raises(ValueError, match=f"^client: .* went away{kept}"):
+                work(cluster.close)
+    assert not path.exists()
+    assert len(done) >= 4
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Regions, "write", lambda self, rows, x: done.append(rows.start) or write(self, rows, x))
+        simulate(*DRAW(23), TIMES, path=path, workers=1)
+    assert sorted(done) == [0, 4, 8, 12, 16, 20]
     assert content(path) == content(whole)
 
 
