@@ -6,6 +6,7 @@ import torch
 import hlieconv.diagnostics  # noqa: F401 (the accessor)
 from hlieconv.dynamics import chunk_error, fit, load, rollout
 from hlieconv.dynamics.expansion import solving
+from hlieconv.dynamics.expansion.equations import least_squares
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.model import PairExpansion
@@ -169,6 +170,15 @@ def test_units_do_not_matter(length, mass):
     model = PairExpansion.of(scaled)
     solve(model, scaled)
     check(model, {("power", (2.0,)): mass})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_term_without_force_has_no_coefficient(dtype):
+    """Beside others, and by itself."""
+    y = torch.arange(1.0, 5.0, dtype=dtype)
+    nothing = torch.zeros_like(y)
+    assert least_squares(nothing[:, None], y) == 0
+    torch.testing.assert_close(least_squares(torch.stack([nothing, 2 * y], 1), y), y.new_tensor([0.0, 0.5]))
 
 
 def test_times_may_be_irregular():

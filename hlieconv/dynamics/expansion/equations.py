@@ -49,7 +49,8 @@ def least_squares_by_ridge(
     q, r = torch.linalg.qr(a)
     u, s, vh = torch.linalg.svd(r)
     along = u.mT @ (q.mT @ y)
-    damped = [s / (s.square() + (ridge * s[0]).square()) for ridge in ridges]
+    least = torch.finfo(s.dtype).tiny  # where all columns are zero, so is w
+    damped = [s / (s.square() + (ridge * s[0]).square()).clamp(min=least) for ridge in ridges]
     return [(vh.mT @ (x * along)) / scale for x in damped]
 
 
