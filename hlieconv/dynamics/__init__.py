@@ -8,11 +8,15 @@ interpolant.py      the exact derivatives of a trajectory between and at its poi
 losses.py           rollout, one-step, multiple shooting, force matching
 bodies.py           what is trained: a model, conditioned on the bodies of every trajectory
 free_parameters.py  or the free parameters of a known system
+first_states.py     or the first states too
+last_layer.py       the last layer of an HLieConv, solved
 compilation.py      whether the forces of a model go through torch.compile
 expansion/          how a law is solved for, and the evidence for it
 fitting.py          fit(model, dataset, ...)
+choice.py           of several models the one that predicts best
 loading.py          load(path): the model of a run
 rollouts.py         rollout(model, dataset, times): the trajectories that a model predicts
+refinement.py       refine_states(model, dataset): those of a law that pass noisy positions best
 evaluation.py       chunk_error(model, dataset): the test error of the paper
 """
 

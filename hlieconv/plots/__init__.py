@@ -7,6 +7,7 @@ charges.py        charges of a group with a band over trajectories, and the law 
 conservation.py   all that is conserved in one figure for print, with bands and growth laws
 phase_portrait.py momentum against position
 animation.py      trajectories as GIF or MP4
+saving.py         figures in files
 sections.py       surfaces of section and return maps
 errors.py         errors of a prediction
 learning_curve.py how the losses of a training fall, also live

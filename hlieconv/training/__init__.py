@@ -4,6 +4,7 @@ loop.py         train(model, loss, batches, ...)
 interruption.py Ctrl-C and its like stop between two steps
 best.py         early stopping: the best validated weights
 graphs.py       a step on a GPU as CUDA graphs
+parallel.py     one training by many processes
 soap.py         SOAP: Adam in the eigenbasis of Shampoo's preconditioner
 optimisers.py   Adam, SOAP, L-BFGS, the cosine schedule, the average of the weights
 settings.py     settings as dataclasses with help texts, ranges and presets

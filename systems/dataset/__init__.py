@@ -5,6 +5,9 @@ measured.py   Datasets from arrays and tables of measurements
 times.py      dates, durations and numbers as seconds
 standard.py   one system of units for all variables
 storage.py    files that are whole or absent, written in parts
+regions.py    one Zarr store that many processes write
+blocks.py     Datasets larger than memory, block by block
+smoothing.py  noisy positions, as smooth as the data say
 """
 
 from systems.door import attach

@@ -5,9 +5,9 @@
 
 100 trajectories of 100 points; white noise of a part of the standard deviation of q and of p. "fitted" reads a law
 from 80 of the trajectories, with the symmetry that they support, and looks for its charges if the law holds for the
-other 20: else nothing is claimed. A run finds all if what
-is true of the found charges has as many functionally independent ones as there are; it invents if some found charge
-lies, by more than half of its length, outside of the space of all conserved combinations of the library.
+other 20: else nothing is claimed. A run finds all if what is true of the found charges has as many functionally
+independent ones as there are; it invents if some found charge lies, by more than half of its length, outside of the
+space of all conserved combinations of the library.
 """
 
 import functools
@@ -172,7 +172,8 @@ def main(seeds, asked):
                 if key not in trials:
                     trials[key] = trial(name, source, noise, seed)
                     print(key, trials[key], flush=True)
-            write_result(RESULT, {"seeds": seeds, "rates": summary(trials), "trials": trials})
+            done = 1 + max(int(key.rsplit(",", 1)[1]) for key in trials)
+            write_result(RESULT, {"seeds": done, "rates": summary(trials), "trials": trials})
     print(table(summary(trials)))
 
 

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/bench_symmetry.py [seeds] adds to results/symmetry.json what is not in it yet
 
-40 trajectories of 50 points over 2 s of three bodies with springs, each with masses and stiffnesses of its own; noise
-of 1e-3 of the standard deviation of q and of p.
+40 trajectories of 50 points over 2 s of three bodies with springs, each with masses and stiffnesses of its own; white
+noise of 0 to 1e-1 of the standard deviation of q and of p.
 """
 
 import json

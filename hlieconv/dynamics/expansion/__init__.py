@@ -7,7 +7,9 @@ refinement.py  the parameters of shapes, by variable projection
 search.py      which terms: the best pair, forward, backward, snapped exponents
 splines.py     a smooth function of the distance where no known one explains the forces
 shooting.py    the coefficients that fit noisy trajectories best
+ends.py        the law behind frames far apart
 solving.py     solve(model, dataset): all of it, the simplest library first
 evidence.py    evidence(model, dataset): does a law hold for other trajectories?
+graph.py       interactions(dataset): which pairs of bodies act on each other
 bodies.py      what `fit` does with an expansion
 """
