@@ -2,19 +2,22 @@
 
 import torch
 
+from systems.ranks import ranks
+
 
 def device_named(name: str | torch.device) -> torch.device:
-    """The device called so; of "auto", a GPU where there is one.
+    """The device called so; of "auto", a GPU where there is one. Each of several processes has its own.
 
     Raises:
-        ValueError: if torch cannot use it here.
+        ValueError: if torch cannot use it here, or the processes do not find each other.
 
     Example:
         >>> device_named("cpu")
         device(type='cpu')
     """
+    ranks()  # chooses the GPU of this process, before anything is put on another
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError, TypeError) as error:
