@@ -1,4 +1,4 @@
-"""The script that measures a GPU runs without one, at tiny sizes: whoever has one for some minutes need not mend it."""
+"""What is for a GPU runs without one, at tiny sizes: whoever has one for some minutes need not mend it."""
 
 import json
 import os
@@ -17,3 +17,12 @@ def test_cases_run_without_a_gpu(tmp_path):
     assert set(cases) < set(result)
     assert "failed" not in json.dumps(result)
     assert result["optimisers"]["soap"] > 0
+
+
+def test_tests_of_a_gpu_are_right_without_one():
+    """Some of each kind, since they are skipped here."""
+    some = "test_groups or rattle or neighbour or roll_out[expansion] or roll_out[hfc] or test_systems[toda]"
+    environment = os.environ | {"DEVICE": "cpu"}
+    command = [sys.executable, "-m", "pytest", "tests/test_gpu.py", "-k", some, "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=SCRIPT.parents[2], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
