@@ -72,9 +72,18 @@ class Parts:
             raise
 
     def write(self, rows: slice, dataset: xr.Dataset) -> None:
-        """Keep the Dataset of one range. Any process may do it that sees the folder."""
-        self.begin(lambda: dataset)
+        """Keep the Dataset of one range. Any process may do it that sees the folder, once it is begun.
+
+        Raises:
+            ValueError: if this process does not see it, or it is gone, as once the file is whole.
+        """
+        self.check_begun()
         write(self._file(rows), [dataset], rows.stop - rows.start)
+
+    def check_begun(self) -> None:
+        """A ValueError unless this process sees the folder: else it would wait for parts that are written elsewhere."""
+        if not self.header.exists():
+            raise ValueError(f"path: {self.folder} is not seen by all: expected a folder that all processes share")
 
     def needed(self, nbytes: int) -> int:
         """Bytes on the disk that are still needed, of a file of so many: the parts, then the file beside them."""

@@ -33,8 +33,7 @@ class Regions(Parts):
         Raises:
             ValueError: if this process does not see the store, or its Dataset has another structure.
         """
-        if not self.header.exists():
-            raise ValueError(f"path: {self.store} is not seen by all: expected a folder that all processes share")
+        self.check_begun()
         with named_errors(self.path):
             arrays, stored = zarr_arrays(self.store), encoded(dataset)
             if structure_of(stored, dict(dataset.sizes) | {"trajectory": self.count}) != kept_structure(self.store):

@@ -277,6 +277,7 @@ def test_parts_of_other_work(folder, capsys):
     system, state = systems.Springs.sample(2, seed=7)
     dataset = systems.simulate(system, state, [0.0, 1.0])
     parts = Parts(folder / "springs.nc", dataset.attrs["configuration"], 2, 1, overwrite=False)
+    parts.begin(xr.Dataset)
     parts.write(slice(0, 1), dataset.isel(trajectory=[0]))
     refused(folder, capsys, arguments, "path")
     assert cli.main([*arguments.split(), "--overwrite"]) == 0

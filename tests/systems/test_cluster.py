@@ -1,6 +1,7 @@
 """Simulations by many processes: the same bytes for any number of them, and nothing half-written."""
 
 import functools
+import re
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import torch
 import systems.work
 from hlieconv import cli
 from systems import Gravity, Springs, simulate
+from systems.dataset.parts import Parts
 from systems.dataset.regions import Regions
 
 distributed = pytest.importorskip("distributed")
@@ -134,6 +136,39 @@ def test_who_loses_all_workers_or_the_scheduler_hears_of_it_and_loses_nothing(wh
         simulate(*DRAW(23), TIMES, path=path, workers=1)
     assert sorted(done) == [0, 4, 8, 12, 16, 20]
     assert content(path) == content(whole)
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
+def test_workers_that_do_not_see_the_folder_are_named(client, tmp_path, monkeypatch, suffix):
+    own = tmp_path / "of_the_worker"
+    monkeypatch.setattr(Parts, "__getstate__", lambda self: vars(self) | {"header": own / "configuration.json"})
+    with pytest.raises(ValueError, match=rf"path: .*springs{suffix}.parts is not seen by all: expected a folder"):
+        simulate(*DRAW(5), TIMES, path=tmp_path / f"springs{suffix}", client=client)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("by", ["workers", "one process"])
+def test_a_store_that_cannot_be_written_is_named(client, tmp_path, monkeypatch, by):
+    begin, path = Regions.begin, tmp_path / "springs.zarr"
+
+    def spoiled(self, like):
+        """With a file in the place of a folder, which stops root too."""
+        begin(self, like)
+        (self.store / "q" / "c").write_text("")
+
+    monkeypatch.setattr(Regions, "begin", spoiled)
+    with pytest.raises(OSError, match=r"Not a directory|File exists") as caught:
+        simulate(*DRAW(5), TIMES, path=path, client=client if by == "workers" else None)
+    assert caught.value.filename == str(path)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/sys")
+@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
+def test_a_folder_without_permission_is_named(suffix, capsys):
+    """In /sys nobody makes files, root neither."""
+    assert cli.main(["simulate", "springs", "--count", "5", "--points", "5", "-o", f"/sys/springs{suffix}"]) == 2
+    assert re.fullmatch(rf"hlieconv: path: /sys/springs{suffix} .*\n", capsys.readouterr().err)
 
 
 def test_a_store_of_other_versions_is_not_written_to(client, tmp_path, monkeypatch):

@@ -37,6 +37,7 @@ def parted(dataset, path, size):
     """Written by way of parts of so many trajectories."""
     count = dataset.sizes["trajectory"]
     parts = Parts(path, "{}", count, size, overwrite=False)
+    parts.begin(xr.Dataset)
     for rows in parts.missing():
         parts.write(rows, dataset.isel(trajectory=rows))
     parts.assemble()
@@ -86,6 +87,7 @@ def test_parts_are_assembled_one_at_a_time(tmp_path):
     one = to_dataset(PhaseSpace(*torch.zeros(2, points, 1, 4, 2)), torch.arange(points, dtype=torch.float64))
     size = one.q.nbytes + one.p.nbytes
     parts = Parts(tmp_path / "long.nc", "{}", count, 1, overwrite=False)
+    parts.begin(xr.Dataset)
     for rows in parts.missing():
         parts.write(rows, one)
     tracemalloc.start()
@@ -157,6 +159,7 @@ def test_space_on_the_disk_is_checked_first(tmp_path, monkeypatch):
 def test_parts_of_other_work_are_not_mixed_in(tmp_path):
     path, dataset = tmp_path / "springs.nc", springs()
     parts = Parts(path, '{"seed": 1, "step": 2}', 5, 2, overwrite=False)
+    parts.begin(xr.Dataset)
     parts.write(slice(0, 2), dataset.isel(trajectory=slice(0, 2)))
     assert Parts(path, '{"seed": 1, "step": 2}', 5, 3, overwrite=False).missing() == [slice(2, 4), slice(4, 5)]
     with pytest.raises(ValueError, match=r"path: .*\.parts holds the parts of other work \(different seed, time\)"):
@@ -169,6 +172,7 @@ def test_a_damaged_part_is_computed_again(tmp_path, damage):
     dataset, path = springs(), tmp_path / "springs.nc"
     parted(dataset, tmp_path / "whole.nc", 2)
     parts = Parts(path, "{}", 5, 2, overwrite=False)
+    parts.begin(xr.Dataset)
     for rows in parts.missing():
         parts.write(rows, dataset.isel(trajectory=rows))
     file = parts.folder / "000000000002.nc"
@@ -195,6 +199,7 @@ def test_a_damaged_part_is_computed_again(tmp_path, damage):
 )
 def test_parts_that_nobody_can_tell_of_are_computed_again(tmp_path, content):
     parts = Parts(tmp_path / "springs.nc", "{}", 5, 2, overwrite=False)
+    parts.begin(xr.Dataset)
     parts.write(slice(0, 2), springs().isel(trajectory=slice(0, 2)))
     parts.header.write_bytes(content)
     with pytest.warns(UserWarning, match=r"configuration\.json is damaged: the parts are computed again"):
