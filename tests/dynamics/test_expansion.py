@@ -5,14 +5,14 @@ import torch
 
 import hlieconv.diagnostics  # noqa: F401 (the accessor)
 from hlieconv.dynamics import chunk_error, fit, load, rollout
-from hlieconv.dynamics.expansion import solving
+from hlieconv.dynamics.expansion import search, solving
 from hlieconv.dynamics.expansion.equations import least_squares
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.model import PairExpansion
 from hlieconv.models.expansion.terms import Factor, Pair
 from hlieconv.training.run import progress_of
-from systems import AbstractNewtonian, Charges, Gravity, Springs, Variable, simulate
+from systems import AbstractNewtonian, Charges, Gravity, HarmonicTrap, Springs, Variable, simulate
 from systems.integrators import BlanesMoanSRKN6
 
 
@@ -254,6 +254,18 @@ def test_a_law_outside_of_the_library_is_said():
     dataset = simulated(*own(Kink, 6, 0))
     with pytest.warns(UserWarning, match="the library does not hold the law"):
         solve(PairExpansion.of(dataset, body_features=("mass",), triples=False), dataset)
+
+
+def test_terms_that_act_on_nothing_have_no_part():
+    """One body has no pairs."""
+    trapped = simulate(*HarmonicTrap.sample(30, seed=0, dimension=3), torch.linspace(0, 0.04, 5).double())
+    model = PairExpansion.of(trapped, group="SO3")
+    equations, _ = solving.equations_of(model, trajectories_of(trapped), chunks=1, seed=0)
+    library = solving.library_of(model, equations).plain()
+    kept = search.candidates(equations, library).terms
+    assert 0 < len(kept) < len(library)
+    assert not any(isinstance(term, Pair) for term in kept)
+    assert search.from_best_pair(search.candidates(equations, library[:0])).terms == ()
 
 
 def test_what_cannot_be_decided_is_said():

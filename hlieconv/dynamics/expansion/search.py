@@ -41,9 +41,12 @@ class Candidates:
 
 
 def candidates(equations: Equations, terms: Sequence[Term]) -> Candidates:
-    """The columns of a library."""
+    """The columns of a library, of the terms that act on anything: one body has no pairs."""
     few = equations.few(ROWS)
-    return Candidates(equations, terms, few, few.library(terms))
+    columns = few.library(terms)
+    acts = columns.any(0)
+    kept = [term for term, some in zip(terms, acts.tolist(), strict=True) if some]
+    return Candidates(equations, kept, few, columns if acts.all() else columns.mT[acts].mT)
 
 
 def best_pairs(library: Candidates, weights: Float[Tensor, " row"]) -> list[list[Term]]:
@@ -248,7 +251,7 @@ def _of_best_pairs(library: Candidates, before: Solution) -> Solution:
     """The best pair of terms, shapes refined, by the weights of an earlier law."""
     equations, weights = library.equations, before.weights
     pairs = (refined(equations, pair, weights, evaluations=12) for pair in best_pairs(library, weights))
-    return min((equations.solve(pair) for pair in pairs), key=lambda solution: solution.typical)
+    return min((equations.solve(pair) for pair in pairs), key=lambda solution: solution.typical, default=before)
 
 
 def _pruned(solution: Solution) -> Solution:
