@@ -1,7 +1,8 @@
 """Measured trajectories, from arrays or tables, as Datasets of the schema."""
 
+import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -246,7 +247,7 @@ def from_dataframe(frame: pd.DataFrame, *, time_tolerance: float = 1e-6, **optio
         frame: columns ``time`` (seconds, durations or dates), ``body`` (any label), ``x``, ``y``[, ``z``], and ``px``,
             ``py``[, ``pz``], or ``mass``, with ``vx``, ... if they are known; ``trajectory`` if there are several.
             Other columns of numbers (``charge``, ...) are variables of the bodies, one value for each body of a
-            trajectory. Rows in any order; a missing row is a gap.
+            trajectory; derivatives are for `from_arrays`. Rows in any order; a missing row is a gap.
         time_tolerance: times that differ by less than this part of the spacing (the median time between two rows of a
             body) are one time, the earliest of them.
         **options: of `from_arrays`.
@@ -296,8 +297,9 @@ def from_dataframe(frame: pd.DataFrame, *, time_tolerance: float = 1e-6, **optio
         array[place] = frame[columns].to_numpy(dtype=float)
         return array
 
-    values = {}
-    for name in numbers.columns.difference([*axes, *momenta, *velocities]):
+    values, others = {}, numbers.columns.difference([*axes, *momenta, *velocities])
+    check_variables("frame", others)
+    for name in others:
         array = spread([name])[..., 0]
         low, high = np.fmin.reduce(array, 1), np.fmax.reduce(array, 1)
         if (high > low).any():
@@ -306,6 +308,13 @@ def from_dataframe(frame: pd.DataFrame, *, time_tolerance: float = 1e-6, **optio
     p, v = (spread(names) if all(name in frame for name in names) else None for names in (momenta, velocities))
     v = None if p is not None else v
     return counted_from(origin, from_arrays(spread(axes), p, v=v, times=times, **values, **options))
+
+
+def check_variables(argument: str, names: Iterable[Any]) -> None:
+    """A ValueError for variables of a table or file whose names are those of other arguments of `from_arrays`."""
+    others = [name for name in inspect.signature(from_arrays).parameters if name not in ("mask", "values")]
+    taken = ", ".join(name for name in names if name in others)
+    check(argument, taken, not taken, "no variables with the names of arguments of from_arrays, which takes these")
 
 
 def _codes(labels: Any) -> NDArray[np.integer]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from systems.dataset.integrity import check_declared
 from systems.dataset.matlab import read_matlab
-from systems.dataset.measured import from_arrays
+from systems.dataset.measured import check_variables, from_arrays
 from systems.dataset.unpacking import check_chunks_of_hdf5
 from systems.files import check_regular
 
@@ -50,6 +50,7 @@ def from_file(path: str | os.PathLike[str], **options: Any) -> xr.Dataset:
     q, times = arrays.pop("q"), arrays.pop("t").squeeze()
     rates = {name: arrays.pop(name) for name in ("q_rate", "p_rate") if name in arrays}
     values = {name: np.atleast_1d(array.squeeze()) for name, array in arrays.items() if name not in ("p", "v", "m")}
+    check_variables("path", values)
     if "m" in arrays:
         values["mass"] = np.atleast_1d(arrays["m"].squeeze())
     p = arrays.get("p")

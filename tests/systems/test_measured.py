@@ -186,6 +186,8 @@ FRAME = pd.DataFrame({"time": [0.0, 1.0], "body": [0, 0], "x": [0.0, 1.0], "y": 
         (FRAME.assign(time=[0.0, np.nan]), "time: expected finite times"),
         (FRAME.assign(mass=[1.0, 2.0]), "mass: expected one value for each body of a trajectory, got several"),
         (FRAME.iloc[:0], "frame: expected rows, got none"),
+        (FRAME.assign(q_rate=0.0, p_rate=0.0), "frame: expected no variables .* got 'p_rate, q_rate'"),
+        (FRAME.assign(window=5), "frame: expected no variables .* got 'window'"),
     ],
 )
 def test_wrong_tables_are_named(frame, message):
