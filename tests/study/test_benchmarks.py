@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from hlieconv.benchmarks.benchmark import Benchmark, benchmark, in_document
+from hlieconv.benchmarks.egnn import EGNN, train_egnn
 from hlieconv.benchmarks.registry import BENCHMARKS
 from hlieconv.cli.entry import main
+from hlieconv.groups import SE3
 from hlieconv.study.stated import Figure
 
 ROOT = Path(__file__).parents[2]
@@ -71,3 +74,27 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     ]:
         assert main(["reproduce", name, *words]) == 2
         assert line in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_rival_begins_at_free_motion_and_is_equivariant(dtype):
+    """Of bodies twice as far apart as those of the data; each layer rounds a few times for each body."""
+    generator = torch.Generator().manual_seed(0)
+    q, v = 3 * torch.randn(2, 200, 5, 3, dtype=dtype, generator=generator)
+    v, charge = v / 3, torch.randn(200, 5, dtype=dtype, generator=generator).sign()
+    torch.manual_seed(0)
+    model = EGNN().to(dtype)
+    straight = q + v
+    with torch.no_grad():
+        assert (model(q, v, charge) - straight).square().mean() < 1e-2 * v.square().mean()
+        group = SE3()
+        element = group.exp(torch.ones(6, dtype=dtype))
+        turn, shift = element[:3, :3], element[:3, 3]
+        turned = model(q @ turn.mT + shift, v @ turn.mT, charge)
+        off = turned - (model(q, v, charge) @ turn.mT + shift)
+        assert off.abs().max() < 200 * torch.finfo(dtype).eps * q.abs().max()
+    pull = (q - q.mean(1, keepdim=True)) / 6
+    data = q / 3, v, charge, q / 3 + v + pull
+    train_egnn(model, data, data, updates=30)
+    with torch.no_grad():
+        assert (model(*data[:3]) - data[3]).square().mean() < 0.5 * pull.square().mean()
