@@ -167,8 +167,7 @@ def test_values_reach_the_dataset_and_come_back():
 
 @pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="needs a C compiler")
 @pytest.mark.parametrize("method", ["leapfrog", "rk4"])
-def test_machine_code_traces_a_sum(method, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def test_machine_code_traces_a_sum(method):
     system, state = springs(bodies=2)
     total = system + UniformField([0.0, -2.0]) + HarmonicTrap(0.7, centre=[1.0, 0.0])
     if method == "rk4":

@@ -1,15 +1,8 @@
-"""A cache of the tests' own."""
+"""Kernels that no test before has made."""
 
 import pytest
 
 from systems.native import build, kernel
-
-
-@pytest.fixture(autouse=True, scope="session")
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(autouse=True)
