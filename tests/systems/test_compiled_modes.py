@@ -7,7 +7,7 @@ import torch
 from test_springs import EPS, every_linear, linear, random, start, symmetric
 
 from systems import PhaseSpace, Springs, simulate
-from systems.closed_forms import compiled_modes, normal_modes
+from systems.closed_forms import compiled_modes
 
 needs_compiler = pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="needs a C compiler")
 GRIDS = {
@@ -20,7 +20,7 @@ GRIDS = {
 
 def by_torch(monkeypatch, system, state, times):
     with monkeypatch.context() as patch:
-        patch.setattr(normal_modes, "machine_code", lambda x: None)
+        patch.setattr(compiled_modes, "_library", lambda compiler: None)
         return system.closed_form(state, times)
 
 
@@ -43,7 +43,7 @@ def test_torch_says_the_same(case, monkeypatch):
 def test_what_grows_changes_no_bit_of_what_does_not(machine_code, monkeypatch):
     """Some systems of a batch are unstable, one beyond all numbers."""
     if not machine_code:
-        monkeypatch.setattr(normal_modes, "machine_code", lambda x: None)
+        monkeypatch.setattr(compiled_modes, "_library", lambda compiler: None)
     k = torch.stack([symmetric(random(4, 4, seed=i, low=0.1)) for i in range(5)])
     k[1] -= 2
     k[3] *= -1e6

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from systems import PhaseSpace, Springs
-from systems.closed_forms.normal_modes import GRADED_BODIES
+from systems.closed_forms.modes import GRADED_BODIES
 
 EPS = torch.finfo(torch.float64).eps
 TIMES = torch.tensor([0.0, 0.7, 3.0, 10.0], dtype=torch.float64)
@@ -63,8 +63,8 @@ def test_every_body_is_right_relative_to_its_own_motion(seed, masses, constants)
 
 def test_the_usual_eigenvalues_would_fail_here(monkeypatch):
     """Two heavy bodies and one of mass 1e-12, far more exact than what the usual routine gives."""
-    monkeypatch.setattr("systems.closed_forms.normal_modes.GRADED_BODIES", 0)
-    monkeypatch.setattr("systems.closed_forms.normal_modes.machine_code", lambda x: None)  # rotations would be as exact
+    monkeypatch.setattr("systems.closed_forms.modes.GRADED_BODIES", 0)
+    monkeypatch.setattr("systems.closed_forms.modes.machine_code", lambda x: None)  # rotations would be as exact
     mass = torch.tensor([1.0, 1.0, 1e-12], dtype=torch.float64)
     k = torch.ones(3, 3, dtype=torch.float64)
     q, p = torch.tensor([0.0, 1.0, 0.3], dtype=torch.float64), torch.zeros(3, dtype=torch.float64)

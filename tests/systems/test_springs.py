@@ -282,7 +282,7 @@ def test_derivatives_where_frequencies_coincide(name):
 
 def test_derivatives_in_blocks_and_with_shared_values(monkeypatch):
     """The sums over trajectories and times that share a value, against those of separate ones."""
-    monkeypatch.setattr("systems.closed_forms.normal_modes._BLOCK", 100)  # several trajectories, several times a block
+    monkeypatch.setattr("systems.closed_forms.mode_tables._BLOCK", 100)  # several trajectories, several times a block
     mass, k = random(3, low=0.5), symmetric(random(3, 3, low=0.1))
     state, times = start(3, 2, 4), torch.linspace(0, 3, 40, dtype=torch.float64)
     separate = [mass.expand(4, 3), k.expand(4, 3, 3), *state, times[:, None].expand(40, 4)]
@@ -297,7 +297,7 @@ def test_derivatives_in_blocks_and_with_shared_values(monkeypatch):
             b = b.sum(1 if len(b) == 40 else 0)
         assert (a - b).abs().max() < 1e-12 * b.abs().max()
     once = gradients(mass, k, *state, times)
-    monkeypatch.setattr("systems.closed_forms.normal_modes._BLOCK", 10**6)
+    monkeypatch.setattr("systems.closed_forms.mode_tables._BLOCK", 10**6)
     for a, b in zip(once, gradients(mass, k, *state, times), strict=True):
         assert (a - b).abs().max() < 1e-12 * b.abs().max()
 
