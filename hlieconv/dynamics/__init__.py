@@ -5,7 +5,11 @@ trajectories.py     a Dataset becomes tensors, once
 quality.py          what is wrong with the data, in words
 chunks.py           trajectories become pieces of consecutive points
 interpolant.py      the exact derivatives of a trajectory between and at its points
-losses.py           rollout, one-step, multiple shooting, force matching
+abstract_loss.py    what a loss is
+shooting.py         rollout, one-step, multiple shooting
+derivatives.py      samples of force matching
+force_matching.py   forces against those that chunks imply
+losses.py           the loss that the settings name
 bodies.py           what is trained: a model, conditioned on the bodies of every trajectory
 free_parameters.py  or the free parameters of a known system
 first_states.py     or the first states too

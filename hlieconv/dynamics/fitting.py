@@ -21,9 +21,10 @@ from hlieconv.dynamics.expansion.bodies import ExpansionBodies
 from hlieconv.dynamics.free_parameters import FreeParameters
 from hlieconv.dynamics.last_layer import has_last_layer, is_solved, solve_last_layer
 from hlieconv.dynamics.loading import rollout_section, trained_of
-from hlieconv.dynamics.losses import Relative, Shooting, make_loss, restart_length
+from hlieconv.dynamics.losses import Relative, make_loss, restart_length
 from hlieconv.dynamics.quality import check_motion, check_range, warn_of_rounding
 from hlieconv.dynamics.settings import Settings, settings
+from hlieconv.dynamics.shooting import Shooting
 from hlieconv.dynamics.trajectories import (
     Trajectories,
     TrajectoryParameters,

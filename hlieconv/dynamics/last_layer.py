@@ -11,7 +11,7 @@ from hlieconv.dynamics.bodies import LearnedBodies
 from hlieconv.dynamics.chunks import Chunks
 from hlieconv.dynamics.expansion.equations import FLOOR, least_squares_by_ridge, robust_weights
 from hlieconv.dynamics.expansion.targets import targets_of
-from hlieconv.dynamics.losses import KNOWN, weights_of
+from hlieconv.dynamics.force_matching import KNOWN, weights_of
 from hlieconv.dynamics.settings import Settings
 from hlieconv.models.hlieconv import HLieConv, LieConvPotential
 from hlieconv.models.readouts import PairReadout

@@ -8,7 +8,7 @@ from small import small, springs
 import systems
 from hlieconv.dynamics import fit
 from hlieconv.dynamics.chunks import chunks_of
-from hlieconv.dynamics.losses import ForceMatching
+from hlieconv.dynamics.force_matching import ForceMatching
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models import PairExpansion
 from systems import Springs, from_arrays

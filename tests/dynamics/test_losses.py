@@ -7,8 +7,10 @@ from small import small, springs
 from hlieconv.dynamics import chunks as chunking
 from hlieconv.dynamics import fit
 from hlieconv.dynamics.bodies import LearnedBodies
-from hlieconv.dynamics.losses import ForceMatching, Shooting, make_loss, restart_length
+from hlieconv.dynamics.force_matching import ForceMatching
+from hlieconv.dynamics.losses import make_loss, restart_length
 from hlieconv.dynamics.settings import LOSSES, Settings
+from hlieconv.dynamics.shooting import Shooting
 from hlieconv.dynamics.trajectories import trajectories_of
 from systems import AbstractHamiltonian, PhaseSpace, Springs
 from systems.dataset.schema import to_dataset

@@ -7,7 +7,8 @@ from small import small, springs
 
 from hlieconv.dynamics import fit
 from hlieconv.dynamics.chunks import chunks_of
-from hlieconv.dynamics.losses import ForceMatching, Shooting
+from hlieconv.dynamics.force_matching import ForceMatching
+from hlieconv.dynamics.shooting import Shooting
 from hlieconv.dynamics.trajectories import trajectories_of, with_measured_noise
 from systems import HarmonicTrap, Springs, from_arrays, simulate
 from systems.integrators import RK4
