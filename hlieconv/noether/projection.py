@@ -49,8 +49,8 @@ def project(
 
     Args:
         states: ``(*batch, n, d)``; of a rollout, time first.
-        charges: functions of a state, such as `hlieconv.diagnostics.charges` or ``hamiltonian.energy``, independent of
-            each other at the states.
+        charges: functions of a state, such as `hlieconv.diagnostics.charges` or ``hamiltonian.energy``. Those that
+            depend on others, and those that no small move changes (the energy of an equilibrium), move nothing.
         targets: their values; by default those of the first states, ``states[0]``.
 
     Raises:
@@ -80,7 +80,8 @@ def project(
         corrected = _newton(corrected, charges, targets, units)
     moves = [((a - b) / unit).flatten(-2) for a, b, unit in zip(corrected, states, units, strict=True)]
     sizes = [(a / unit).flatten(-2) for a, unit in zip(states, units, strict=True)]
-    correction = torch.cat(moves, -1).norm(dim=-1) / torch.cat(sizes, -1).norm(dim=-1)
+    size = torch.cat(sizes, -1).norm(dim=-1)
+    correction = torch.cat(moves, -1).norm(dim=-1) / torch.where(size > 0, size, 1)
     scale = values.detach().abs().flatten(1).amax(1)
     errors = [(x.detach() - targets).abs().flatten(1).amax(1) / scale for x in (values, _values(charges, corrected))]
     before, after = (dict(zip(names, error.tolist(), strict=True)) for error in errors)
@@ -102,10 +103,12 @@ class Projected(AbstractWrapper):
     Args:
         integrator: what takes the steps, or its name.
         charges: functions of a state, see `project`, or names: energy, momentum, angular_momentum, which are those of
-            the field that is integrated.
+            the field that is integrated. Momenta are put back whether the field conserves them or not (a trap does
+            not): name what should be conserved.
 
     Raises:
-        ValueError: for another name, or no charges.
+        ValueError: for another name, or no charges; when it integrates, for names of what an open system (with
+            damping, a drive) does not conserve.
 
     Example:
         >>> from systems import HenonHeiles, simulate
@@ -157,7 +160,11 @@ def _found(charges: Sequence[Observable | str], field: AbstractVectorField, dime
     for charge in charges:
         if not isinstance(charge, str):
             found.append(charge)
-        elif charge == "energy":
+            continue
+        known = ", ".join(field.conserved) or "nothing"
+        closed = {charge, "energy"} & {*field.conserved}
+        check("charges", charge, bool(closed), f"what {field.name or type(field).__name__} conserves, which is {known}")
+        if charge == "energy":
             found.append(require_hamiltonian(field.hamiltonian).energy)
         else:
             every = charges_for(require_hamiltonian(field.hamiltonian), motions(dimension))
@@ -182,7 +189,10 @@ def _newton(states: PhaseSpace, charges: Sequence[Observable], targets: Tensor, 
         gradients.append(torch.cat([(x * unit).flatten(-2) for x, unit in zip(gradient, units, strict=True)], -1))
     jacobian = torch.stack(gradients, -2)
     wrong = (_values(charges, states) - targets).movedim(0, -1)
-    step = (jacobian.mT @ torch.linalg.solve(jacobian @ jacobian.mT, wrong[..., None]))[..., 0]
+    size = jacobian.norm(dim=-1)
+    size = torch.where(size > 0, size, 1)
+    rows = jacobian / size[..., None]
+    step = (rows.mT @ torch.linalg.pinv(rows @ rows.mT, hermitian=True) @ (wrong / size)[..., None])[..., 0]
     n, d = states.q.shape[-2:]
     q, p = (x.unflatten(-1, (n, d)) * unit for x, unit in zip(step.split(n * d, -1), units, strict=True))
     return PhaseSpace(states.q - q, states.p - p)

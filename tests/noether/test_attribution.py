@@ -7,7 +7,7 @@ from systems_at_hand import Tilted, springs
 from hlieconv.diagnostics import charges
 from hlieconv.models import HLieConv
 from hlieconv.noether import Projected, attribution, growth_law, project
-from systems import HenonHeiles, PhaseSpace, Springs, simulate
+from systems import HenonHeiles, LinearDamping, PhaseSpace, Springs, simulate
 from systems.integrators import RK4, AdaptiveGauss, Leapfrog
 
 TIMES = torch.linspace(0, 2, 21, dtype=torch.float64)
@@ -119,6 +119,20 @@ def test_projection_is_differentiable():
     assert max(x.abs().max() for x in gradient) < 1e-10
 
 
+def test_charges_that_depend_on_each_other_and_an_equilibrium():
+    """The first trajectory rests where nothing changes any charge; the energy is named twice."""
+    system, state = Springs.sample(3, seed=0)
+    rest = torch.arange(3) == 0
+    state = PhaseSpace(*(torch.where(rest[:, None, None], 0, x) for x in state))
+    preserved = [*charges("SE2"), system.energy, system.energy]
+    targets = torch.stack([charge(state) for charge in preserved])
+    moved = PhaseSpace(torch.where(rest[:, None, None], state.q, 1.001 * state.q), state.p)
+    found = project(moved, preserved, targets)
+    assert max(found.before.values()) > 1e-4
+    assert max(found.after.values()) < 1e-13
+    assert found.correction[0] == 0
+
+
 def test_projected_steps_preserve_the_energy():
     system, state = HenonHeiles.sample(5, seed=0)
     times = torch.linspace(0, 5, 11, dtype=torch.float64)
@@ -130,6 +144,9 @@ def test_projected_steps_preserve_the_energy():
     assert projected.dynamics.error(exact)[:, -1].max() < 2 * plain.dynamics.error(exact)[:, -1].max()
     named = simulate(system, state, times, Projected(RK4(step=0.5), ["energy"]))
     assert named.equals(projected.assign_attrs(named.attrs))
+    damped = system + LinearDamping(0.5)
+    with pytest.raises(ValueError, match="which is nothing, got 'energy'"):
+        simulate(damped, state, times, Projected(RK4(step=0.5), ["energy"]))
     with pytest.raises(ValueError, match="charges: expected at least one function"):
         Projected(RK4(), [])
     with pytest.raises(ValueError, match="charges: expected one of energy, momentum, angular_momentum"):
