@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hlieconv.diagnostics import Charge
 from hlieconv.groups.abstract import AbstractGroup
-from hlieconv.noether.brackets import accumulated, asked, charges_for, in_dtype, on_states, poisson_bracket
+from hlieconv.noether.brackets import asked, charges_for, in_dtype, integral, on_states, poisson_bracket
 from hlieconv.noether.growth import Growth, growth_law
 from systems.integrators.stepping import AbstractFixedStep
 from systems.numbers import to_tensor
@@ -130,15 +130,13 @@ def attribution(
         (dtype, shorter): _Run(hamiltonian, states, fine, dataclasses.replace(integrator, step=step / shorter), dtype)
         for dtype, shorter in ((torch.float32, 1), (torch.float64, 1), (torch.float64, 2))
     }
-    given = runs[states.q.dtype, 1]
     result = {}
     for charge in found:
         scale = charge.scale(states).double()
         scale = torch.where(scale > 0, scale, 1)
-        rest = {key: run.rest(charge)[outputs] / scale for key, run in runs.items()}
-        drift, traffic = given.drift(charge)[outputs] / scale, given.traffic(charge)[outputs] / scale
-        asymmetry = drift - given.rest(charge)[outputs] / scale
-        float32, whole, half = rest.values()
+        changes = {key: [x[outputs] / scale for x in run.changes(charge)] for key, run in runs.items()}
+        drift, asymmetry, traffic = changes[states.q.dtype, 1]
+        float32, whole, half = (changed - by_itself for changed, by_itself, _ in changes.values())
         in_float64 = _size(float32 - whole) * RATIO
         halving = _size(whole - half)
         resolved = halving > RESOLVED * in_float64
@@ -152,7 +150,7 @@ def attribution(
             _size(traffic),
             _trend(times - times[0], asymmetry),
             truncation,
-            torch.where(resolved, rounding, _size(rest[states.q.dtype, 1])),
+            torch.where(resolved, rounding, _size(drift - asymmetry)),
             growth_law(times - times[0], drift),
         )
     return result
@@ -175,21 +173,14 @@ class _Run:
         self.hamiltonian, self.times = in_dtype(hamiltonian, torch.float64), times
         self.trajectory = PhaseSpace(run.q.double(), run.p.double())
 
-    def drift(self, charge: Any) -> Tensor:
-        """J(t) - J(0), ``(time, *batch)``."""
+    @torch.no_grad()
+    def changes(self, charge: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """J(t) - J(0), what of it the Hamiltonian did, and the integral of |{J, H}|, each ``(time, *batch)``."""
         values = charge(self.trajectory)
-        return values - values[0]
-
-    def traffic(self, charge: Any) -> Tensor:
-        """The integral of |{J, H}|."""
-        rate = poisson_bracket(charge, self.hamiltonian.energy, self.trajectory).value.detach().abs()
-        spans = self.times.diff().abs().reshape(-1, *(1,) * (rate.ndim - 1))
-        return torch.cat([torch.zeros_like(rate[:1]), ((rate[1:] + rate[:-1]) / 2 * spans).cumsum(0)])
-
-    def rest(self, charge: Any) -> Tensor:
-        """What the Hamiltonian did not do to the charge."""
-        with torch.no_grad():
-            return self.drift(charge) - accumulated(self.hamiltonian, charge, self.times, self.trajectory)
+        rate = poisson_bracket(charge, self.hamiltonian.energy, self.trajectory).value.detach()
+        traffic = torch.cumulative_trapezoid(rate.abs(), (self.times - self.times[0]).abs(), dim=0)
+        traffic = torch.cat([torch.zeros_like(rate[:1]), traffic])
+        return values - values[0], integral(rate, self.times), traffic
 
 
 def _every_step(times: Tensor, step: float) -> tuple[Tensor, Tensor]:

@@ -60,7 +60,11 @@ def accumulated(
 
     By a spline of degree 7 through the rates at the given times, which must resolve the motion.
     """
-    rate = poisson_bracket(f, hamiltonian.energy, trajectory).value.detach()
+    return integral(poisson_bracket(f, hamiltonian.energy, trajectory).value.detach(), times)
+
+
+def integral(rate: Float[Tensor, "time *batch"], times: Float[Tensor, " time"]) -> Float[Tensor, "time *batch"]:
+    """The integral of a rate from the first time on, by a spline of degree 7."""
     spline = make_interp_spline(times.double().cpu(), rate.double().cpu(), min(DEGREE, len(times) - 1), axis=0)
     return torch.from_numpy(spline.antiderivative()(times.double().cpu())).to(rate.device)
 
