@@ -11,6 +11,7 @@ from hlieconv.dynamics.abstract_loss import AbstractLoss, as_they_are, mean_squa
 from hlieconv.dynamics.chunks import Chunks
 from hlieconv.dynamics.first_states import with_fitted_starts
 from systems import AbstractVectorField, PhaseSpace
+from systems.checks import check
 from systems.clock import started
 from systems.integrators import AbstractIntegrator
 from systems.native.compiled import decided
@@ -103,9 +104,15 @@ class Shooting(AbstractLoss[Chunks]):
 
 
 def _at_least(errors: PhaseSpace | None) -> PhaseSpace | None:
-    """Standard errors of which none is far below the others, infinite where they are not known; None if all are 0."""
-    if errors is None or not all((x > 0).any() for x in errors):
+    """Standard errors of which none is far below the others, infinite where they are not known; None if all are 0.
+
+    A ValueError if some are negative, or those of q are known and those of p are not.
+    """
+    if errors is None or not any(x.any() for x in errors):
         return None
+    for name, x in zip(("q_error", "p_error"), errors, strict=True):
+        good = bool((x > 0).any()) and not (x < 0).any()
+        check(name, float(x.min()), good, "standard errors above 0, of q and p both or of none")
     floors = [SMALLEST * float(x[x.isfinite()].square().mean().sqrt()) for x in errors]
     return PhaseSpace(
         *(torch.where(x.isfinite(), x.clamp(min=floor), torch.inf) for x, floor in zip(errors, floors, strict=True))

@@ -116,5 +116,9 @@ def test_forces_are_weighed_by_the_errors_of_momenta():
 def test_what_does_not_apply_is_refused():
     with pytest.raises(ValueError, match="first_states: expected auto or measured: force_matching has none"):
         fit(small(), springs()[1], first_states="fitted")
+    data = shaken(springs(points=POINTS)[1])
+    for name, values in (("q_error", -data["q_error"]), ("p_error", 0 * data["p_error"])):
+        with pytest.raises(ValueError, match=f"{name}: expected standard errors above 0, of q and p both or of none"):
+            fit(small(), data.assign({name: values}), **QUICK)
     with pytest.raises(ValueError, match="residuals: expected one of squares, robust, got 'huber'"):
         fit(small(), springs()[1], residuals="huber")
