@@ -76,8 +76,7 @@ def by_dask(client: Any, work: "Work", parts: Parts, missing: Sequence[slice], p
         try:
             submit(WAITING * max(1, _threads(client)))
             while running:
-                future = _next(client, done)
-                count, changes = future.result()
+                future, (count, changes) = _next(client, done)
                 running.remove(future)
                 work.energy_changes += changes
                 progress.update(count)
@@ -87,13 +86,16 @@ def by_dask(client: Any, work: "Work", parts: Parts, missing: Sequence[slice], p
                 future.release()
 
 
-def _next(client: Any, done: "SimpleQueue[Any]") -> Any:
-    """What is done next; `_NoWorkers` if nobody is left to do it."""
-    seen = time.monotonic()
+def _next(client: Any, done: "SimpleQueue[Any]") -> tuple[Any, tuple[int, list[Tensor]]]:
+    """What is done next, and its result; `_NoWorkers` if nobody is left to do it."""
+    seen, future = time.monotonic(), None
     while True:
         try:
-            return done.get(timeout=LOOK)
-        except Empty:
+            future = future or done.get(timeout=LOOK)
+            return future, future.result(timeout=LOOK)  # computed again where the worker that had it is lost
+        except (Empty, TimeoutError):
+            if future is not None and future.status == "error":
+                raise
             if _threads(client):
                 seen = time.monotonic()
             elif time.monotonic() - seen >= WITHOUT_WORKERS:
