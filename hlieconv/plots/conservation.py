@@ -84,7 +84,7 @@ def plot_conservation(
             ax.set_title(title)
             ax.legend(loc="best", handlelength=1.2)
         for ax in axes[-1]:
-            ax.set_xlabel(_time_label(dataset))
+            ax.set_xlabel("time (s)")
         for ax in axes[:, 0]:
             ax.set_ylabel("relative drift")
         if path is not None:
@@ -122,8 +122,3 @@ def _draw(ax: Axes, component: str, drift: xr.DataArray) -> None:
         late = since[since >= 0.02 * since[-1]]
         line = np.maximum(law(torch.tensor(late)).numpy(), ROUND_OFF)
         ax.plot(late, line, "--", color=ax.lines[-1].get_color(), linewidth=0.8)
-
-
-def _time_label(dataset: xr.Dataset) -> str:
-    units = dataset["time"].attrs.get("units", "s")
-    return "time" if units == "1" else f"time ({units})"

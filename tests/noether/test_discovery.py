@@ -254,9 +254,9 @@ def test_keplers_five_of_seven():
     assert names(found)[:4] == ["L_x", "L_y", "L_z", "H"]
 
 
-@pytest.mark.parametrize("level", [1e-2])
-def test_noise_neither_makes_nor_breaks_charges(level):
-    """Squares of noise are not zero; the energy of Henon and Heiles is of third degree."""
+def test_noise_neither_makes_nor_breaks_charges():
+    """Of 10 %: squares of noise are not zero; the energy of Henon and Heiles is of third degree."""
+    level = 0.1
     chaos = with_noise(trajectories(*henon_heiles(60), 20.0, 80), level, 0)
     found = discover(chaos, library=polynomials(1, 2, 3))
     [energy] = found.charges
