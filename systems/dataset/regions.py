@@ -10,7 +10,7 @@ from systems.dataset.encoding import encoded
 from systems.dataset.integrity import kept_structure, structure_of
 from systems.dataset.parts import Parts
 from systems.dataset.storage import fill, new_zarr, zarr_arrays
-from systems.files import flush, named_errors, remove, replace, resolved, write_atomically
+from systems.files import flush, leftover, named_errors, remove, replace, resolved, write_atomically
 
 
 class Regions(Parts):
@@ -52,6 +52,8 @@ class Regions(Parts):
     def assemble(self) -> bool:
         """Give the store its name."""
         with named_errors(self.path):
+            for file in [x for x in self.store.rglob("*") if leftover(x)]:  # what a killed process was writing
+                remove(file)
             for folder in (self.store, *(x for x in self.store.rglob("*") if x.is_dir())):
                 flush(folder)
             replace(self.store, resolved(self.path))

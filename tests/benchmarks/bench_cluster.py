@@ -2,7 +2,8 @@
 
     python tests/benchmarks/bench_cluster.py [JOB ...] writes results/cluster.json
 
-Jobs are million, springs, gravity and kills; those that are not named stay as they are in the file.
+Jobs are million, springs, gravity and kills. Those that are not named stay as they are in the file, where each has the
+commit that measured it.
 
 CPU seconds, so that whoever else uses the machine counts little; the first job of a worker, which imports torch, is not
 measured.
@@ -26,7 +27,7 @@ import torch
 from distributed import Client, LocalCluster
 
 from systems import Gravity, Springs, simulate
-from systems.provenance import write_result
+from systems.provenance import provenance, write_result
 
 #: For glibc: memory that is free is kept for the next arrays.
 MALLOC = {"TRIM_THRESHOLD": 2**30, "MMAP_THRESHOLD": 2**25}
@@ -84,7 +85,7 @@ def kills(cluster, client, count, deaths, folder):
                 os.kill(moments.choice(alive), signal.SIGKILL)
                 died.append(alive)
 
-    thread = threading.Thread(target=killing)
+    thread = threading.Thread(target=killing, daemon=True)
     thread.start()
     calls, same, given = 0, [], Springs.sample(count, seed=0)
     while len(died) < deaths:
@@ -93,8 +94,11 @@ def kills(cluster, client, count, deaths, folder):
             calls += 1
             try:
                 simulate(*given, TIMES, path=folder / "killed.zarr", part_size=128, seed=0, client=client)
-            except ValueError as error:
+            except ValueError as error:  # all workers are lost with their nannies, or three to one part
                 print(error, flush=True)
+                cluster.scale(0)
+                cluster.scale(2)
+                client.wait_for_workers(2, timeout=60)
         same.append(digest(folder / "killed.zarr"))
     over.set()
     thread.join()
@@ -132,7 +136,7 @@ def main():
     torch.set_num_threads(1)
     # Where dask's nanny sets a limit, all large arrays come from the system anew, page by page.
     dask.config.set({f"distributed.nanny.pre-spawn-environ.MALLOC_{name}_": size for name, size in MALLOC.items()})
-    local = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    local = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
     result = json.loads(path.read_text()) if path.exists() else {}
     result = {name: result[name] for name in ("million", "springs", "gravity", "kills") if name in result}
     with tempfile.TemporaryDirectory() as name, LocalCluster(**local) as cluster, Client(cluster) as client:
@@ -145,7 +149,7 @@ def main():
             "kills": lambda: kills(cluster, client, 8192, chosen.kills, folder),
         }
         for job in chosen.jobs:
-            result[job] = jobs[job]()
+            result[job] = jobs[job]() | {"commit": provenance()["commit"]}
             print(job, result[job], flush=True)
             shutil.rmtree(folder / "million.zarr", ignore_errors=True)
             write_result(path, {"seed": 0, **result})
