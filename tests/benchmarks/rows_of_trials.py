@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from systems.provenance import write_result
+from systems.provenance import provenance, write_result
 
 Rows = list[dict[str, Any]]
 
@@ -17,7 +17,7 @@ def go_on(
     trial: Callable[[str, int], dict[str, Any]],
     result: Callable[[Rows], dict[str, Any]],
 ) -> Rows:
-    """The rows of a result with those of the trials that are not in it yet.
+    """The rows of a result with those of the trials that are not in it yet; each names the commit that made it.
 
     Args:
         path: of the result.
@@ -29,7 +29,7 @@ def go_on(
     rows = json.loads(path.read_text())["rows"] if path.exists() else []
     for name, seed in trials:
         if not any((row[kind], row["seed"]) == (name, seed) for row in rows):
-            rows.append({kind: name, "seed": seed} | trial(name, seed))
+            rows.append({kind: name, "seed": seed} | trial(name, seed) | {"commit": provenance()["commit"]})
             print(json.dumps(rows[-1]), flush=True)
             write_result(path, {"seed": 0, "threads": 1} | result(rows) | {"rows": rows})
     return rows
