@@ -17,7 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from systems.checks import check
-from systems.dataset.schema import mask_of, system_of, to_dataset, trajectory_of
+from systems.dataset.reading import mask_of, system_of, trajectory_of
+from systems.dataset.schema import to_dataset
 from systems.dataset.times import counted_from, to_times
 from systems.flows import flow
 from systems.integrators.abstract import AbstractIntegrator

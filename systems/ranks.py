@@ -77,9 +77,9 @@ class Ranks:
         failure = None
         try:
             yield
-        except (ValueError, OSError) as error:
+        except Exception as error:  # out of memory, say: the others must not wait for ever
             failure = error
-        words = self.gathered(None if failure is None else str(failure))
+        words = self.gathered(None if failure is None else str(failure) or type(failure).__name__)
         if failure is not None:
             raise failure
         for rank, text in enumerate(words):

@@ -29,7 +29,7 @@ class Chaos(AbstractCommand):
         import systems
         from hlieconv.chaos import lyapunov_exponents
         from systems.checks import check
-        from systems.dataset.schema import state_of, system_of, times_of
+        from systems.dataset.reading import state_of, system_of, times_of
 
         dataset = systems.open(arguments.path)
         field, state, stored = system_of(dataset), state_of(dataset), times_of(dataset).double()

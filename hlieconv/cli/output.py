@@ -9,7 +9,7 @@ from typing import Any
 
 def summary_of(dataset: Any) -> str:
     """One line that says what trajectories a Dataset holds."""
-    from systems.dataset.schema import times_of
+    from systems.dataset.reading import times_of
 
     times = times_of(dataset)
     first, last = (f"{float(x):g}" for x in (times[0].min(), times[times == times].max()))

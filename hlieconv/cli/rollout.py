@@ -34,7 +34,7 @@ class Rollout(AbstractCommand):
         from hlieconv.dynamics.trajectories import spacing_of
         from hlieconv.models import AbstractModel
         from hlieconv.training.device import device_named
-        from systems.dataset.schema import times_of
+        from systems.dataset.reading import times_of
 
         model, dataset = load(arguments.model, trust_code=arguments.trust_code), systems.open(arguments.data)
         if not isinstance(model, AbstractModel):

@@ -53,7 +53,7 @@ class Simulate(AbstractCommand):
         import systems
         from hlieconv.training.device import device_named
         from systems.cluster import connected
-        from systems.dataset.schema import state_of, system_of
+        from systems.dataset.reading import state_of, system_of
         from systems.dataset.storage import found
         from systems.sampling import DRAWN
 

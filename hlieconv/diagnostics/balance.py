@@ -7,7 +7,7 @@ import xarray as xr
 from torch import Tensor
 
 from hlieconv.diagnostics.momentum_map import along
-from systems.dataset.schema import system_of, trajectory_of
+from systems.dataset.reading import system_of, trajectory_of
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractVectorField
 

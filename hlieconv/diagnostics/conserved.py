@@ -11,7 +11,7 @@ from hlieconv.diagnostics.momentum_map import Charge, along, charges, require_ca
 from hlieconv.groups import T
 from hlieconv.groups.algebra import axis_name
 from systems.dataset.blocks import by_trajectory
-from systems.dataset.schema import system_of, trajectory_of
+from systems.dataset.reading import system_of, trajectory_of
 from systems.vector_field import AbstractHamiltonian, AbstractVectorField
 
 

@@ -12,7 +12,7 @@ from hlieconv.diagnostics.conserved import angular_momentum, energy, momentum, r
 from hlieconv.diagnostics.momentum_map import Charge
 from hlieconv.diagnostics.presence import presence
 from systems.dataset.blocks import by_trajectory
-from systems.dataset.schema import system_of, trajectory_of, variables_of
+from systems.dataset.reading import system_of, trajectory_of, variables_of
 from systems.phase_space import PhaseSpace
 from systems.registry import SYSTEMS
 from systems.vector_field import AbstractHamiltonian

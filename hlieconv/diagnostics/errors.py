@@ -10,7 +10,7 @@ from hlieconv.diagnostics.momentum_map import along
 from hlieconv.diagnostics.presence import presence
 from systems.checks import check_choice
 from systems.dataset.blocks import by_trajectory
-from systems.dataset.schema import mask_of, times_of, trajectory_of
+from systems.dataset.reading import mask_of, times_of, trajectory_of
 
 
 @by_trajectory

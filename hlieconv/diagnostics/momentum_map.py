@@ -20,7 +20,7 @@ from hlieconv.groups.algebra import axis_name
 from hlieconv.groups.registry import group
 from systems.checks import check
 from systems.dataset.blocks import by_trajectory
-from systems.dataset.schema import trajectory_of, variables_of
+from systems.dataset.reading import trajectory_of, variables_of
 from systems.door import in_steps
 from systems.phase_space import PhaseSpace
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from systems.dataset.schema import times_of, trajectory_of
+from systems.dataset.reading import times_of, trajectory_of
 from systems.status import Status
 
 

@@ -13,7 +13,8 @@ from hlieconv.dynamics.trajectories import spacing_of
 from hlieconv.models import AbstractModel
 from systems import AbstractVectorField, PhaseSpace
 from systems.checks import check
-from systems.dataset.schema import CORE, data_array, mask_of, trajectory_of, validate, variables_of
+from systems.dataset.reading import mask_of, trajectory_of, variables_of
+from systems.dataset.schema import CORE, data_array, validate
 from systems.dataset.smoothing import noise_of
 from systems.integrators.abstract import AbstractIntegrator
 from systems.integrators.default import symplectic_for

@@ -16,16 +16,15 @@ from hlieconv.dynamics.trajectories import spacing_of
 from hlieconv.models import AbstractModel
 from hlieconv.noether.projection import Projected
 from systems import AbstractHamiltonian, AbstractVectorField, PhaseSpace
-from systems.dataset.schema import (
+from systems.dataset.reading import (
     mask_of,
-    parameters_of,
     state_of,
     system_of,
     times_of,
     trajectory_of,
-    validate,
     variables_of,
 )
+from systems.dataset.schema import parameters_of, validate
 from systems.dataset.times import Times, origin_of, since, to_times
 from systems.fingerprint import fingerprint
 from systems.integrators import AbstractIntegrator

@@ -12,17 +12,8 @@ from torch import Tensor
 
 from systems.checks import check
 from systems.dataset.blocks import blocks_of, is_beyond_memory
-from systems.dataset.schema import (
-    COMPANIONS,
-    EDGES,
-    companions_of,
-    mask_of,
-    parameters_of,
-    times_of,
-    trajectory_of,
-    validate,
-    variables_of,
-)
+from systems.dataset.reading import companions_of, mask_of, times_of, trajectory_of, variables_of
+from systems.dataset.schema import COMPANIONS, EDGES, parameters_of, validate
 from systems.dataset.smoothing import noise_of
 from systems.dataset.storage import checksum
 from systems.phase_space import PhaseSpace

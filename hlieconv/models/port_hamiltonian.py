@@ -16,7 +16,7 @@ from hlieconv.models.hlieconv import HLieConv
 from hlieconv.nn.convolution import perceptron
 from systems import AbstractHamiltonian, AbstractVectorField, PhaseSpace
 from systems.checks import check, check_choice
-from systems.dataset.schema import mask_of, state_of, times_of, variables_of
+from systems.dataset.reading import mask_of, state_of, times_of, variables_of
 from systems.registry import system_class
 from systems.vector_field import declared_names
 

@@ -14,7 +14,7 @@ from hlieconv.diagnostics import Charge
 from hlieconv.diagnostics.momentum_map import charges
 from hlieconv.groups.abstract import AbstractGroup
 from hlieconv.groups.registry import motions
-from systems.dataset.schema import mask_of, state_of, variables_of
+from systems.dataset.reading import mask_of, state_of, variables_of
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractHamiltonian
 

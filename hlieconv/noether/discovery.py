@@ -20,7 +20,8 @@ from hlieconv.noether.null_space import Changes, of_field
 from hlieconv.noether.polynomials import quadratic
 from hlieconv.noether.reading import Combinations, Found, Reader, group_of
 from systems.dataset.blocks import drawn
-from systems.dataset.schema import parameters_of, trajectory_of
+from systems.dataset.reading import trajectory_of
+from systems.dataset.schema import parameters_of
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractHamiltonian, AbstractVectorField
 

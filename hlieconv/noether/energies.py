@@ -17,7 +17,7 @@ from hlieconv.noether.attributions import Attribution, attribution
 from hlieconv.noether.brackets import in_dtype
 from hlieconv.noether.growth import growth_law
 from systems.dataset.blocks import blocks_of
-from systems.dataset.schema import state_of, system_of, times_of, trajectory_of
+from systems.dataset.reading import state_of, system_of, times_of, trajectory_of
 from systems.dense import solver_of
 from systems.integrators.abstract import AbstractIntegrator
 from systems.integrators.stepping import AbstractFixedStep

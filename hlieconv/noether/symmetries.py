@@ -20,7 +20,7 @@ from hlieconv.noether.constancy import MEDIAN, SURE, WORTH, noise_of, slow_waves
 from hlieconv.noether.library import named_charges
 from systems.checks import check
 from systems.dataset.blocks import drawn
-from systems.dataset.schema import trajectory_of
+from systems.dataset.reading import trajectory_of
 from systems.phase_space import PhaseSpace
 
 #: A charge is believed where changes of this part of its scale would have been seen.

@@ -17,7 +17,7 @@ from hlieconv.dynamics.rollouts import rollout
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models import AbstractModel
 from hlieconv.study.catalogue import GENERAL, JUDGED, SYSTEMS, Effort, Trial
-from systems.dataset.schema import trajectory_of
+from systems.dataset.reading import trajectory_of
 
 #: The paper's data: 500 points over 5 s.
 POINTS, SECONDS = 500, 5.0

@@ -1,6 +1,7 @@
 """Datasets of trajectories: what they hold, and the one door by which numbers enter and leave.
 
-schema.py     what a Dataset holds; from tensors to it and back
+schema.py     what a Dataset holds, and from tensors to it
+reading.py    from a Dataset to tensors and to the system that made it
 measured.py   Datasets from arrays and tables of measurements
 times.py      dates, durations and numbers as seconds
 standard.py   one system of units for all variables

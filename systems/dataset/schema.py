@@ -1,4 +1,4 @@
-"""What a Dataset of trajectories holds, and the way from tensors to it and back.
+"""What a Dataset of trajectories holds, and the way from tensors to it (`reading.py` is the way back).
 
 | variable | dims | meaning |
 |---|---|---|
@@ -31,25 +31,21 @@ as they are. The unit "1" is the system's own: it converts to nothing. Attribute
 Tensors have time first, Datasets trajectory first: one is a transposed view of the other.
 """
 
-import functools
-import operator
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Bool, Float, Int8, Int64
+from jaxtyping import Bool, Float, Int8
 from torch import Tensor
 
-from systems.checks import ANY, Index, check
-from systems.dataset.times import as_coordinate
-from systems.edges import matrix_of
+from systems.checks import ANY, check
 from systems.phase_space import PhaseSpace
 from systems.registry import SYSTEMS, system_class
 from systems.status import Status
 from systems.units import time_unit
-from systems.vector_field import AbstractNewtonian, AbstractVectorField, Variable, named_in_sum
+from systems.vector_field import AbstractNewtonian, AbstractVectorField, Variable
 
 SCHEMA_VERSION = 1
 STATE_DIMS = ("trajectory", "time", "body", "space")
@@ -209,186 +205,11 @@ def _without(dims: Iterable[Hashable], dim: str) -> tuple[Hashable, ...]:
     return tuple(d for d in dims if d != dim)
 
 
-def trajectory_of(
-    dataset: xr.Dataset, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
-) -> tuple[Float[Tensor, " time *batch"], PhaseSpace]:
-    """Times ``(time,)`` or ``(time, trajectory)`` and states ``(time, trajectory, n, d)``.
-
-    Views of the Dataset's memory where the dtype stays and no body is masked.
-    """
-    mask = mask_of(dataset, device=device)
-    state = PhaseSpace(*(_tensor(dataset[x].transpose(*STATE_DIMS), dtype, device).transpose(0, 1) for x in "qp"))
-    if mask is not None:
-        state = PhaseSpace(*(torch.where(mask[..., None], x, 0) for x in state))
-    return times_of(dataset, dtype=dtype, device=device), state
-
-
-def companions_of(
-    dataset: xr.Dataset, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
-) -> dict[str, PhaseSpace]:
-    """Standard errors, "errors", and time derivatives, "rates", of states where they are known, as `trajectory_of`.
-
-    Example:
-        >>> from systems import from_arrays
-        >>> q, p, force = [[[1.0]], [[0.0]]], [[[0.0]], [[-1.0]]], [[[-1.0]], [[0.0]]]
-        >>> found = companions_of(from_arrays(q, p, times=[0, 1.57], mass=1.0, q_rate=p, p_rate=force))
-        >>> list(found), found["rates"].p.flatten().tolist()
-        (['rates'], [-1.0, 0.0])
-    """
-    found = {}
-    for name, end in COMPANIONS.items():
-        if {f"q_{end}", f"p_{end}"} <= {*dataset.variables}:
-            named = dataset.assign({x: dataset[f"{x}_{end}"] for x in "qp"})
-            found[name] = trajectory_of(named, dtype=dtype, device=device)[1]
-    return found
-
-
-def state_of(
-    dataset: xr.Dataset, time: Index = 0, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
-) -> PhaseSpace:
-    """The states ``(trajectory, n, d)`` at one index of time; of a lazy Dataset nothing else is read.
-
-    Raises:
-        ValueError: if there is no such time, or a body was not seen then.
-    """
-    points = dataset.sizes["time"]
-    check("time", time, -points <= time < points, f"an index below {points}")
-    _, state = trajectory_of(dataset.isel(time=[time]), dtype=dtype, device=device)
-    state = PhaseSpace(state.q[0], state.p[0])
-    if not (torch.isfinite(state.q).all() and torch.isfinite(state.p).all()):
-        raise ValueError(f"time: expected a time at which every body was seen, got gaps at index {time}")
-    return state
-
-
-def times_of(
-    dataset: xr.Dataset, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
-) -> Float[Tensor, " time *batch"]:
-    """``(time,)``, or ``(time, trajectory)`` where each trajectory has its own.
-
-    In seconds, or what its ``unit_system`` counts time in; dates and other units are converted.
-    """
-    clock = time_unit(dataset.attrs.get("unit_system", ""))
-    if "trajectory_time" in dataset:
-        return _tensor(as_coordinate(dataset["trajectory_time"], clock).transpose("time", "trajectory"), dtype, device)
-    return _tensor(as_coordinate(dataset["time"], clock), dtype, device)
-
-
-def mask_of(dataset: xr.Dataset, *, device: torch.device | str = "cpu") -> Bool[Tensor, "trajectory n"] | None:
-    """True where a body exists; None if all do."""
-    mask = dataset["mask"].transpose("trajectory", "body").values
-    return None if mask.all() else torch.tensor(mask, device=device)
-
-
-def variables_of(
-    dataset: xr.Dataset,
-    names: Iterable[str],
-    *,
-    dtype: torch.dtype | None = None,
-    device: torch.device | str = "cpu",
-) -> dict[str, Tensor]:
-    """Parameters by name, ``(trajectory, n)`` or ``(trajectory, n, n)``, 0 where masked.
-
-    What is stored of edges is given as of pairs, 0 where there is no edge; or, where the names hold `EDGES`, as it is:
-    ``(trajectory, edge)``.
-
-    Raises:
-        ValueError: if the Dataset lacks one of them.
-    """
-    names = tuple(names)
-    if missing := [name for name in names if name not in dataset]:
-        raise ValueError(
-            f"dataset: expected the variables {', '.join(names)}, got {', '.join(parameters_of(dataset)) or 'none'}: "
-            f"missing {', '.join(missing)}"
-        )
-    mask, found, along_edges = mask_of(dataset, device=device), {}, set(EDGES) <= {*names}
-    for name in names:
-        value = _parameter(dataset[name], dtype, device)
-        if "edge" in dataset[name].dims and not along_edges:
-            value = matrix_of(edges_of(dataset), value, dataset.sizes["body"])
-        shared = "trajectory" not in dataset[name].dims
-        value = value.expand((dataset.sizes["trajectory"], *value.shape)) if shared else value
-        if mask is not None and "body" in dataset[name].dims:
-            exists = mask if value.ndim == 2 else mask[:, :, None] & mask[:, None, :]
-            value = torch.where(exists, value, 0)
-        found[name] = value
-    return found
-
-
-def edges_of(dataset: xr.Dataset) -> Int64[Tensor, "2 edge"]:
-    """The bodies i and j of a Dataset's edges.
-
-    Raises:
-        ValueError: if it has none.
-    """
-    if missing := [name for name in EDGES if name not in dataset]:
-        raise ValueError(
-            f"dataset: expected the variables {' and '.join(EDGES)}, which say what the edges join, "
-            f"it lacks {', '.join(missing)}"
-        )
-    return torch.stack([torch.from_numpy(dataset[name].values.astype(np.int64)) for name in EDGES])
-
-
 def parameters_of(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
     """Numbers that are neither state nor time, mask or energy: the parameters of the bodies, as they are stored."""
     return {
         str(name): array for name, array in dataset.data_vars.items() if name not in CORE and array.dtype.kind in "biuf"
     }
-
-
-def system_of(
-    dataset: xr.Dataset,
-    *,
-    name: str | None = None,
-    dtype: torch.dtype | None = None,
-    device: torch.device | str = "cpu",
-) -> AbstractVectorField:
-    """The known system that made the trajectories, with the parameters that they store.
-
-    Args:
-        name: of the system; by default the Dataset's attribute ``system``.
-
-    Raises:
-        ValueError: if there is no such system, or the Dataset lacks one of its parameters.
-    """
-    known: str = dataset.attrs.get("system", "") if name is None else name
-    if " + " in known:
-        return _sum_of(dataset, known.split(" + "), dtype, device)
-    kind: type[AbstractVectorField] = system_class(known)
-    if missing := [v.name for v in kind.variables if not (v.name in dataset or v.optional)]:
-        raise ValueError(f"dataset: {kind.name} needs the variables {', '.join(missing)}, which it lacks")
-    stored = [variable.name for variable in kind.variables if variable.name in dataset]
-    values: dict[str, Any] = {name: _parameter(dataset[name], dtype, device) for name in stored}
-    if "fixed" in dataset and "fixed" in kind.marks:
-        values["fixed"] = torch.tensor(dataset["fixed"].transpose("trajectory", "body").values, device=device)
-    if EDGES[0] in dataset:
-        values["edges"] = edges_of(dataset).to(device)
-    system = kind(mask=mask_of(dataset, device=device), **values)
-    system.units = dataset.attrs.get("unit_system", "")
-    return system
-
-
-def _sum_of(
-    dataset: xr.Dataset, names: Sequence[str], dtype: torch.dtype | None, device: torch.device | str
-) -> AbstractVectorField:
-    """The sum of the parts of these names; what one of them borrows from another has that one's name."""
-    kinds: list[type[AbstractVectorField]] = [system_class(name) for name in names]
-    parts = []
-    for kind, own in zip(kinds, named_in_sum(kinds), strict=True):
-        others = dataset.drop_vars(list(parameters_of(dataset)))
-        part = others.assign({name: dataset[stored] for name, stored in own.items() if stored in dataset})
-        parts.append(system_of(part, name=kind.name, dtype=dtype, device=device))
-    return functools.reduce(operator.add, parts)
-
-
-def _parameter(array: xr.DataArray, dtype: torch.dtype | None, device: torch.device | str) -> Tensor:
-    own = [dim for dim in ("trajectory", "body", "other_body", "edge", "space") if dim in array.dims]
-    return _tensor(array.transpose(*own).fillna(0), dtype, device)
-
-
-def _tensor(array: xr.DataArray, dtype: torch.dtype | None, device: torch.device | str) -> Tensor:
-    values = array.values
-    values = values.astype(values.dtype.newbyteorder("="), copy=not values.flags.writeable)
-    return torch.from_numpy(values).to(device, dtype)
 
 
 def validate(dataset: xr.Dataset) -> xr.Dataset:

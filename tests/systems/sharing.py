@@ -1,6 +1,5 @@
 """Two processes that work together, forked from one that has imported everything; run by test_cluster.py."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -11,6 +10,9 @@ import systems.work
 from systems import Springs, simulate
 from systems.dataset.regions import Regions
 from systems.ranks import alone, ranks
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from two_processes import fork_two
 
 TIMES = torch.linspace(0, 1, 5, dtype=torch.float64)
 systems.work.BLOCK_TRAJECTORIES = 4
@@ -66,18 +68,7 @@ def rank(number, folder):
 
 
 def main(folder):
-    children = []
-    for number in range(2):
-        child = os.fork()
-        if child == 0:
-            try:
-                rank(number, folder)
-            except BaseException:
-                sys.excepthook(*sys.exc_info())
-                os._exit(1)
-            os._exit(0)
-        children.append(child)
-    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
+    fork_two(lambda number: rank(number, folder))
 
 
 if __name__ == "__main__":

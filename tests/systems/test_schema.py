@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 import systems
 from systems import PhaseSpace, Springs, to_dataset, validate
-from systems.dataset.schema import mask_of, parameters_of, state_of, system_of, times_of, trajectory_of, variables_of
+from systems.dataset.reading import (
+    mask_of,
+    state_of,
+    system_of,
+    times_of,
+    trajectory_of,
+    variables_of,
+)
+from systems.dataset.schema import parameters_of
 
 
 def ragged(count=4, points=5, dtype=torch.float64):

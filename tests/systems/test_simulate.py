@@ -15,7 +15,7 @@ from scipy.integrate import solve_ivp
 import systems
 import systems.work
 from systems import AbstractVectorField, PhaseSpace, Springs, simulate
-from systems.dataset.schema import state_of, system_of, trajectory_of
+from systems.dataset.reading import state_of, system_of, trajectory_of
 from systems.integrators import Leapfrog, Recomputed
 
 

@@ -9,7 +9,7 @@ import torch
 from scipy.integrate import solve_ivp
 
 from systems import SYSTEMS, AbstractNewtonian, AbstractSeparable, PhaseSpace, simulate
-from systems.dataset.schema import trajectory_of
+from systems.dataset.reading import trajectory_of
 
 COUNT = 5
 

@@ -19,8 +19,10 @@ from hlieconv.training.run import keep
 from systems import Springs, simulate
 from systems.ranks import Ranks
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "molecules"))
 from random_molecules import molecules
+from two_processes import fork_two
 
 torch.set_num_threads(1)
 CONFIG = {"model": {"config": {}}, "settings": {"steps": 30}}
@@ -164,18 +166,8 @@ def rank(number, folder, one):
 
 
 def main(folder):
-    one, children = single(), []
-    for number in range(2):
-        child = os.fork()
-        if child == 0:
-            try:
-                rank(number, folder, one)
-            except BaseException:
-                sys.excepthook(*sys.exc_info())
-                os._exit(1)
-            os._exit(0)
-        children.append(child)
-    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
+    one = single()
+    fork_two(lambda number: rank(number, folder, one))
 
 
 if __name__ == "__main__":
