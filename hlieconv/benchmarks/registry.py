@@ -3,5 +3,6 @@
 #: Every benchmark by its name on the command line. A new benchmark is one file and one line here.
 BENCHMARKS: dict[str, str] = {
     "charged": "hlieconv.benchmarks.charged:BENCHMARK",
+    "hnn": "hlieconv.benchmarks.hnn:BENCHMARK",
     "springs-from-few": "hlieconv.benchmarks.springs_from_few:BENCHMARK",
 }
