@@ -6,6 +6,7 @@ from .constrained import AbstractConstraint as AbstractConstraint
 from .damping import Dashpots as Dashpots
 from .damping import LinearDamping as LinearDamping
 from .damping import QuadraticDamping as QuadraticDamping
+from .dataset.by_rates import smoothed_by_rates as smoothed_by_rates
 from .dataset.measured import from_arrays as from_arrays
 from .dataset.measured import from_dataframe as from_dataframe
 from .dataset.reading import mask_of as mask_of

@@ -14,7 +14,7 @@ from hlieconv.benchmarks.registry import BENCHMARKS
 from hlieconv.study.stated import Figure
 from systems.checks import check
 from systems.files import check_regular, locked
-from systems.provenance import write_result
+from systems.provenance import provenance, write_result
 
 #: A line of a table: values by the name of their column.
 TableRow = dict[str, Any]
@@ -44,7 +44,7 @@ class Benchmark:
         minutes: float | None = None,
         report: Callable[[str], None] = print,
     ) -> int:
-        """Run the parts that the file does not have yet, and write it after each.
+        """Run the parts that the file does not have yet, and write it after each, with the commit of each part.
 
         Args:
             file: of the results.
@@ -60,6 +60,7 @@ class Benchmark:
         file.parent.mkdir(parents=True, exist_ok=True)
         with locked(file):
             done = self.read(file) if file.exists() else {}
+            commits = json.loads(file.read_text()).get("commits", {}) if done else {}
             for part, rows_of in self.parts.items():
                 if part in done or (until is not None and time.monotonic() > until):
                     continue
@@ -67,7 +68,8 @@ class Benchmark:
                 started = time.process_time()
                 done[part] = rows_of(smoke)
                 seconds = round(time.process_time() - started, 1)
-                result = {"seed": 0, "benchmark": name, "smoke": smoke, "parts": done}
+                commits[part] = provenance()["commit"]
+                result = {"seed": 0, "benchmark": name, "smoke": smoke, "commits": commits, "parts": done}
                 write_result(file, result, command=f"hlieconv reproduce {name}")
                 report(f"{part}: {seconds} CPU s")
         return sum(part not in done for part in self.parts)

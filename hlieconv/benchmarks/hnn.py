@@ -19,7 +19,8 @@ from systems.integrators import RK4, AbstractIntegrator, AdaptiveGauss
 #: as many updates by all points at once.
 RIVALS: dict[str, type[AbstractModel]] = {"a network of dq/dt and dp/dt": FC, "a network of H": HNN}
 SIZE = {"width": 200, "depth": 2, "bodies": 1, "dimension": 1, "body_features": ("mass",)}
-DESCENT: dict[str, Any] = {"optimiser": "adam", "learning_rate": 1e-3, "weight_average": 0.0, "steps": 2000}
+DESCENT: dict[str, Any] = {"optimiser": "adam", "learning_rate": 1e-3, "weight_average": 0.0}
+UPDATES = 2000
 
 #: Of the first states of the orbits on which energies are compared.
 TEST_SEED = 10
@@ -63,12 +64,12 @@ def rivals(name: str, smoke: bool) -> list[TableRow]:
     task, rows = TASKS[name], list[TableRow]()
     data = hnn_data(task)
     data = data.assign(mass=without_noise(data)["mass"])
-    options = DESCENT | ({"steps": FEW} if smoke else {})
+    steps, batch = FEW if smoke else UPDATES, task.trajectories * task.points
     for kind, network in RIVALS.items():
         started = time.process_time()
         torch.manual_seed(0)
         model = network(**SIZE).double()
-        fit(model, data, validation=0.0, batch=task.trajectories * task.points, progress=False, **options)
+        fit(model, data, validation=0.0, batch=batch, steps=steps, progress=False, **DESCENT)
         mse, seconds = energy_error(model, data, task, RK4(step=0.05)), time.process_time() - started
         rows.append({"task": name, "model": kind, "mse": mse, "cpu_seconds": seconds})
     return rows

@@ -1,4 +1,4 @@
-"""The four tasks of Hamiltonian neural networks (Greydanus, Dzamba and Yosinski 2019): noise, and derivatives as data."""
+"""The tasks of Hamiltonian neural networks (Greydanus, Dzamba and Yosinski 2019): noise, and derivatives as data."""
 
 import math
 from collections.abc import Callable
@@ -9,8 +9,9 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from systems import AbstractNewtonian, Gravity, HarmonicTrap, PhaseSpace, from_arrays
+from systems import AbstractNewtonian, Gravity, HarmonicTrap, PhaseSpace
 from systems.dataset.by_rates import smoothed_by_rates
+from systems.dataset.measured import from_arrays
 from systems.integrators import AdaptiveGauss
 from systems.sampling import Draws
 
@@ -81,7 +82,7 @@ def two_bodies(count: int, seed: int) -> PhaseSpace:
 
 
 def three_bodies(count: int, seed: int) -> PhaseSpace:
-    """Three unit masses that circle on an equilateral triangle, but for a factor U(0.8, 1.2) of each velocity component."""
+    """Three unit masses that circle on a triangle, but for a factor U(0.8, 1.2) of each velocity component."""
     draws = Draws(count, seed)
     direction, radius = draws.uniform(-1.0, 1.0, 2), draws.uniform(0.9, 1.2, 1)
     q = radius * direction / direction.norm(dim=1, keepdim=True)
@@ -179,8 +180,8 @@ def hnn_data(task: HNNTask, count: int | None = None, *, seed: int = 0) -> xr.Da
     q, p, *given = (x.transpose(0, 1) for x in (*path, *rates))
     q, p = (x + task.noise * draws.normal(*x.shape[1:]) for x in (q, p))
     q, p, q_rate, p_rate = (x.numpy() for x in (q, p, *given))
-    mass = {} if task.noise else {"mass": 1.0}
-    return from_arrays(q, p, times=times.numpy(), q_rate=q_rate, p_rate=p_rate, **mass)
+    data = from_arrays(q, p, times=times.numpy(), mass=1.0, q_rate=q_rate, p_rate=p_rate)
+    return data.drop_vars("mass") if task.noise else data
 
 
 def without_noise(dataset: xr.Dataset) -> xr.Dataset:
@@ -188,5 +189,5 @@ def without_noise(dataset: xr.Dataset) -> xr.Dataset:
     smooth = smoothed_by_rates(dataset)
     momenta, velocities = (x - x.mean("time") for x in (smooth["p"], smooth["q_rate"]))
     mass = float((momenta * velocities).sum() / (velocities**2).sum())
-    arrays = {str(name): smooth[name].values for name in ("q", "p", "q_rate", "p_rate")}
-    return from_arrays(**arrays, times=smooth["time"].values, mass=mass)
+    q, p, q_rate, p_rate = (smooth[name].values for name in ("q", "p", "q_rate", "p_rate"))
+    return from_arrays(q, p, times=smooth["time"].values, mass=mass, q_rate=q_rate, p_rate=p_rate)

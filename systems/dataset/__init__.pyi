@@ -1,3 +1,4 @@
+from .by_rates import smoothed_by_rates as smoothed_by_rates
 from .measured import from_arrays as from_arrays
 from .measured import from_dataframe as from_dataframe
 from .reading import mask_of as mask_of

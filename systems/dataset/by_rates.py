@@ -7,7 +7,6 @@ import torch
 import xarray as xr
 from scipy.interpolate import make_interp_spline
 
-from systems.checks import check
 from systems.dataset.schema import STATE_DIMS, times_of
 from systems.dataset.series import Array, Series, over_series
 
@@ -41,7 +40,8 @@ def smoothed_by_rates(dataset: xr.Dataset) -> xr.Dataset:
         (True, True)
     """
     missing = [name for name in ("q_rate", "p_rate") if name not in dataset]
-    check("dataset", f"no {' and no '.join(missing)}", not missing, "time derivatives beside the states")
+    if missing:
+        raise ValueError(f"{missing[0]}: expected time derivatives beside the states, got none")
     times, smooth = times_of(dataset, dtype=torch.float64).numpy().T, {}
     for name in "qp":
         x, rate = (dataset[key].transpose(*STATE_DIMS) for key in (name, f"{name}_rate"))

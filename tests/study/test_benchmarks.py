@@ -7,6 +7,8 @@ import torch
 
 from hlieconv.benchmarks.benchmark import Benchmark, benchmark, in_document
 from hlieconv.benchmarks.egnn import EGNN, train_egnn
+from hlieconv.benchmarks.hnn import law
+from hlieconv.benchmarks.hnn_data import TASKS, hnn_data, without_noise
 from hlieconv.benchmarks.registry import BENCHMARKS
 from hlieconv.cli.entry import main
 from hlieconv.groups import SE3
@@ -58,6 +60,22 @@ def test_a_part_runs_once(tmp_path):
         task.read(tmp_path / "none.json")
     with pytest.raises(ValueError, match="document: expected a page with the lines <!-- begin one -->"):
         in_document("", "one", task.table(rows), [])
+
+
+def test_laws_of_noisy_states_with_derivatives():
+    """Two tasks of Hamiltonian neural networks as small as can be: the mass, the law and the energy are right."""
+    assert set(TASKS) == {"spring", "pendulum", "two-body", "three-body"}
+    noisy = hnn_data(TASKS["spring"], 25)
+    assert without_noise(noisy)["mass"].item() == pytest.approx(0.5, abs=1e-6)
+    assert 0.05 < float((noisy["p"] - 0.5 * noisy["q_rate"]).std()) < 0.15
+    [row] = law("spring", smoke=True)
+    assert row["mse"] < TASKS["spring"].published[1]
+    [row] = law("two-body", smoke=True)
+    assert (row["law"], row["mse"] < 1e-25) == ("V = -1 1/r_ij", True)
+    start = TASKS["three-body"].begin(5, 0)
+    assert torch.allclose(start.q.sum(1), torch.zeros(5, 2, dtype=torch.float64), atol=1e-14)
+    assert (start.q * start.p).sum(-1).abs().max() < 0.3  # nearly along circles
+    assert TASKS["two-body"].system(5).energy(TASKS["two-body"].begin(5, 0)).max() < 0
 
 
 def test_the_command(tmp_path, capsys, monkeypatch):
