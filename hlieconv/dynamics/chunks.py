@@ -41,6 +41,12 @@ class Chunks(NamedTuple):
         errors, rates = (x and PhaseSpace(x.q[:, index], x.p[:, index]) for x in (self.errors, self.rates))
         return Chunks(self.trajectory[index], times, q, p, origin, self.gaps, errors, rates)
 
+    def points(self, span: slice) -> "Chunks":
+        """Some of the points of all chunks."""
+        times, q, p = (tensor[span] for tensor in (self.times, self.q, self.p))
+        errors, rates = (x and PhaseSpace(x.q[span], x.p[span]) for x in (self.errors, self.rates))
+        return Chunks(self.trajectory, times, q, p, self.origin, self.gaps, errors, rates)
+
     def to(self, dtype: torch.dtype, device: torch.device) -> "Chunks":
         """The same on a device; the times stay in float64."""
         q, p = (tensor.to(device, dtype) for tensor in (self.q, self.p))
@@ -125,7 +131,7 @@ class Places:
             if sum(len(part.trajectory) for part in found) >= wanted:
                 break
         if len(found) > 1:
-            found = [_joined(found)]
+            found = [joined(found)]
         [chunks] = found
         chunks = chunks if len(chunks.trajectory) <= wanted else chunks.take(torch.arange(wanted))
         return chunks._replace(gaps=self.whole > 0 and not all(bool(x.isfinite().all()) for x in (chunks.q, chunks.p)))
@@ -145,7 +151,7 @@ class Places:
         return there & seen.any(0)
 
 
-def _joined(chunks: list[Chunks]) -> Chunks:
+def joined(chunks: list[Chunks]) -> Chunks:
     """Several as one."""
     times, q, p = (torch.cat(x, 1) for x in zip(*((x.times, x.q, x.p) for x in chunks), strict=True))
     found = {

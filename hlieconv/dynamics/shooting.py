@@ -57,7 +57,7 @@ class Shooting(AbstractLoss[Chunks]):
         if steps % self.segment:
             raise ValueError(f"segment: expected a divisor of the chunk's {steps} steps, got {self.segment}")
         found = framed(chunks if most is None else chunks.take(torch.arange(min(most, len(chunks.trajectory)))))
-        return found._replace(errors=_at_least(found.errors))
+        return found._replace(errors=at_least(found.errors))
 
     def sizes(self, samples: Chunks, mask: Bool[Tensor, "sample n"] | None) -> tuple[Tensor, ...]:
         q, p = samples.q - samples.q[0], samples.p - samples.p[0]
@@ -103,7 +103,7 @@ class Shooting(AbstractLoss[Chunks]):
         return x.unfold(0, self.segment + 1, self.segment).movedim(-1, 0)
 
 
-def _at_least(errors: PhaseSpace | None) -> PhaseSpace | None:
+def at_least(errors: PhaseSpace | None) -> PhaseSpace | None:
     """Standard errors of which none is far below the others, infinite where they are not known; None if all are 0.
 
     A ValueError if some are negative, or those of q are known and those of p are not.

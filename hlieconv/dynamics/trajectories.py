@@ -159,6 +159,20 @@ def trajectories_of(dataset: xr.Dataset, *, along_edges: bool = False) -> Trajec
     return data
 
 
+def as_measured(data: Trajectories) -> Trajectories:
+    """The same with positions as they were measured, in place of smooth ones; the errors of momenta are infinite.
+
+    Momenta that were estimated from positions are no measurements beside these.
+    """
+    if "q_measured" not in data.dataset:
+        return data
+    q = data.dataset["q_measured"].assign_attrs(data.dataset["q"].attrs)
+    noise = noise_of(q.transpose("trajectory", "time", "body", "space").values, data.times.mT.numpy())
+    sizes = {"q_error": noise or q.attrs.get("noise", 0.0), "p_error": torch.inf}
+    bars = {name: xr.full_like(q, size, dtype=float) for name, size in sizes.items()}
+    return replace(data, dataset=data.dataset.assign(bars | {"q": q}))
+
+
 def with_measured_noise(data: Trajectories) -> Trajectories:
     """The same with standard errors: where none are known, those of noise that positions and momenta show.
 

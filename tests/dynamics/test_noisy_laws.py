@@ -1,20 +1,24 @@
 """Laws from noisy trajectories: the right form, honest errors, and evidence for and against."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from hlieconv.dynamics import evidence
 from hlieconv.dynamics.chunks import chunks_of
 from hlieconv.dynamics.expansion import shooting
+from hlieconv.dynamics.expansion.noise import Noise, noise_in, noise_of
 from hlieconv.dynamics.expansion.shooting import shoot
-from hlieconv.dynamics.expansion.solving import bodies_in, noise_in, solve
-from hlieconv.dynamics.expansion.windows import Noise, noise_of, window_targets
+from hlieconv.dynamics.expansion.solving import bodies_in, solve
+from hlieconv.dynamics.expansion.windows import window_targets
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.model import PairExpansion
 from hlieconv.models.expansion.terms import Factor, Pair
-from systems import Gravity, Springs, simulate
+from systems import Gravity, PhaseSpace, Springs, from_arrays, simulate
 
 
 def trajectories(count, points=60, seed=0, noise=0.0, *, kind=Springs, spacing=0.01, **options):
@@ -51,9 +55,9 @@ def test_smooth_trajectories_have_no_noise():
 
 
 def test_forces_of_windows_are_as_wrong_as_they_say():
-    dataset, noise = trajectories(10, noise=1e-2)
+    dataset, _ = trajectories(10, noise=1e-2)
     mass = torch.as_tensor(dataset.mass.values)
-    targets = window_targets(chunks_of(trajectories_of(dataset), 60, 1), mass, noise)
+    targets = window_targets(noise_in(trajectories_of(dataset)), mass)
     bodies = bodies_in(law(), trajectories_of(dataset)).take(targets.trajectory)
     true = law().condition(bodies.features).force(targets.q)
     off = ((targets.force - true) / targets.error[..., None]).square()
@@ -84,9 +88,9 @@ def test_what_forces_do_not_show_trajectories_do():
     (softened,) = model.estimates
     assert softened.term.shape == "softened"
     assert softened.coefficient == pytest.approx(-1, abs=5e-3)
-    whole, noise = noise_in(trajectories_of(dataset))
+    whole = noise_in(trajectories_of(dataset))
     bodies = bodies_in(model, trajectories_of(dataset)).take(whole.trajectory)
-    harder = shoot([Estimate(Pair("power", (-1.0,), (False,), (m, m)), -1.0)], whole, bodies, noise)
+    harder = shoot([Estimate(Pair("power", (-1.0,), (False,), (m, m)), -1.0)], whole, bodies)
     assert harder.holds
     assert abs(harder.estimates[0].coefficient + 1) > 5e-3
     assert found.shot.better(harder)
@@ -110,15 +114,55 @@ def test_error_bars_cover_the_truth(monkeypatch):
     dataset, _ = trajectories(4, points=6, bodies=2, dimension=1)
     exact, bars = trajectories_of(dataset), []
     whole = chunks_of(exact, 6, 1)
-    noise = Noise(*(0.01 * float(x.std()) for x in (exact.q, exact.p)))
+    noise = [0.01 * float(x.std()) for x in (exact.q, exact.p)]
+    errors = PhaseSpace(*(torch.full_like(x, size) for x, size in zip((whole.q, whole.p), noise, strict=True)))
     start, bodies, generator = law().estimates, bodies_in(law(), exact), torch.Generator().manual_seed(0)
     for _ in range(200):
         q, p = (
             x + size * torch.randn(x.shape, dtype=x.dtype, generator=generator)
             for x, size in zip((whole.q, whole.p), noise, strict=True)
         )
-        shot = shoot(start, whole._replace(q=q, p=p), bodies, noise)
+        shot = shoot(start, whole._replace(q=q, p=p, errors=errors), bodies)
         bars.append((shot.estimates[0].coefficient - 1, shot.estimates[0].error))
     off, error = torch.tensor(bars).unbind(1)
     assert 0.90 <= float((off.abs() < 1.96 * error).double().mean()) <= 0.99
     assert float((off.abs() < 0.98 * error).double().mean()) < 0.80  # 67 % are expected
+
+
+def tracks(count, seed=0, *, seen):
+    """Positions alone with 1 % of noise, of which a part was seen."""
+    exact, _ = trajectories(count, seed=seed)
+    generator = np.random.default_rng(seed)
+    q = exact.q.values + 0.01 * float(exact.q.std()) * generator.standard_normal(exact.q.shape)
+    q[generator.uniform(size=q.shape[:-1]) > seen] = np.nan
+    return from_arrays(q, times=exact.time.values, **{name: exact[name].values for name in ("mass", "stiffness")})
+
+
+@pytest.mark.filterwarnings("ignore:dataset. .* have gaps", "ignore:q. the noise leaves errors")
+def test_the_law_is_found_from_noisy_positions_alone():
+    """Smooth positions are no exact ones: what was measured decides, with its gaps, whose momenta are unknown."""
+    dataset = tracks(20, seen=0.95)
+    model = PairExpansion.of(dataset)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "expansion")
+        solve(model, trajectories_of(dataset), chunks=0)
+    (found,) = model.estimates
+    assert (found.term.shape, found.term.parameters) == ("power", (2.0,))
+    assert abs(found.coefficient - 1) < 4 * found.error < 0.02
+    unseen = tracks(10, seed=1, seen=0.95)
+    judged = evidence(model, unseen)
+    assert judged.holds
+    assert judged.chi_square == pytest.approx(1, abs=0.1)
+    assert judged.noise.p == float("inf")
+    assert not evidence(law(power=1.0), unseen).holds
+
+
+def test_error_bars_of_data_count():
+    """One body is seen ten times worse than the others: chi^2 of the true law is 1 by the bars that were given."""
+    dataset, noise = trajectories(20, noise=1e-2)
+    blurred = np.where(np.arange(6)[:, None] == 0, 10.0, 1.0)
+    more = np.sqrt(blurred**2 - 1) * np.random.default_rng(1).standard_normal(dataset.q.shape)
+    bars = {f"{name}_error": blurred * xr.full_like(dataset.q, size) for name, size in zip("qp", noise, strict=True)}
+    seen = dataset.assign({name: dataset[name] + size * more for name, size in zip("qp", noise, strict=True)})
+    assert evidence(law(), seen.assign(bars)).chi_square == pytest.approx(1, abs=0.1)
+    assert evidence(law(), seen).chi_square > 2

@@ -1,7 +1,8 @@
 """Solving for a `PairExpansion`: terms are chosen and their coefficients found by robust least squares.
 
 targets.py     the forces that trajectories imply, with an error known beforehand
-windows.py     the same from noisy trajectories
+noise.py       what was measured, with a standard error of every number
+windows.py     forces from noisy trajectories
 equations.py   one equation a component of a force: columns of terms, robust solutions, cross-validation
 refinement.py  the parameters of shapes, by variable projection
 search.py      which terms: the best pair, forward, backward, snapped exponents

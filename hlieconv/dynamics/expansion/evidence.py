@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 import xarray as xr
 
+from hlieconv.dynamics.expansion.noise import Noise, noise_in, typical_noise
 from hlieconv.dynamics.expansion.shooting import CHI_SQUARE, shoot
-from hlieconv.dynamics.expansion.solving import bodies_in, forces_of, noise_in, pieces_of
-from hlieconv.dynamics.expansion.windows import Noise
+from hlieconv.dynamics.expansion.solving import bodies_in, forces_of, pieces_of
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.model import PairExpansion
 
@@ -23,7 +23,7 @@ class Evidence:
     expected: float
     """What the errors of the force targets alone make of it: much less than `unexplained` where the law is wrong."""
     noise: Noise | None
-    """Standard deviations of the noise of q and p; None if there is none."""
+    """Typical standard errors of q and p, infinite where p was not measured; None if there is no noise."""
 
     @property
     def holds(self) -> bool:
@@ -67,14 +67,13 @@ def evidence(model: PairExpansion, dataset: xr.Dataset, *, seed: int = 0) -> Evi
     residual = (field.force(targets.q) - targets.force).abs()[real]
     size = targets.force[real].square().mean().sqrt()
     size = torch.where(size > 0, size, 1)
-    noisy, chi = noise_in(data, seed=seed), None
-    if noisy is not None:
-        whole, noise = noisy
+    whole, chi = noise_in(data, seed=seed), None
+    if whole is not None:
         own = bodies.take(whole.trajectory)
-        chi = shoot(model.estimates, whole, own, noise, known=model.known, polish=False, seed=seed).chi_square
+        chi = shoot(model.estimates, whole, own, known=model.known, polish=False, seed=seed).chi_square
     return Evidence(
         chi,
         float(residual.median() / size),
         float(targets.error[real].median() / size),
-        None if noisy is None else noisy[1],
+        None if whole is None else typical_noise(whole),
     )

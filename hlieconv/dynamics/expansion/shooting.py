@@ -8,12 +8,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hlieconv.dynamics.chunks import Chunks
+from hlieconv.dynamics.chunks import Chunks, joined
+from hlieconv.dynamics.expansion.noise import typical_noise
 from hlieconv.dynamics.expansion.refinement import free_of
-from hlieconv.dynamics.expansion.windows import Noise
 from hlieconv.models.expansion.configuration import Configuration
 from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.terms import Bodies, Term
+from systems import PhaseSpace
 
 #: Points of a segment, and segments, at most.
 LENGTH, SEGMENTS = 50, 200
@@ -92,7 +93,6 @@ def shoot(
     estimates: Sequence[Estimate],
     pieces: Chunks,
     bodies: Bodies,
-    noise: Noise,
     *,
     known: Sequence[Estimate] = (),
     polish: bool = True,
@@ -104,9 +104,8 @@ def shoot(
 
     Args:
         estimates: the law to begin with.
-        pieces: whole trajectories.
+        pieces: whole trajectories with standard errors, infinite ones where nothing was seen.
         bodies: of these.
-        noise: of positions and momenta.
         known: terms that stay as they are.
         polish: whether to improve the law, or only the first states.
         seed: of the choice of segments.
@@ -114,15 +113,21 @@ def shoot(
     length = min(LENGTH, len(pieces.times))
     starts = range(0, len(pieces.times) - length + 1, length)
     spans = [slice(a, a + length) for a in starts]
-    cut = [Chunks(pieces.trajectory, pieces.times[x], pieces.q[x], pieces.p[x]) for x in spans]
+    whole = joined([pieces.points(span) for span in spans])
     number = torch.arange(len(pieces.trajectory)).repeat(len(starts))
-    times, q, p = (torch.cat(x, 1) for x in zip(*((x.times, x.q, x.p) for x in cut), strict=True))
-    whole = Chunks(torch.cat([piece.trajectory for piece in cut]), times, q, p)
-    if len(number) > SEGMENTS:
-        keep = torch.randperm(len(number), generator=torch.Generator().manual_seed(seed))[:SEGMENTS]
-        whole, number = whole.take(keep), number[keep]
-    own = bodies.take(number)
-    return _Segments(estimates, whole, own, noise, force_of(known, own)).solve(polish)
+    keep = _seen(whole, bodies.take(number)).nonzero().flatten()
+    if len(keep) > SEGMENTS:
+        keep = keep[torch.randperm(len(keep), generator=torch.Generator().manual_seed(seed))[:SEGMENTS]]
+    own = bodies.take(number[keep])
+    return _Segments(estimates, whole.take(keep), own, force_of(known, own)).solve(polish)
+
+
+def _seen(segments: Chunks, bodies: Bodies) -> Bool[Tensor, " segment"]:
+    """Those in which every body was seen half of the time, at least; all, if there is no such segment."""
+    assert segments.errors is not None  # pieces of `noise_in`
+    seen = segments.errors.q.isfinite().all(-1).double().mean(0) >= 0.5
+    enough = (seen if bodies.mask is None else seen | ~bodies.mask).all(-1)
+    return enough if enough.any() else torch.ones_like(enough)
 
 
 def force_of(estimates: Sequence[Estimate], bodies: Bodies) -> Callable[[Tensor], Tensor]:
@@ -144,11 +149,10 @@ class _Segments:
         estimates: Sequence[Estimate],
         pieces: Chunks,
         bodies: Bodies,
-        noise: Noise,
         known: Callable[[Tensor], Tensor],
     ) -> None:
         self.known = known
-        self.estimates, self.pieces, self.bodies, self.noise = list(estimates), pieces, bodies, noise
+        self.estimates, self.pieces, self.bodies = list(estimates), pieces, bodies
         terms = [estimate.term for estimate in estimates]
         self.weights = [term.weight(bodies) for term in terms]
         self.free = free_of(terms)
@@ -156,9 +160,15 @@ class _Segments:
         self.terms: list[Term] = terms
         self.mass = bodies.features["mass"][..., None]
         self.real = torch.ones_like(self.mass) if bodies.mask is None else bodies.mask[..., None].to(self.mass)
-        self.freedom = self.real.sum((1, 2)) * pieces.q.shape[-1] * (2 * len(pieces.times) - 2)
+        assert pieces.errors is not None  # pieces of `noise_in`
+        self.size = PhaseSpace(*(self.real / error for error in pieces.errors))
+        seen = sum((x > 0).sum((0, 2, 3)) for x in self.size)
+        self.freedom = (seen - 2 * pieces.q.shape[-1] * self.real.sum((1, 2))).clamp(min=1)
         self.q, self.p = pieces.q[0].clone(), pieces.p[0].clone()
-        self.data = self._scaled(pieces.q, pieces.p).movedim(0, -2).flatten(-2)
+        self.data = self._scaled(pieces.q, pieces.p, slice(None)).movedim(0, -2).flatten(-2)
+        noise, duration = typical_noise(pieces), float((pieces.times[-1] - pieces.times[0]).mean())
+        moving = noise.q * float(self.mass.mean()) / duration  # a momentum by which a body is off as by the noise of q
+        self.steps = 1e-3 * torch.tensor([noise.q, min(noise.p, moving)], dtype=torch.float64)
 
     def solve(self, polish: bool) -> Shot:
         errors = torch.zeros(len(self.terms) + len(self.free), dtype=torch.float64)
@@ -180,7 +190,7 @@ class _Segments:
         n, d = self.q.shape[-2:]
         unknown = 2 * n * d
         move = torch.zeros(unknown + 1, 2, 1, n, d, dtype=torch.float64)
-        steps = torch.tensor([self.noise.q, self.noise.p], dtype=torch.float64) * 1e-3
+        steps = self.steps
         for k in range(unknown):
             move[k + 1].view(2, -1)[divmod(k, n * d)] = 1.0
         q, p = self.q + move[:, 0] * steps[0], self.p + move[:, 1] * steps[1]
@@ -243,22 +253,22 @@ class _Segments:
         self, q: Tensor, p: Tensor, coefficients: Tensor, terms: Sequence[Term]
     ) -> Float[Tensor, "moved segment residual"]:
         """Where states ``(b, segment, n, d)`` go by RK4 from point to point, in units of the noise."""
-        out, times = [self._scaled(q, p)], self.pieces.times
+        out, times = [self._scaled(q, p, 0)], self.pieces.times
 
         def force(x: Tensor) -> Tensor:
             configuration = Configuration(x)
             parts = zip(coefficients, terms, self.weights, strict=True)
             return sum((c * term.force(configuration, weight) for c, term, weight in parts), self.known(x))
 
-        for h in times.diff(dim=0)[..., None, None]:
+        for k, h in enumerate(times.diff(dim=0)[..., None, None], start=1):
             a1, b1 = p / self.mass, force(q)
             a2, b2 = (p + h / 2 * b1) / self.mass, force(q + h / 2 * a1)
             a3, b3 = (p + h / 2 * b2) / self.mass, force(q + h / 2 * a2)
             a4, b4 = (p + h * b3) / self.mass, force(q + h * a3)
             q, p = q + h / 6 * (a1 + 2 * a2 + 2 * a3 + a4), p + h / 6 * (b1 + 2 * b2 + 2 * b3 + b4)
-            out.append(self._scaled(q, p))
+            out.append(self._scaled(q, p, k))
         return torch.stack(out, -2).flatten(-2)
 
-    def _scaled(self, q: Tensor, p: Tensor) -> Tensor:
-        """Numbers of normal size, zero where there is no body: ``(*batch, 2 n d)``."""
-        return torch.cat([(q / self.noise.q * self.real).flatten(-2), (p / self.noise.p * self.real).flatten(-2)], -1)
+    def _scaled(self, q: Tensor, p: Tensor, k: int | slice) -> Tensor:
+        """The states at a point in units of their errors, zero where nothing was seen: ``(*batch, 2 n d)``."""
+        return torch.cat([(q * self.size.q[k]).flatten(-2), (p * self.size.p[k]).flatten(-2)], -1)

@@ -11,18 +11,19 @@ from torch import Tensor
 from hlieconv.dynamics.chunks import DRAWN_BESIDE, Chunks, Places, require_some
 from hlieconv.dynamics.expansion import search
 from hlieconv.dynamics.expansion.equations import Equations, Solution, normalised
+from hlieconv.dynamics.expansion.noise import FEWEST, noise_in
 from hlieconv.dynamics.expansion.refinement import free_of, with_tangents
 from hlieconv.dynamics.expansion.shooting import Shot, force_of, shoot
 from hlieconv.dynamics.expansion.splines import collapsed, with_splines
 from hlieconv.dynamics.expansion.targets import POINTS, Targets, targets_of
-from hlieconv.dynamics.expansion.windows import Noise, noise_of, window_targets
+from hlieconv.dynamics.expansion.windows import window_targets
 from hlieconv.dynamics.trajectories import Trajectories
 from hlieconv.groups import SE2, SE3, T
 from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.library import TermLibrary
 from hlieconv.models.expansion.model import PairExpansion
 from hlieconv.models.expansion.terms import Bodies
-from systems.dataset.blocks import blocks_of, is_beyond_memory
+from systems.dataset.blocks import is_beyond_memory
 from systems.dataset.smoothing import noise_of as noise_of_series
 
 #: Pieces of trajectories, and states in them, at which forces are compared, at most.
@@ -99,9 +100,12 @@ def solve(model: PairExpansion, data: Trajectories, *, chunks: int = 1, seed: in
     if not found.explained:
         part = found.best.typical / equations.scale
         how = f"a typical force differs from that of the law by {part:.1e} of its size"
+        why = "the library does not hold the law"
         if shot is not None:
             how = f"chi^2 of the trajectories is {shot.chi_square:.3g} where 1 is expected"
-        warnings.warn(f"expansion: {how}: the library does not hold the law", UserWarning, stacklevel=2)
+        elif len(data.times) < FEWEST:
+            why += f", or the data are noisy, which fewer than {FEWEST} points do not show"
+        warnings.warn(f"expansion: {how}: {why}", UserWarning, stacklevel=2)
     return found
 
 
@@ -116,11 +120,10 @@ def trial_of(
         length: the unit of length of the laws.
         seed: of the choice of segments.
     """
-    if (noisy := noise_in(data, seed=seed)) is None:
+    if (whole := noise_in(data, seed=seed)) is None:
         return None
-    whole, noise = noisy
     bodies = bodies_in(model, data).take(whole.trajectory)
-    return lambda found: shoot(estimates_of(found, length), whole, bodies, noise, known=model.known, seed=seed)
+    return lambda found: shoot(estimates_of(found, length), whole, bodies, known=model.known, seed=seed)
 
 
 def bodies_in(model: PairExpansion, data: Trajectories) -> Bodies:
@@ -144,9 +147,8 @@ def equations_of(model: PairExpansion, data: Trajectories, *, chunks: int, seed:
 def forces_of(data: Trajectories, pieces: Chunks, *, seed: int) -> Targets:
     """Force targets: of short pieces, dp/dt where they are data; or where the states are noisy of long windows."""
     mass, generator = data.features["mass"], torch.Generator().manual_seed(seed)
-    if noisy := noise_in(data, seed=seed):
-        whole, noise = noisy
-        targets, most = window_targets(whole, mass, noise), NOISY_STATES
+    if whole := noise_in(data, seed=seed):
+        targets, most = window_targets(whole, mass), NOISY_STATES
     else:
         targets, most = targets_of(pieces, mass, precision=data.eps), STATES
         targets = targets._replace(error=targets.error.clamp(min=noise_in_forces(data)))
@@ -157,22 +159,6 @@ def pieces_of(data: Trajectories, chunks: int = 0, *, seed: int) -> Chunks:
     """Short pieces of trajectories, as many as are looked at: no others are read."""
     places, generator = Places(data, POINTS, chunks, seed), torch.Generator().manual_seed(seed)
     return require_some(places.read(places.drawn(PIECES + DRAWN_BESIDE, generator), PIECES))
-
-
-def noise_in(data: Trajectories, *, seed: int = 0) -> tuple[Chunks, Noise] | None:
-    """Whole trajectories, as many as a block holds, and their noise; None if there is none, or no trajectory is whole.
-
-    States with derivatives that are data are taken as exact: points may be so far apart that motion looks like noise.
-
-    Args:
-        data: trajectories.
-        seed: of the draw.
-    """
-    places, generator = Places(data, len(data.times), 1), torch.Generator().manual_seed(seed)
-    most = min(PIECES, blocks_of(data.dataset)[0].stop)
-    whole = places.read(places.drawn(data.count, generator), most)
-    noise = noise_of(whole) if len(whole.trajectory) and whole.rates is None else None
-    return None if noise is None else (whole, noise)
 
 
 def noise_in_forces(data: Trajectories) -> float:
