@@ -203,7 +203,9 @@ class AbstractPairs(AbstractNewtonian):
         return super().bodies if edges is None or not edges.numel() else max(super().bodies, int(edges.max()) + 1)
 
     def steady(self) -> Any:
-        if not readable(*self.state_dict().values(), wait=True):
+        tensors = (*self.parameters(), *self.buffers())
+        learned = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+        if learned or not readable(*tensors, wait=True):  # what is kept without a graph would have no gradient
             return self
         field = copy.copy(self)
         field._steady = self._all_pair_values(kept={})

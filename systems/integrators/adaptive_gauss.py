@@ -18,6 +18,7 @@ from systems.integrators.jumps import continued, first_jump
 from systems.integrators.pieces import Pieces, between
 from systems.integrators.stepping import AbstractStepping
 from systems.integrators.steps import Carried, Interval, Step
+from systems.integrators.sums import Total
 from systems.phase_space import PhaseSpace
 from systems.status import Status
 from systems.vector_field import AbstractVectorField
@@ -127,21 +128,20 @@ class AdaptiveGauss(AbstractStepping):
         The steps are appended to a list, if one is given.
         """
         shape = carried.q.value.shape
-        trajectory = torch.arange(shape[:-2].numel(), device=times.device)
-        states = [x.new_full((len(times) + 1, len(trajectory), *shape[-2:]), torch.nan) for x in carried.state]
+        states = [x.new_full((len(times) + 1, shape[:-2].numel(), *shape[-2:]), torch.nan) for x in carried.state]
         for x, z in zip(states, carried.state, strict=True):
             x[0] = z.reshape(x.shape[1:])
         status = torch.zeros(shape[:-2], dtype=torch.int8, device=times.device)
-        for step, row in self._run(field, times, carried, status):
+        for step, row, who in self._run(field, times, carried, status, narrow=steps is None):
             for x, z in zip(states, step.after.state, strict=True):
-                x[row.flatten(), trajectory] = z.reshape(x.shape[1:])
+                x[row.flatten(), who] = z.reshape(len(who), *x.shape[2:])
             if steps is not None:
                 steps.append(step)
         return PhaseSpace(*(x[:-1].reshape(len(times), *shape) for x in states)), status
 
     def _walk(self, field: AbstractVectorField, interval: Interval, carried: Carried) -> Iterator[Step]:
         status = torch.zeros(carried.q.value.shape[:-2], dtype=torch.int8, device=carried.q.value.device)
-        for step, _ in self._run(field, torch.stack(interval[:2]), carried, status):
+        for step, *_ in self._run(field, torch.stack(interval[:2]), carried, status):
             yield step
         raise_unless_ok(status)
 
@@ -151,13 +151,21 @@ class AdaptiveGauss(AbstractStepping):
         return self._walk_again(field, interval, start)
 
     def _run(
-        self, field: AbstractVectorField, times: Tensor, carried: Carried, status: Int8[Tensor, "*batch"]
-    ) -> Iterator[tuple[Step, Tensor]]:
-        """Steps to all the times, and for each trajectory the index of the time that it is at, or ``len(times)``.
+        self,
+        field: AbstractVectorField,
+        times: Tensor,
+        carried: Carried,
+        status: Int8[Tensor, "*batch"],
+        narrow: bool = False,
+    ) -> Iterator[tuple[Step, Tensor, Tensor]]:
+        """Steps to all the times, for each trajectory the index of the time that it is at, or ``len(times)``, and whose.
 
-        A trajectory that cannot be followed any further is given up: its ``status`` says why.
+        A trajectory that cannot be followed any further is given up: its ``status`` says why. With ``narrow`` steps are
+        of those alone that are on their way, whenever half of them have arrived: few need many more than the others.
         """
         batch = carried.q.value.shape[:-2]
+        narrow = narrow and len(batch) == 1
+        who, longest = torch.arange(batch.numel(), device=times.device), self.step
         times = times.reshape(len(times), *times.shape[1:] or (1,) * len(batch)).expand(-1, *batch)
         last = len(times) - 1
         goal = torch.ones(batch, dtype=torch.long, device=times.device)
@@ -168,7 +176,7 @@ class AdaptiveGauss(AbstractStepping):
         some_left = last > 0
         while some_left:
             *reused, suggested = carried.reused
-            t, h = end.detach() - left, self._length(torch.minimum(suggested, nearest), left)
+            t, h = end.detach() - left, _length(torch.minimum(suggested, nearest), left, longest)
             smooth, sides = continued(field, carried.state, h)
             derivatives, found = collocation.solve(smooth, t, h, carried.state, guess(h, carried), SWEEPS)
             accepted, longer = self._judged(h, suggested, carried.state, derivatives, found)
@@ -189,7 +197,8 @@ class AdaptiveGauss(AbstractStepping):
             stuck = (left != 0) & (torch.minimum(suggested, nearest) <= 4 * torch.finfo(h.dtype).eps * left.abs())
             tired = (left != 0) & (tried >= self.max_steps)
             ended = stuck | tired
-            status.masked_fill_(tired, Status.OUT_OF_STEPS).masked_fill_(stuck, Status.SINGULAR)
+            known = torch.where(tired.flatten(), Status.OUT_OF_STEPS, status.view(-1)[who])
+            status.view(-1)[who] = torch.where(stuck.flatten(), Status.SINGULAR, known).to(status.dtype)
             arrived = (left == 0) & (h != 0)
             tried = torch.where(arrived, 0, tried)
             row = torch.where(arrived, goal, len(times))
@@ -197,15 +206,16 @@ class AdaptiveGauss(AbstractStepping):
             ahead = goal.clamp(max=last)[None]
             start, end = times.gather(0, ahead - 1)[0], times.gather(0, ahead)[0]
             left = torch.where(arrived & (goal <= last), end - start, torch.where(ended, 0, left)).detach()
-            some_left, some_accepted = torch.stack([x.any() for x in (left != 0, accepted)]).tolist()
+            some_left, some_accepted = torch.stack([x.sum() for x in (left != 0, accepted)]).tolist()
             if some_accepted:
-                yield Step(t, h, before, carried), row
-
-    def _length(self, suggested: Tensor, left: Tensor) -> Tensor:
-        """Of the next step: what is left in one or two steps if they may be as long as that."""
-        longest = suggested if self.step is None else suggested.clamp(max=self.step)
-        size = left.abs()
-        return torch.where(longest >= size, left, torch.where(2 * longest > size, left / 2, longest * left.sign()))
+                yield Step(t, h, before, carried), row, who
+            if narrow and 2 * some_left <= len(who):
+                some = left.nonzero()[:, 0]
+                field, carried, times = field.select(some).steady(), _chosen(carried, some), times[:, some]
+                who, goal, start, end, left, tried, nearest = (
+                    x[some] for x in (who, goal, start, end, left, tried, nearest)
+                )
+                longest = longest[some] if isinstance(longest, Tensor) and longest.ndim else longest
 
     def _judged(
         self, h: Tensor, suggested: Tensor, state: PhaseSpace, derivatives: Tensors, found: Tensor
@@ -220,6 +230,20 @@ class AdaptiveGauss(AbstractStepping):
         # A step that was cut short to meet an output time says little about what is too long.
         length = torch.where(accepted & (growth >= GROW), torch.maximum(length, suggested), length)
         return accepted, torch.where(h == 0, suggested, length)
+
+
+def _length(suggested: Tensor, left: Tensor, longest: float | Tensor | None) -> Tensor:
+    """Of the next step: what is left in one or two steps if they may be as long as that."""
+    length = suggested if longest is None else suggested.clamp(max=longest)
+    size = left.abs()
+    return torch.where(length >= size, left, torch.where(2 * length > size, left / 2, length * left.sign()))
+
+
+def _chosen(carried: Carried, some: Tensor) -> Carried:
+    """What is carried of some of the trajectories."""
+    q, p = (Total(value[some], None if lost is None else lost[some]) for value, lost in (carried.q, carried.p))
+    *derivatives, last, suggested = carried.reused
+    return Carried(q, p, (*(x[:, some] for x in derivatives), last[some], suggested[some]))
 
 
 def _first_length(state: PhaseSpace, derivatives: Tensors) -> Tensor:

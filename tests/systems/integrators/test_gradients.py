@@ -58,6 +58,16 @@ def test_recomputation_has_the_same_gradient(name, each, compensated):
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9 * expected.abs().max().item())
 
 
+def test_the_gradient_of_a_steady_field_is_that_of_the_field():
+    gradients = []
+    for way in (lambda field: field, Springs.steady):
+        system, state = springs()
+        path = AdaptiveGauss().integrate(way(system), state, torch.tensor([0.0, 0.2], dtype=torch.float64))
+        path.q.square().sum().backward()
+        gradients.append(system.stiffness.grad)
+    assert torch.equal(*gradients)
+
+
 @pytest.mark.parametrize("name", ["leapfrog", "rk4", "gauss4"])
 def test_the_memory_of_recomputation_does_not_grow_with_the_steps(name):
     """What the graph saves is counted by hooks of autograd; without recomputation, the control, it grows."""

@@ -90,6 +90,24 @@ def test_trajectories_do_not_feel_their_batch(name, kind, timing, dtype):
         assert torch.equal(alone.p[:, 0], together.p[:, i])
 
 
+def test_those_that_need_more_steps_go_on_without_the_others():
+    """AdaptiveGauss asks for half as many forces as if all waited; sums over bodies may round otherwise, no more."""
+    asked = []
+
+    class Counted(Springs):
+        def force(self, q):
+            asked.append(q.shape[-3])
+            return super().force(q)
+
+    system, state = Springs.sample(64, seed=0, bodies=2, rest_length=1.0)
+    field = Counted(**system.values)
+    times = torch.tensor([0.0, 3.0], dtype=torch.float64)
+    some = AdaptiveGauss(compile="off").integrate(field, state, times)
+    assert sum(asked) < 0.5 * 64 * len(asked)
+    full, *_ = AdaptiveGauss(compile="off").attempt_in_pieces(field, state, times)
+    assert distance(some, full.trajectory) < 1e-11
+
+
 def test_torchdiffeq_lets_trajectories_disturb_each_other():
     """The control of the test before; the docstring says so."""
     field, state = problem("hamiltonian", count=4)
