@@ -158,7 +158,7 @@ class AdaptiveGauss(AbstractStepping):
         status: Int8[Tensor, "*batch"],
         narrow: bool = False,
     ) -> Iterator[tuple[Step, Tensor, Tensor]]:
-        """Steps to all the times, for each trajectory the index of the time that it is at, or ``len(times)``, and whose.
+        """Steps to all the times, the index of the time that each trajectory is at, or ``len(times)``, and whose it is.
 
         A trajectory that cannot be followed any further is given up: its ``status`` says why. With ``narrow`` steps are
         of those alone that are on their way, whenever half of them have arrived: few need many more than the others.
