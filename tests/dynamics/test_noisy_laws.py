@@ -9,10 +9,10 @@ import xarray as xr
 
 from hlieconv.dynamics import evidence
 from hlieconv.dynamics.chunks import chunks_of
-from hlieconv.dynamics.expansion import shooting
+from hlieconv.dynamics.expansion import search, shooting
 from hlieconv.dynamics.expansion.noise import Noise, noise_in, noise_of
-from hlieconv.dynamics.expansion.shooting import shoot
-from hlieconv.dynamics.expansion.solving import bodies_in, solve
+from hlieconv.dynamics.expansion.shooting import Shot, shoot
+from hlieconv.dynamics.expansion.solving import bodies_in, equations_of, solve
 from hlieconv.dynamics.expansion.windows import window_targets
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.law import Estimate
@@ -95,6 +95,29 @@ def test_what_forces_do_not_show_trajectories_do():
     assert abs(harder.estimates[0].coefficient + 1) > 5e-3
     assert found.shot.better(harder)
     assert not harder.better(found.shot)
+
+
+def test_one_segment_alone_does_not_decide():
+    """Where bodies meet between two steps a softened law fits by chance; half as much in two segments is no chance."""
+    freedom = torch.full((20,), 100.0)
+    short, one, two = (Shot([], unknown, freedom.clone(), freedom) for unknown in (1, 2, 2))
+    one.each[3] -= 50
+    two.each[3:5] -= 25
+    assert not one.better(short)
+    assert two.better(short)
+    assert not short.better(two)
+
+
+def test_what_is_much_like_a_law_is_tried():
+    dataset, _ = trajectories(20, noise=1e-2, kind=Gravity, spacing=0.05, softening=0.1)
+    model, m = PairExpansion.of(dataset), (Factor("mass"),) * 2
+    equations, _ = equations_of(model, trajectories_of(dataset), chunks=0, seed=0)
+    powers = [Pair("power", (exponent,), (False,), m) for exponent in (-1.0, -4.0)]
+    found = [[term.shape for term in law.terms] for law in search.relatives(equations.solve(powers))]
+    for law in (["power"], ["softened"], ["yukawa"], ["softened", "power"], ["power", "softened"]):
+        assert law in found
+    softened = equations.solve([Pair("softened", (0.1, -1.0), (True, False), m)])
+    assert [law.terms for law in search.relatives(softened)] == [(powers[0],)]
 
 
 def test_evidence_speaks_against_wrong_laws():

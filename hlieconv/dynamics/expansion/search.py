@@ -205,20 +205,30 @@ def snapped(solution: Solution) -> Solution:
 
 
 def relatives(solution: Solution) -> list[Solution]:
-    """Laws that noise may hide: an inverse power that is softened, or screened, which is one more number to be found.
+    """Laws that noise may hide behind this one: without one of the smaller terms, or with a shape much like one of them.
 
-    Forces do not tell these apart: the first value of that number is a guess, and trajectories have to find it.
+    Forces do not tell these apart; trajectories do.
     """
-    found = []
-    for i, term in enumerate(solution.terms):
-        if type(term) is not Pair or term.shape != "power" or term.parameters[0] >= 0:
-            continue
-        softened = ("softened", (0.1, term.parameters[0]), (True, False))
-        screened = [("yukawa", (4.0,), (True,))] if term.parameters[0] == -1 else []
-        for shape in (softened, *screened):
-            terms = [*solution.terms[:i], Pair(*shape, term.bodies, term.pairs), *solution.terms[i + 1 :]]
-            found.append(solution.equations.solve(terms))
-    return found
+    terms, largest = solution.terms, int(solution.sizes.argmax())
+    shorter = [(*terms[:k], *terms[k + 1 :]) for k in range(len(terms)) if k != largest]
+    found = list[tuple[Term, ...]](shorter)
+    for some in (terms, *shorter):
+        for i, term in enumerate(some):
+            found += [(*some[:i], other, *some[i + 1 :]) for other in _much_like(term)]
+    return [solution.equations.solve(terms) for terms in dict.fromkeys(found)]
+
+
+def _much_like(term: Term) -> list[Term]:
+    """An inverse power that is softened, or screened, which is one more number to be found; and back again."""
+    if type(term) is not Pair:
+        return []
+    if term.shape == "softened":
+        return [Pair("power", term.parameters[1:], term.free[1:], term.bodies, term.pairs)]
+    if term.shape != "power" or term.parameters[0] >= 0:
+        return []
+    shapes = [("softened", (0.1, term.parameters[0]), (True, False))]  # the length is a guess
+    shapes += [("yukawa", (4.0,), (True,))] if term.parameters[0] == -1 else []
+    return [Pair(*shape, term.bodies, term.pairs) for shape in shapes]
 
 
 def finished(solution: Solution) -> Solution:

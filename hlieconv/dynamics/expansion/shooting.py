@@ -31,6 +31,9 @@ CHI_SQUARE = 1.1
 #: A segment fits a law if its chi^2 is no more than so many standard deviations from 1.
 DEVIATIONS = 5.0
 
+#: Of so many segments one alone does not decide.
+MANY = 10
+
 #: Of two laws of which none holds one is better if this many standard errors of the sum over segments say so.
 ERRORS = 2.0
 
@@ -77,14 +80,17 @@ class Shot:
         """Whether the trajectories speak for this law, or for neither and fewer of its numbers were unknown.
 
         Every unknown number has to lower the sum of squares by the logarithm of their number (Schwarz 1978, Ann. Stat.
-        6, 461). Segments that fit none of the two laws say nothing, unless there are few others.
+        6, 461). Segments that fit none of the two laws say nothing, unless there are few others; nor does of many the
+        one that differs most, as where bodies meet between two steps.
         """
         if not (self.finite and other.finite):
             return self.finite
         gain, more = other.each - self.each, self.unknown - other.unknown
         either = self.fitting | other.fitting
         if 2 * int(either.sum()) > len(either):
-            return float(gain[either].sum()) > more * float(self.freedom.sum().log())
+            gain = gain[either]
+            alone = gain[gain.abs().argmax()] if len(gain) >= MANY else 0.0
+            return float(gain.sum() - alone) > more * float(self.freedom.sum().log())
         gain = gain[self.passing & other.passing]
         return float(gain.sum()) > ERRORS * float(gain.std(correction=0)) * math.sqrt(len(gain))
 

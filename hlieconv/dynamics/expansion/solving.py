@@ -32,6 +32,9 @@ PIECES, STATES, NOISY_STATES = 500, 1000, 3000
 #: Terms of a law, at most; and of one that needs no other beside it.
 MOST, SHORT = 12, 3
 
+#: How often, at most, laws are tried that are much like the best one.
+RELATIVES = 3
+
 
 @dataclass
 class Search:
@@ -216,8 +219,7 @@ def searched(
         if thorough and not found.readable:
             found.offer("shaped, from nothing", search.from_nothing(lane, most=MOST))
     if trial is not None:
-        for relative in search.relatives(found.best):
-            found.offer("a relative", relative)
+        _offer_relatives(found)
     if found.explained or not thorough:
         return found
     far = found.best.typical > 1e-3 * equations.scale
@@ -236,6 +238,20 @@ def searched(
         for solution in with_splines(equations, found.best, library.products()):
             found.offer("splines", solution)
     return found
+
+
+def _offer_relatives(found: Search) -> None:
+    """Laws that are much like the best one, and then like those that are better."""
+    tried = set[frozenset[tuple]]()
+    for _ in range(RELATIVES):
+        before = found.best
+        for relative in search.relatives(before) if before.terms else ():
+            key = frozenset(term.family for term in relative.terms)
+            if key not in tried:
+                tried.add(key)
+                found.offer("a relative", relative)
+        if found.best is before:
+            break
 
 
 def library_of(model: PairExpansion, equations: Equations, powers: tuple[float, ...] = ()) -> TermLibrary:
