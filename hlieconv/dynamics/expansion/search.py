@@ -205,7 +205,7 @@ def snapped(solution: Solution) -> Solution:
 
 
 def relatives(solution: Solution) -> list[Solution]:
-    """Laws that noise may hide behind this one: without one of the smaller terms, or with a shape much like one of them.
+    """Laws that noise may hide behind this one: without one of the smaller terms, or with a shape much like another.
 
     Forces do not tell these apart; trajectories do.
     """
