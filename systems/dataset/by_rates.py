@@ -7,7 +7,8 @@ import torch
 import xarray as xr
 from scipy.interpolate import make_interp_spline
 
-from systems.dataset.schema import STATE_DIMS, times_of
+from systems.dataset.reading import times_of
+from systems.dataset.schema import STATE_DIMS
 from systems.dataset.series import Array, Series, over_series
 
 #: The highest degree of the splines through derivatives.
