@@ -47,8 +47,8 @@ class EnergyMomentum(AbstractGauss):
 
     Advantages: keeps energy, momentum and angular momentum to round-off, of any smooth law of pairs; reversible.
     Drawbacks: not symplectic; low order; only for sums over pairs of bodies, of which all are looked at, beyond a
-    cutoff too; some ten sweeps of eight evaluations a step, and none longer than they converge. Right charges do not
-    make a right state.
+    cutoff too; some fourteen sweeps of eight evaluations a step, and no step so long that these do not converge. Right
+    charges do not make a right state.
 
     Sources: Simo, Tarnow & Wong (1992), Computer Methods in Applied Mechanics and Engineering 100, 63; Gonzalez (1996),
     Journal of Nonlinear Science 6, 449.

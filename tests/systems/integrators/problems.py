@@ -9,6 +9,7 @@ import torch
 from systems import AbstractHamiltonian, AbstractNewtonian, AbstractPairs, AbstractSeparable, HenonHeiles, PhaseSpace
 from systems.integrators import INTEGRATORS
 
+
 class Relativistic(AbstractSeparable):
     """T is not quadratic in p: where a Nystroem method would lose its order."""
 
@@ -80,9 +81,7 @@ def fitting(method):
 
 
 #: Those that need constraints have tests of their own.
-METHODS = {
-    name: method for name, target in INTEGRATORS.items() if fitting(method := pkgutil.resolve_name(target))
-}
+METHODS = {name: method for name, target in INTEGRATORS.items() if fitting(method := pkgutil.resolve_name(target))}
 
 #: The most general problem of each method, and for those that exploit structure also the others.
 CASES = [(name, kind) for name, method in METHODS.items() for kind in fitting(method)]
