@@ -4,5 +4,6 @@
 BENCHMARKS: dict[str, str] = {
     "charged": "hlieconv.benchmarks.charged:BENCHMARK",
     "hnn": "hlieconv.benchmarks.hnn:BENCHMARK",
+    "m3rg": "hlieconv.benchmarks.m3rg:BENCHMARK",
     "springs-from-few": "hlieconv.benchmarks.springs_from_few:BENCHMARK",
 }

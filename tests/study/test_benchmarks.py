@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from hlieconv.benchmarks import m3rg, m3rg_data
 from hlieconv.benchmarks.benchmark import Benchmark, benchmark, in_document
 from hlieconv.benchmarks.egnn import EGNN, train_egnn
 from hlieconv.benchmarks.hnn import law
@@ -76,6 +77,22 @@ def test_laws_of_noisy_states_with_derivatives():
     assert torch.allclose(start.q.sum(1), torch.zeros(5, 2, dtype=torch.float64), atol=1e-14)
     assert (start.q * start.p).sum(-1).abs().max() < 0.3  # nearly along circles
     assert TASKS["two-body"].system(5).energy(TASKS["two-body"].begin(5, 0)).max() < 0
+
+
+def test_laws_of_several_kinds_of_bodies():
+    """Six singular terms of two functions are read; depths and sizes are those of three kinds of pairs."""
+    [row] = m3rg.law("binary Lennard-Jones", smoke=True)
+    assert row["parameters"] < 1e-8
+    assert max(row["energy"], row["positions"]) < 1e-9
+    [row] = m3rg.law("springs", smoke=True)
+    assert row["law"] == "V = 0.5 k_ij r_ij^2 - 1 k_ij r_ij"
+    assert max(row["energy"], row["positions"]) < 1e-9
+    system, _ = m3rg_data.binary(3, 0, bodies=10)
+    assert (system.species.sum(1) == 2).all()
+    pair = m3rg_data.BinaryLennardJones(mass=torch.ones(2).double(), species=torch.arange(2).double())
+    least = torch.tensor([[0.0, 0.0], [0.8 * 2 ** (1 / 6), 0.0]], dtype=torch.float64)
+    assert pair.potential(least).item() == pytest.approx(-1.5, rel=1e-14)
+    assert pair.force(least).abs().max() < 1e-12
 
 
 def test_the_command(tmp_path, capsys, monkeypatch):

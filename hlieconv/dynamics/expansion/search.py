@@ -14,7 +14,7 @@ from hlieconv.models.expansion.terms import Pair, Term
 #: A step must lower the score by this, and by so many standard errors.
 GAIN, ERRORS = 0.02, 2.0
 
-#: Singular terms together can mimic a softened law where there are data, and explode where there are none.
+#: Singular functions together can mimic a softened law where there are data, and explode where there are none.
 SINGULAR = 2
 
 #: Rows at which candidates are compared, and pairs of them.
@@ -107,13 +107,13 @@ def _most_promising(library: Candidates, found: Solution) -> list[Term]:
         b, y = b - basis @ (basis.mT @ b), y - basis @ (basis.mT @ y)
     square = b.square().sum(0)
     gain = torch.where(square > DEPENDENT, (b.mT @ y).square() / square.clamp(min=DEPENDENT), 0)
-    full = sum(term.singular for term in found.terms) >= SINGULAR
+    singular = {term.function for term in found.terms if term.singular}
     picks: dict[tuple, Term] = {}
     for index in gain.argsort(descending=True).tolist():
         term = library.terms[index]
         if not (gain[index] > 0) or len(picks) == TRIED:
             break
-        if term not in found.terms and not (full and term.singular):
+        if term not in found.terms and not (term.singular and len(singular | {term.function}) > SINGULAR):
             picks.setdefault(term.family, term)
     return list(picks.values())
 

@@ -70,8 +70,8 @@ class Search:
 
     @property
     def readable(self) -> bool:
-        """Whether the best law explains them, and is so short that none is shorter by much."""
-        return self.explained and len(self.best.terms) <= SHORT
+        """Whether the best law explains them, by so few functions, of any features, that none needs far fewer."""
+        return self.explained and len({term.function for term in self.best.terms}) <= SHORT
 
 
 def solve(model: PairExpansion, data: Trajectories, *, chunks: int = 1, seed: int = 0, thorough: bool = True) -> Search:
