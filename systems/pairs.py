@@ -20,6 +20,9 @@ from systems.vector_field import AbstractNewtonian, nearest_images
 Parameters = Mapping[str, tuple[tuple[str, ...], Tensor]]
 PAIR_DIMS = (("body", "other_body"), ("edge",))
 
+#: The part of itself by which a square may change for six nodes to have its mean to round-off, 0 being a singularity.
+MUCH = 0.1
+
 
 class PairValues:
     """What a law knows of pairs of bodies beside their distance. All of it broadcasts with the squares.
@@ -226,14 +229,48 @@ class AbstractPairs(AbstractNewtonian):
 
     def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
         apart, square, pair = self._of_pairs(q)
-        weight = self._existing_pairs(self._finite(self.pair_force, square, pair))
+        weight = self._finite(self.pair_force, square, pair)
+        back = weight
+        if self.edges is not None and not self.reciprocal:
+            back = self._finite(self.pair_force, square, pair.swapped)
+        return self._pulls(q.shape[-2], apart, weight, back)
+
+    def mean_force(
+        self,
+        q: Float[Tensor, "*batch n d"],
+        end: Float[Tensor, "*ends n d"],
+        nodes: Float[Tensor, " node"],
+        weights: Float[Tensor, " node"],
+    ) -> Float[Tensor, "*ends n d"]:
+        """The force from one state to another: its work along the straight line is what the potential loses.
+
+        On i from j it is the mean of q_i - q_j at both ends, times the mean of -2 dv/dsquare while the square goes
+        evenly from |q_i - q_j|^2 to that at the end. That mean is a quotient of differences where the square changes by
+        much, and a quadrature where it changes by little and the difference of potentials would lose its digits. j has
+        to feel i as i feels j.
+
+        Args:
+            q: ``(*batch, n, d)``.
+            end: the same, or several for each of them: ``(end, *batch, n, d)``.
+            nodes, weights: of a quadrature from 0 to 1.
+        """
+        apart, square, pair = self._of_pairs(torch.stack(torch.broadcast_tensors(q, end)))
+        change = square[1] - square[0]
+        squares = square[0] + nodes[(..., *(None,) * change.ndim)] * change
+        first, *others = (a * x for a, x in zip(weights, self._finite(self.pair_force, squares, pair), strict=True))
+        before, after = self._finite(self.pair_potential, square, pair)
+        much = change.abs() > MUCH * square.sum(0)
+        mean = torch.where(much, 2 * (before - after) / torch.where(much, change, 1), sum(others, first))
+        return self._pulls(q.shape[-2], [(x[0] + x[1]) / 2 for x in apart], mean, mean)
+
+    def _pulls(self, bodies: int, apart: list[Tensor], weight: Tensor, back: Tensor) -> Tensor:
+        """What bodies feel from all pairs, or all edges: q_i - q_j times a weight, and of edges times one for j."""
+        weight = self._existing_pairs(weight)
         if self.edges is None:
             weight = self._mirrored(weight) if self.reciprocal else weight
             return torch.stack([(weight * x).sum(-1) for x in apart], -1)
-        back = weight
-        if not self.reciprocal:
-            back = self._existing_pairs(self._finite(self.pair_force, square, pair.swapped))
-        return torch.stack([self._along_edges(weight * x, back * x, q.shape[-2]) for x in apart], -1)
+        back = self._existing_pairs(back)
+        return torch.stack([self._along_edges(weight * x, back * x, bodies) for x in apart], -1)
 
     def _along_edges(self, pull: Tensor, back: Tensor, bodies: int) -> Tensor:
         """What the bodies feel along edges: i what j pulls, and j the opposite of what it pulls back."""

@@ -161,6 +161,7 @@ def fit(
         records = {"checkpoint_seconds": checkpoint_seconds, "checkpoint_steps": checkpoint_steps, "progress": progress}
         records["on_record"] = on_record
         training = _descent(bodies, model, chunks, chosen, compile, where, data.eps, **records)
+    del chunks  # the samples that are made of them suffice
     validated = {} if other is None else {"validation": fingerprint(other.fingerprint)}
     config = {
         "model": description,

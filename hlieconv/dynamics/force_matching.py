@@ -18,7 +18,7 @@ from systems import AbstractNewtonian, AbstractVectorField, PhaseSpace
 KNOWN = 1e-3
 
 #: Chunks whose derivatives are computed at once.
-BLOCK = 4096
+BLOCK = 1024
 
 
 @dataclass(frozen=True)

@@ -99,20 +99,27 @@ class Trajectories(TrajectoryParameters):
             return times, found.pop("states"), found
         shape = (length, len(start), self.n, self.dataset.sizes["space"])
         found = dict[str, PhaseSpace]()
-        for rows in blocks_of(self.dataset):
+        for rows in blocks_of(self.dataset, whole_chunks=True):
             own = ((trajectory >= rows.start) & (trajectory < rows.stop)).nonzero().flatten()
             if len(own):
                 first, last = int(trajectory[own].min()), int(trajectory[own].max())
                 block = self.dataset.isel(trajectory=slice(first, last + 1))
-                read = {"states": trajectory_of(block, dtype=torch.float64)[1]}
-                for name, pair in (read | companions_of(block, dtype=torch.float64)).items():
-                    if name not in found:
-                        found[name] = _empty(shape)
-                    for x, values in zip(found[name], pair, strict=True):
-                        x[:, own] = values[time[:, own], trajectory[own] - first]
+                self._place(found, shape, own, block, time[:, own], trajectory[own] - first)
         state = found.pop("states") if found else _empty(shape)  # of no piece nothing is read
         warn_of_gaps(times, state, found.get("rates"), "pieces that were read")
         return times, state, found
+
+    @staticmethod
+    def _place(
+        found: dict[str, PhaseSpace], shape: Sequence[int], own: Tensor, block: xr.Dataset, time: Tensor, row: Tensor
+    ) -> None:
+        """Put what a block has of some pieces among all; of the block nothing is kept before the next one is read."""
+        read = {"states": trajectory_of(block, dtype=torch.float64)[1]}
+        for name, pair in (read | companions_of(block, dtype=torch.float64)).items():
+            if name not in found:
+                found[name] = _empty(shape)
+            for x, values in zip(found[name], pair, strict=True):
+                x[:, own] = values[time, row]
 
     @property
     def fingerprint(self) -> dict[str, Tensor]:
@@ -204,11 +211,10 @@ def warn_of_gaps(times: Float[Tensor, "time piece"], state: PhaseSpace, rates: P
     """A warning if there are gaps in trajectories, or in pieces of them; a ValueError for what is infinite."""
     looked_at = state._asdict() | ({} if rates is None else {"q_rate": rates.q, "p_rate": rates.p})
     for name, x in looked_at.items():
-        if x.isinf().any():
+        if any(bool(point.isinf().any()) for point in x):  # isinf makes numbers on its way
             raise ValueError(f"{name}: expected finite values, or NaN where a body was not seen, got infinity")
-    if gaps := int(
-        (times.isfinite() & sum(looked_at.values(), torch.zeros(())).isnan().flatten(2).any(2)).any(0).sum()
-    ):
+    unseen = torch.stack([x.isnan().flatten(2).any(2) for x in looked_at.values()]).any(0)
+    if gaps := int((times.isfinite() & unseen).any(0).sum()):
         warnings.warn(
             f"dataset: {gaps} of {times.shape[1]} {of} have gaps (NaN in {' or '.join(looked_at)}): force_matching "
             "uses nothing around them, the other losses use what was seen",

@@ -25,8 +25,13 @@ Result = TypeVar("Result", xr.DataArray, xr.Dataset)
 Given = ParamSpec("Given")
 
 
-def blocks_of(dataset: xr.Dataset) -> list[slice]:
+def blocks_of(dataset: xr.Dataset, *, whole_chunks: bool = False) -> list[slice]:
     """The rows of trajectories of all blocks, in order.
+
+    Args:
+        dataset: trajectories.
+        whole_chunks: whether each chunk of its file lies in one block, unless chunks are much larger than blocks: so
+            none is read twice. For results that do not depend on which blocks there are.
 
     Example:
         >>> import torch
@@ -37,6 +42,9 @@ def blocks_of(dataset: xr.Dataset) -> list[slice]:
     count = dataset.sizes["trajectory"]
     own = math.prod(dataset.sizes[dim] for dim in ("time", "body", "space"))
     size = max(1, BLOCK_VALUES // max(1, own))
+    if whole_chunks:
+        chunk = dataset["q"].encoding.get("preferred_chunks", {}).get("trajectory", 1)
+        size = size if chunk > 2 * size else max(1, size // chunk) * chunk
     return [slice(start, min(start + size, count)) for start in range(0, max(count, 1), size)]
 
 

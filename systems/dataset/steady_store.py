@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import LocalStore
 
 
@@ -12,7 +13,8 @@ class SteadyStore(LocalStore):
     """A folder of chunks, all of them of the store that was opened.
 
     Zarr reads chunks by their paths, one by one: of a store that another writer replaces meanwhile it would return a
-    mixture, and zeros for a chunk that is missing.
+    mixture, and zeros for a chunk that is missing. Chunks are read one after the other: Zarr's own store reads each in
+    a thread, and every thread keeps the memory of its largest chunks.
 
     Args:
         root: the folder.
@@ -24,14 +26,24 @@ class SteadyStore(LocalStore):
         super().__init__(root, read_only=read_only)
         self.whole, self._opened = whole, _identity(self.root)
 
-    async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
+    async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
         """What is under a key, unless that belongs to another store by now."""
-        found = await super().get(key, *args, **kwargs)
+        if byte_range is None and "/c/" in key:
+            found = self._chunk(key, prototype or default_buffer_prototype())
+        else:
+            found = await super().get(key, prototype, byte_range)
         if _identity(self.root) != self._opened:
             raise OSError(errno.ESTALE, "it was replaced while it was read, open it again", str(self.root))
         if found is None and self.whole and "/c/" in key:
             raise OSError(errno.EIO, f"the chunk {key} is missing", str(self.root))
         return found
+
+    def _chunk(self, key: str, prototype: Any) -> Any:
+        """All of a file; None if there is none."""
+        try:
+            return prototype.buffer.from_bytes((self.root / key).read_bytes())
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return None
 
     def with_read_only(self, read_only: bool = False) -> "SteadyStore":
         return type(self)(self.root, read_only=read_only, whole=self.whole)

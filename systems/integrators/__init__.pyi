@@ -5,6 +5,7 @@ from .compositions import BlanesMoanS6 as BlanesMoanS6
 from .compositions import Yoshida4 as Yoshida4
 from .compositions import Yoshida6 as Yoshida6
 from .compositions import Yoshida8 as Yoshida8
+from .energy_momentum import EnergyMomentum as EnergyMomentum
 from .gauss import Gauss4 as Gauss4
 from .gauss import Gauss6 as Gauss6
 from .gauss import ImplicitMidpoint as ImplicitMidpoint

@@ -18,6 +18,7 @@ INTEGRATORS: dict[str, str] = {
     "gauss4": "systems.integrators.gauss:Gauss4",
     "gauss6": "systems.integrators.gauss:Gauss6",
     "average_vector_field4": "systems.integrators.average_vector_field:AverageVectorField4",
+    "energy_momentum": "systems.integrators.energy_momentum:EnergyMomentum",
     "adaptive_gauss": "systems.integrators.adaptive_gauss:AdaptiveGauss",
     "torchdiffeq": "systems.integrators.torchdiffeq:Torchdiffeq",
 }

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from systems import AbstractPairs, Charges, Gravity, PhaseSpace, Springs, Variable, simulate
+from systems.integrators.collocation import tableau
 
 COUNT, BODIES = 3, 5
 
@@ -92,6 +93,29 @@ def test_pair_forces_are_the_derivative_and_antisymmetric_to_the_last_bit(law, d
         assert force.abs().max() > 0
         if k > BODIES // 2:  # just two of them
             assert force[:, 0].equal(-force[:, k])
+
+
+@every_law
+def test_mean_forces_do_the_work_of_a_step_and_turn_nothing(law, dtype):
+    """For long and short moves, all pairs and edges: F . (end - q) is V(q) - V(end); no net force and no torque."""
+    system, state = sample(law, dtype)
+    fields = system, along(system, torch.triu_indices(BODIES, BODIES, 1))
+    nodes, weights, *_ = tableau(6, dtype, torch.device("cpu"))
+    far = 0.3 * state.q.std() * torch.randn(state.q.shape, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    for field, share in ((field, share) for field in fields for share in (1, 0.1, 1e-3, 0)):
+        move = share * far
+        end, middle = state.q + move, state.q + move / 2
+        force = field.mean_force(state.q, end, nodes, weights[0])
+        lost = field.potential(state.q) - field.potential(end)
+        bound = 200 * torch.finfo(dtype).eps
+        scale = field.pair_count(BODIES) * field.potential(torch.stack([state.q, end])).abs().max()
+        assert ((force * move).sum((-2, -1)) - lost).abs().max() <= bound * scale
+        assert force.sum(-2).abs().max() <= bound * force.abs().max()
+        assert torch.linalg.det(torch.stack([middle, force], -1)).sum(-1).abs().max() <= bound * force.abs().max()
+        if share == 1 and law != "springs":  # the control: what a force at the middle would do
+            assert ((field.force(middle) * move).sum((-2, -1)) - lost).abs().max() > 1e-3 * lost.abs().max()
+        if share == 0:
+            assert_close(force, field.force(state.q), dtype)
 
 
 def test_bodies_at_one_point_do_not_act_on_each_other(dtype):

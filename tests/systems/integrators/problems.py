@@ -6,15 +6,8 @@ import numpy as np
 import scipy.integrate
 import torch
 
-from systems import AbstractHamiltonian, AbstractNewtonian, AbstractSeparable, HenonHeiles, PhaseSpace
+from systems import AbstractHamiltonian, AbstractNewtonian, AbstractPairs, AbstractSeparable, HenonHeiles, PhaseSpace
 from systems.integrators import INTEGRATORS
-
-#: Those that need constraints have tests of their own.
-METHODS = {
-    name: method
-    for name, target in INTEGRATORS.items()
-    if issubclass(AbstractNewtonian, (method := pkgutil.resolve_name(target)).requires)
-}
 
 
 class Relativistic(AbstractSeparable):
@@ -56,19 +49,39 @@ class Central(AbstractNewtonian):
         return -q * q.square().sum(-1, keepdim=True)
 
 
+class Bonds(AbstractPairs):
+    """Pairs joined by springs that harden."""
+
+    regular = True
+
+    def pair_potential(self, square, pair):
+        return 0.1 * square + 0.1 * square.square()
+
+    def pair_force(self, square, pair):
+        return -0.2 - 0.4 * square
+
+
 def problem(kind, count=3, dtype=torch.float64):
-    """A field and bound states ``(count, 1, 2)``."""
+    """A field and bound states ``(count, 1, 2)``, or two bodies."""
     system, state = HenonHeiles.sample(count, seed=1, dtype=dtype)
     if kind == "newtonian":
         return system, state
+    if kind == "pairs":
+        state = PhaseSpace(*(torch.cat([x, x.flip(-1)], -2) for x in state))
+        return Bonds(mass=torch.tensor([1.0, 0.7], dtype=dtype)), state
     return {"separable": Relativistic, "hamiltonian": Twisted}[kind](), state
 
 
 def fitting(method):
     """The kinds of problem that a method claims to solve."""
+    if method.requires is AbstractPairs:
+        return ["pairs"]
     kinds = {"newtonian": HenonHeiles, "separable": Relativistic, "hamiltonian": Twisted}
     return [kind for kind, field in kinds.items() if issubclass(field, method.requires)]
 
+
+#: Those that need constraints have tests of their own.
+METHODS = {name: method for name, target in INTEGRATORS.items() if fitting(method := pkgutil.resolve_name(target))}
 
 #: The most general problem of each method, and for those that exploit structure also the others.
 CASES = [(name, kind) for name, method in METHODS.items() for kind in fitting(method)]

@@ -5,11 +5,27 @@ import math
 
 import pytest
 import torch
-from problems import METHODS, Central, Relativistic, Twisted
+from problems import METHODS, Bonds, Central, Relativistic, Twisted
 
-from systems import AbstractHamiltonian, AbstractNewtonian, AbstractSeparable, AbstractVectorField, PhaseSpace
+from systems import (
+    AbstractHamiltonian,
+    AbstractNewtonian,
+    AbstractPairs,
+    AbstractSeparable,
+    AbstractVectorField,
+    Gravity,
+    PhaseSpace,
+)
 from systems.checks import ArgumentTypeError
-from systems.integrators import AdaptiveGauss, Gauss4, ImplicitMidpoint, Leapfrog, Recomputed, Torchdiffeq
+from systems.integrators import (
+    AdaptiveGauss,
+    EnergyMomentum,
+    Gauss4,
+    ImplicitMidpoint,
+    Leapfrog,
+    Recomputed,
+    Torchdiffeq,
+)
 
 
 class Decaying(AbstractVectorField):
@@ -19,13 +35,13 @@ class Decaying(AbstractVectorField):
         return PhaseSpace(-state.q, -state.p)
 
 
-class Unused(Central):
+class Unused(Bonds):
     """Work that must not start."""
 
     def force(self, q):
         raise AssertionError("work has begun")
 
-    potential = kinetic = velocity = force
+    potential = kinetic = velocity = mean_force = force
 
 
 ONES = torch.ones(4, 3, 2, dtype=torch.float64)
@@ -95,15 +111,22 @@ def test_steps(name, case):
 @pytest.mark.parametrize("name", METHODS)
 def test_structure(name):
     """What a method needs is named, and what it got; what it needs is enough."""
-    ladder = (AbstractVectorField, AbstractHamiltonian, AbstractSeparable, AbstractNewtonian)
+    ladder = (AbstractVectorField, AbstractHamiltonian, AbstractSeparable, AbstractNewtonian, AbstractPairs)
+    fields = (Decaying(), Twisted(), Relativistic(), Central(mass=1.0), Bonds(mass=1.0))
     needed = METHODS[name].requires
-    for kind, field in zip(ladder, (Decaying(), Twisted(), Relativistic(), Central(mass=1.0)), strict=True):
+    for kind, field in zip(ladder, fields, strict=True):
         if issubclass(kind, needed):
             METHODS[name]().check(field, PhaseSpace(ONES, ONES), TIMES)
         else:
             message = f"field: {METHODS[name].__name__} needs an {needed.__name__}, got {type(field).__name__}"
             with pytest.raises(ValueError, match=message):
                 METHODS[name]().integrate(field, PhaseSpace(ONES, ONES), TIMES)
+
+
+def test_pairs_that_do_not_act_on_each_other():
+    field = Gravity(mass=[1.0, 0.0, 0.0], gravitational_constant=1.0)
+    with pytest.raises(ValueError, match="field: EnergyMomentum needs pairs that act on each other, got massless"):
+        EnergyMomentum().integrate(field, PhaseSpace(ONES, ONES), TIMES)
 
 
 def test_recomputation_of_what_takes_no_steps():

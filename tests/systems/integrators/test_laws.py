@@ -33,13 +33,15 @@ def test_symplecticity(name, kind, dtype):
     times = torch.tensor([0.0, 1.0], dtype=dtype)
 
     def flow(z):
-        end = METHODS[name](step=0.5).integrate(field, PhaseSpace(*z.unflatten(-1, (2, 1, 2)).unbind(-3)), times)
+        there = PhaseSpace(*z.unflatten(-1, (2, *state.q.shape[1:])).unbind(-3))
+        end = METHODS[name](step=0.5).integrate(field, there, times)
         return torch.cat([end.q[-1].flatten(1), end.p[-1].flatten(1)], 1)
 
     z = torch.cat([x.flatten(1) for x in state], 1)
     # A row of the sum over trajectories holds each trajectory's own derivatives.
     jacobian = torch.autograd.functional.jacobian(lambda z: flow(z).sum(0), z).transpose(0, 1)
-    one, zero = torch.eye(2, dtype=dtype), torch.zeros(2, 2, dtype=dtype)
+    one = torch.eye(z.shape[1] // 2, dtype=dtype)
+    zero = torch.zeros_like(one)
     omega = torch.cat([torch.cat([zero, one], 1), torch.cat([-one, zero], 1)])
     defect = (jacobian.mT @ omega @ jacobian - omega).abs().max().item()
     round_off = 100 * torch.finfo(dtype).eps  # entries of J are of order 1, and made by some 30 roundings
@@ -124,7 +126,7 @@ def test_charges(name, dtype):
     The linear one is P of springs with rest length, the bilinear one L, the quadratic one the energy of springs
     without, which mixes q q and p p.
     """
-    times = torch.linspace(0, 2, 5, dtype=dtype)
+    times = torch.linspace(0, 1, 3, dtype=dtype)
     method = made(name, step=0.05)
     system, state = Springs.sample(4, seed=0, bodies=3, rest_length=1.0, centre_of_mass=True, dtype=dtype)
     path = method.integrate(system, state, times)
@@ -139,10 +141,10 @@ def test_charges(name, dtype):
     ]
     kinds = ("linear", "bilinear", "quadratic")
     kept = kinds.index(METHODS[name].preserves) + 1
-    # 40 steps, each with the rounding of forces times step that are about as large as the momenta.
+    # 20 steps, each with the rounding of forces times step that are about as large as the momenta.
     assert all(drift < 100 * torch.finfo(dtype).eps for drift in drifts[:kept])
-    if kept < len(kinds) and dtype is torch.float64:  # float32's round-off hides the errors of high order
-        assert drifts[kept] > 1e-8
+    if kinds[kept:] not in ((), ("quadratic",) * METHODS[name].keeps_energy) and dtype is torch.float64:
+        assert drifts[kept] > 1e-8  # float32's round-off hides the errors of high order
 
 
 @pytest.mark.parametrize(("name", "kind"), STEPPING)
@@ -228,8 +230,8 @@ def test_no_steps_and_no_batch():
         one = PhaseSpace(state.q[0], state.p[0])
         times = torch.tensor([0.0, 0.1], dtype=torch.float64)
         field = HenonHeiles(mass=torch.ones(1, dtype=torch.float64)) if kind == "newtonian" else field
-        assert METHODS[name]().integrate(field, one, times[:1]).q.shape == (1, 1, 2)
-        assert METHODS[name]().integrate(field, one, times).q.shape == (2, 1, 2)
+        assert METHODS[name]().integrate(field, one, times[:1]).q.shape == (1, *one.q.shape)
+        assert METHODS[name]().integrate(field, one, times).q.shape == (2, *one.q.shape)
 
 
 @pytest.mark.parametrize("name", EXPLICIT)
