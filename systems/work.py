@@ -96,14 +96,14 @@ class Work:
         self._method: AbstractIntegrator | None = None
         count, n, d = state.q.shape
         self.count, points = len(drawn.numbers) if drawn is not None else count, len(times)
+        self.block = max(
+            1, min(BLOCK_TRAJECTORIES, BLOCK_PAIRS // max(n, field.pair_count(n)), BLOCK_VALUES // (points * n * d))
+        )
         backend = self._backend
         if backend != "eager":
             self.compile = "on"
         elif compile == "auto":
             self.compile = "off"
-        self.block = max(
-            1, min(BLOCK_TRAJECTORIES, BLOCK_PAIRS // max(n, field.pair_count(n)), BLOCK_VALUES // (points * n * d))
-        )
         if backend == "native" and integrator is not None:
             self.block = min(self.block, NATIVE_TRAJECTORIES)
         self.attributes = _attributes(field, (self.count, n, d), state, times, integrator, backend, seed, settings)
@@ -149,7 +149,7 @@ class Work:
             with torch.no_grad():
                 moved = started(self.field, self.times[0])
                 elapsed = elapsed_of(self.times).to(self.state.q)
-                self._method = Compiled(self.integrator, self.compile).prepared(moved, self.state, elapsed)
+                self._method = Compiled(self.integrator, self.compile).prepared(moved, self.state, elapsed, self.block)
         return self._method
 
     @property

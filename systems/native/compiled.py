@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _CALL = 10_000
 #: Pairs of bodies whose forces take torch about as long as tracing and a C compiler take, some seconds.
 _WORTH = 200_000_000
+#: The same of networks: pairs of bodies of which they need as long as for a call, and as long as torch.compile takes.
+_NETWORK_CALL, _NETWORK_WORTH = 1_000, 20_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +47,8 @@ class Compiled(AbstractWrapper):
     The trajectory is the integrator's own, to the last bit where its arithmetic is + - x / and square roots, else to
     round-off (the page docs/explanations/native.md has the details). Gradients go through kicks and drifts, with memory
     for the output times only. Where the state is on a GPU and where something stops the way to machine code, the
-    integrator takes the steps itself: with "on", of a force of too many operations, through torch.compile.
+    integrator takes the steps itself: those of networks, and with "on" of all forces of too many operations, with the
+    force through torch.compile.
 
     Advantages: 5 to 500 times as fast; needs nothing but a C compiler.
     Drawbacks: the first run of a field waits for the compiler, about a second; no interruption while a block of
@@ -90,15 +93,29 @@ class Compiled(AbstractWrapper):
         return self.prepared(field, state, times).attempt(field, state, times)
 
     def prepared(
-        self, field: AbstractVectorField, state: PhaseSpace, times: Float[Tensor, " time *batch"]
+        self,
+        field: AbstractVectorField,
+        state: PhaseSpace,
+        times: Float[Tensor, " time *batch"],
+        block: int | None = None,
     ) -> AbstractIntegrator:
-        """What takes the steps: machine code for this field and all that `select` makes of it, or the integrator."""
+        """What takes the steps: machine code for this field and all that `select` makes of it, or the integrator.
+
+        Args:
+            field, state, times: as in `integrate`.
+            block: trajectories that are computed at a time, if it is not all of them.
+        """
         mode = self.compile if self.compile != "auto" else getattr(_stepping(self.integrator), "compile", "auto")
-        return machine_code(self.integrator, mode, field, state, times) or eager(self.integrator)
+        return machine_code(self.integrator, mode, field, state, times, block) or eager(self.integrator)
 
 
 def machine_code(
-    method: AbstractIntegrator, mode: str, field: AbstractVectorField, state: PhaseSpace, times: Tensor
+    method: AbstractIntegrator,
+    mode: str,
+    field: AbstractVectorField,
+    state: PhaseSpace,
+    times: Tensor,
+    block: int | None = None,
 ) -> AbstractIntegrator | None:
     """What takes a method's steps in machine code, or by torch.compile; None for neither: not wanted, or not to be had.
 
@@ -110,34 +127,51 @@ def machine_code(
     gradient = _differentiates(method, field, state, times)
     method = _stepping(method)
     recipe = recipe_of(method, field, state.q.dtype)
-    if mode == "auto" and not _pays(method, recipe, field, state, times, gradient):
+    weights = _weights(field)
+    network = weights > MOST_OPERATIONS
+    pays = _pays_of_network if network else _pays
+    if mode == "auto" and not pays(method, recipe, field, state, times, gradient):
         return None
     try:
         if field.jumps(state) is not None:
             raise NotNative("a force that jumps, at which steps have to end")
         if recipe is None:
             raise NotNative(f"{type(method).__name__}, which has none")
+        if network:
+            raise TooMany(f"a network of {weights} weights")
         kernel = _kernel(method, recipe, field, state, times, gradient)
     except NotNative as reason:
         fast, how = None, f"without machine code, because of {reason}"
-        if mode == "on" and isinstance(reason, TooMany) and not gradient:
-            fast, how = _by_torch_compile(method, field, state, times, reason)
-        warnings.warn(f"compile: {how}", UserWarning, stacklevel=4)
+        able = not gradient and state.q.device.type == "cpu"
+        if able and (network or (mode == "on" and (weights or isinstance(reason, TooMany)))):
+            fast, how = _by_torch_compile(method, field, state, times, block, reason)
+        if mode == "on" or fast is None:
+            warnings.warn(f"compile: {how}", UserWarning, stacklevel=4)
         return fast
     return _MachineCode(method, kernel)
 
 
 def _by_torch_compile(
-    method: AbstractIntegrator, field: AbstractVectorField, state: PhaseSpace, times: Tensor, reason: NotNative
+    method: AbstractIntegrator,
+    field: AbstractVectorField,
+    state: PhaseSpace,
+    times: Tensor,
+    block: int | None,
+    reason: NotNative,
 ) -> tuple[AbstractIntegrator | None, str]:
     """The method with a compiled force, None where there is none; and what is said of it."""
     from systems.native.inductor import by_torch_compile  # torch's tracer takes half a second to import
 
+    method = some = eager(method)
+    if block is not None:  # as it will be done: what `select` makes may look different
+        rows = slice(0, block)
+        some, field, state = method.select(rows), field.select(rows), PhaseSpace(*(x[rows] for x in state))
+        times = times[:, rows] if times.ndim > 1 else times
     try:
-        fast = by_torch_compile(eager(method), field, state, times[0])
+        fast = by_torch_compile(some, field, state, times)
     except NotNative as other:
         return None, f"without machine code, because of {reason}; nor by torch.compile, because of {other}"
-    return fast, f"by torch.compile, because of {reason}"
+    return replace(fast, integrator=method), f"by torch.compile, because of {reason}"
 
 
 def decided(
@@ -264,6 +298,28 @@ def _differentiates(method: Any, field: AbstractVectorField, state: PhaseSpace, 
         return False
     tensors = chain(state, (times, getattr(method, "step", None)), field.parameters(), field.buffers())
     return any(isinstance(x, Tensor) and x.requires_grad for x in tensors)
+
+
+def _weights(field: AbstractVectorField) -> int:
+    """How many numbers a field has learned, or is to learn, beside the values that it declares."""
+    return sum(x.numel() for name, x in field.named_parameters() if name not in field.values)
+
+
+def _pays_of_network(
+    method: AbstractIntegrator,
+    recipe: Recipe | None,
+    field: AbstractVectorField,
+    state: PhaseSpace,
+    times: Tensor,
+    gradient: bool,
+) -> bool:
+    """By counts alone: whether torch would need longer for the network than torch.compile for its force."""
+    if gradient or field.jumps(state) is not None or not isinstance(method, AbstractStepping):
+        return False
+    *batch, bodies, _ = state.q.shape
+    states = torch.Size(batch).numel() * (1 if recipe is None else recipe.lanes or 1)
+    calls = _steps(method, times, torch.Size(batch)) * (1 if recipe is None else recipe.calls)
+    return calls * (_NETWORK_CALL + states * field.pair_count(bodies)) >= _NETWORK_WORTH
 
 
 def _is_worth(

@@ -66,6 +66,7 @@ def graph_of(
     except Exception as error:  # whatever the user's own code or torch's tracer raises
         raise NotNative(f"a field that torch cannot trace: {first_line(error)}") from error
     module.graph.eliminate_dead_code()
+    module.recompile()  # torch.compile reads the code beside the graph
     return module
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -13,6 +15,9 @@ from systems.vector_field import AbstractVectorField
 #: Attributes of every module that no field computes with.
 _OF_TORCH = frozenset(vars(nn.Module())) - {"_parameters", "_buffers", "_modules"}
 _PLAIN = (int, float, complex, str, bytes, bool, type(None), type, torch.dtype, torch.device)
+
+#: What is seen of a tensor: of those that a field declares, with the number of their own dimensions.
+Seen = Callable[[Tensor, int | None], Any]
 
 
 def look(field: AbstractVectorField, *, gradient: bool) -> tuple[Any, ...]:
@@ -33,38 +38,50 @@ def look(field: AbstractVectorField, *, gradient: bool) -> tuple[Any, ...]:
         >>> look(one, gradient=False) == look(other, gradient=False)
         False
     """
+
+    def seen(x: Tensor, own: int | None) -> tuple[Any, ...]:
+        own = x.ndim if own is None and gradient and x.requires_grad else own
+        if own is not None:
+            return ("input", x.shape[x.ndim - own :], x.dtype, x.requires_grad and gradient)
+        return (x.shape, x.dtype, fingerprint({"": x}))
+
     sizes = {variable.name: len(variable.dims) for variable in (*field.variables, *field.undeclared)}
-    sizes |= dict.fromkeys(field.marks, 1)
-    return _of_module(field, sizes, gradient)
+    return _of_module(field, sizes | dict.fromkeys(field.marks, 1), seen)
 
 
-def _of_module(module: nn.Module, sizes: dict[str, int], gradient: bool) -> tuple[Any, ...]:
+def structure(field: AbstractVectorField) -> tuple[Any, ...]:
+    """What two fields have in common that compute the same of other tensors; not hashable where that cannot be told.
+
+    Example:
+        >>> from systems import Gravity
+        >>> structure(Gravity.sample(2, seed=0)[0]) == structure(Gravity.sample(3, seed=1, bodies=5)[0])
+        True
+    """
+    return _of_module(field, {}, lambda x, own: x.dtype)
+
+
+def _of_module(module: nn.Module, sizes: Mapping[str, int], seen: Seen) -> tuple[Any, ...]:
     found: list[Any] = [type(module)]
     for name, value in sorted(vars(module).items()):
         if name in ("_parameters", "_buffers"):
             tensors = {key: x for key, x in value.items() if x is not None}
-            found.append((name, tuple((key, _of_tensor(key, x, sizes, gradient)) for key, x in tensors.items())))
+            found.append((name, tuple((key, seen(x, sizes.get(key))) for key, x in tensors.items())))
         elif name == "_modules":
-            found.append(tuple((key, _of_module(x, {}, gradient)) for key, x in value.items() if x is not None))
+            found.append(tuple((key, _of_module(x, {}, seen)) for key, x in value.items() if x is not None))
         elif name not in _OF_TORCH:
-            found.append((name, _of_value(value, sizes.get(name), gradient)))
+            found.append((name, _of_value(value, sizes.get(name), seen)))
     return tuple(found)
 
 
-def _of_tensor(name: str, x: Tensor, sizes: dict[str, int], gradient: bool) -> tuple[Any, ...]:
-    own = sizes.get(name, x.ndim if gradient and x.requires_grad else None)
-    if own is not None:
-        return ("input", x.shape[x.ndim - own :], x.dtype, x.requires_grad and gradient)
-    return (x.shape, x.dtype, fingerprint({"": x}))
-
-
-def _of_value(value: Any, own: int | None, gradient: bool) -> Any:
+def _of_value(value: Any, own: int | None, seen: Seen) -> Any:
     if isinstance(value, Tensor):
-        return _of_tensor("", value, {} if own is None else {"": own}, gradient)
+        return seen(value, own)
     if isinstance(value, nn.Module):
-        return _of_module(value, {}, gradient)
+        return _of_module(value, {}, seen)
     if isinstance(value, tuple | list):
-        return (type(value), *(_of_value(x, None, gradient) for x in value))
+        return (type(value), *(_of_value(x, None, seen) for x in value))
     if isinstance(value, dict):
-        return (dict, *((key, _of_value(x, None, gradient)) for key, x in value.items()))
+        return (dict, *((key, _of_value(x, None, seen)) for key, x in value.items()))
+    if is_dataclass(value) and not isinstance(value, type) and value.__dataclass_params__.frozen:  # pyright: ignore[reportAttributeAccessIssue]
+        return (type(value), *(_of_value(getattr(value, x.name), None, seen) for x in fields(value)))
     return value if isinstance(value, _PLAIN) or type(value).__hash__ is not object.__hash__ else [value]
