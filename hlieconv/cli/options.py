@@ -108,7 +108,10 @@ def add_solver(parser: Container, by_default: str) -> None:
     """What solves the equations of motion, and where."""
     parser.add_argument("--integrator", choices=[*INTEGRATORS], help=f"integration method; {by_default}")
     parser.add_argument("--step", type=float, help="longest step of the integrator in seconds")
-    text = "steps in machine code; auto compiles where the counts of bodies, trajectories and steps are large"
+    text = (
+        "steps in machine code, of networks forces through torch.compile; auto compiles where the counts of bodies, "
+        "trajectories and steps are large"
+    )
     parser.add_argument("--compile", choices=["auto", "on", "off"], default="auto", help=text)
     text = "fail if a trajectory ends early, instead of keeping its good part"
     parser.add_argument("--strict", action="store_true", help=text)

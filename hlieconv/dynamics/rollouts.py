@@ -68,8 +68,8 @@ def rollout(
         overwrite: whether to replace a file that holds something else.
         workers: threads, each on one core; by default as many as torch uses.
         strict: whether a trajectory that ends early is an error.
-        compile: whether steps are taken in machine code, "on", "off" or "auto" (see `systems.simulate`); a network is
-            followed by torch.
+        compile: whether steps are taken in machine code, "on", "off" or "auto" (see `systems.simulate`); the forces of
+            a network go through torch.compile, which takes about 20 s: with "auto" in long rollouts of many bodies.
         project: charges onto which the states are put back at every output time: energy (the learned one), momentum,
             angular_momentum. Projected states have the right charges, and need not be better otherwise (see
             `hlieconv.noether.project`).

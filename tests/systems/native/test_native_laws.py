@@ -10,7 +10,7 @@ import torch
 import systems
 from systems import AbstractNewtonian, AbstractVectorField, PhaseSpace, Variable
 from systems.integrators.registry import INTEGRATORS
-from systems.native import Compiled
+from systems.native import Compiled, kernel
 from systems.native.compiled import backend_of
 from systems.native.methods import recipe_of
 from systems.registry import SYSTEMS
@@ -129,6 +129,25 @@ def test_own_times_and_own_steps_of_each_trajectory(method):
         slow, fast = both(METHODS[method](step=step), field, state, times)
         assert torch.equal(slow.q, fast.q)
         assert torch.equal(slow.p, fast.p)
+
+
+@pytest.mark.usefixtures("quickly")
+def test_each_trajectory_may_start_at_a_time_of_its_own(dtype):
+    """The start is an input: one library for all of them. Of equal states the drive makes unequal ones."""
+    field, state = case("driven", dtype)
+    field, state = field.select(slice(0, 1)), PhaseSpace(*(x[:1].expand(5, -1, -1) for x in state))
+    times = torch.linspace(0, 0.4, 3, dtype=torch.float64)
+    for starts in (torch.linspace(1, 4, 5, dtype=torch.float64), torch.tensor(2.5, dtype=torch.float64)):
+        found, expected = (
+            systems.simulate(
+                field, state, starts + times.reshape(-1, *[1] * starts.ndim), METHODS["rk4"](0.1), compile=mode
+            )
+            for mode in ("on", "off")
+        )
+        assert (found.attrs["backend"], expected.attrs["backend"]) == ("native", "eager")
+        assert abs(found.p - expected.p).max() <= 64 * torch.finfo(dtype).eps * abs(expected.p).max()
+        assert (abs(found.p - found.p.isel(trajectory=0)).max() > 0.01) == bool(starts.ndim)
+    assert len(kernel._known) == 1
 
 
 def test_batches_of_any_shape_and_shared_values():
