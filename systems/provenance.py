@@ -31,7 +31,7 @@ def provenance(command: str | None = None, packages: Sequence[str] = PACKAGES) -
         ['command', 'commit', 'hardware', 'versions']
     """
     return {
-        "command": command or shlex.join(["python", *(_short(argument) for argument in sys.argv)]),
+        "command": command or _command(),
         "commit": _commit(),
         "hardware": _hardware(),
         "versions": {"python": platform.python_version()} | versions(packages),
@@ -63,6 +63,17 @@ def write_result(path: Path | str, result: dict[str, Any], *, command: str | Non
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(provenance(command) | result, indent=2, allow_nan=False) + "\n")
+
+
+def _command() -> str:
+    """That started this process: a program by its name, a module by -m, a script by its path."""
+    script, *arguments = (_short(argument) for argument in sys.argv)
+    path = Path(script)
+    if path.stem == "__main__":
+        start = ["python", "-m", path.parent.name]
+    else:
+        start = ["python", script] if path.suffix == ".py" else [path.name]
+    return shlex.join([*start, *arguments])
 
 
 def _short(argument: str) -> str:
