@@ -18,7 +18,7 @@ from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.model import PairExpansion
 from hlieconv.models.expansion.terms import Factor, Pair
-from systems import Gravity, PhaseSpace, Springs, from_arrays, simulate
+from systems import Gravity, HarmonicTrap, MagneticField, PhaseSpace, Springs, from_arrays, simulate
 
 
 def trajectories(count, points=60, seed=0, noise=0.0, *, kind=Springs, spacing=0.01, **options):
@@ -118,6 +118,17 @@ def test_what_is_much_like_a_law_is_tried():
         assert law in found
     softened = equations.solve([Pair("softened", (0.1, -1.0), (True, False), m)])
     assert [law.terms for law in search.relatives(softened)] == [(powers[0],)]
+
+
+def test_evidence_is_none_where_forces_are_unknown():
+    """In a magnetic field the canonical momenta are no masses times velocities: two estimates of the force differ."""
+    system = HarmonicTrap(1.0, mass=[1.0]) + MagneticField(1.0, charge=[1.0])
+    draw = torch.randn(2, 10, 1, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    data = simulate(system, PhaseSpace(*draw), torch.linspace(0, 4, 60, dtype=torch.float64))
+    judged = evidence(PairExpansion.of(data, group="SO2"), data)
+    assert judged.expected > 0.1
+    assert not judged.holds
+    assert "does not hold" in str(judged)
 
 
 def test_evidence_speaks_against_wrong_laws():

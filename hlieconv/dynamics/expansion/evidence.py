@@ -11,6 +11,9 @@ from hlieconv.dynamics.expansion.solving import bodies_in, forces_of, pieces_of
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.model import PairExpansion
 
+#: Forces that are known no better than to this part of themselves speak for no law.
+BLIND = 0.1
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -27,10 +30,10 @@ class Evidence:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing speaks against the law."""
+        """Whether nothing speaks against the law, and 90 % of the force for it."""
         if self.chi_square is not None:
             return self.chi_square < CHI_SQUARE
-        return self.unexplained < max(3 * self.expected, 1e-8)
+        return self.unexplained < max(min(3 * self.expected, BLIND), 1e-8)
 
     def __str__(self) -> str:
         chi = "" if self.chi_square is None else f"chi^2 {self.chi_square:.3g}, "
