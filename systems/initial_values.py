@@ -73,10 +73,9 @@ def check_rates(field: AbstractVectorField, state: PhaseSpace, times: Tensor) ->
         )
 
 
-def checked_times(moments: NDArray[np.float64], state: PhaseSpace) -> Tensor:
-    """``(time,)`` or ``(time, trajectory)``; a ValueError unless they increase or decrease."""
+def checked_times(moments: NDArray[np.float64], state: PhaseSpace, count: int) -> Tensor:
+    """``(time,)`` or ``(time, trajectory)`` of so many; a ValueError unless they increase or decrease."""
     times = torch.from_numpy(moments).to(state.q.device)
-    count = len(state.q)
     if times.ndim not in (1, 2) or (times.ndim == 2 and times.shape[1] != count):
         raise ValueError(f"times: expected shape (time,) or (time, {count}), got {tuple(times.shape)}")
     check("times", len(times), len(times) >= 1, "at least one")

@@ -32,7 +32,6 @@ from systems.phase_space import PhaseSpace
 from systems.precision import check_range
 from systems.progress import progress as progress_bar
 from systems.ranks import Ranks, ranks
-from systems.sampling import DRAWN
 from systems.threads import one_core_each
 from systems.units import time_unit
 from systems.vector_field import AbstractHamiltonian, AbstractVectorField
@@ -41,6 +40,8 @@ from systems.work import Drawn, Work
 
 #: Of a Zarr store, regions that one process fills at a time are about so many numbers of q, and so many at least.
 REGION_VALUES, REGIONS = 2**21, 64
+#: Drawn systems by which the others are judged before the work starts.
+LOOKED_AT = 1024
 
 
 def simulate(
@@ -57,7 +58,7 @@ def simulate(
     seed: int | None = None,
     settings: Mapping[str, Any] | None = None,
     variables: Mapping[str, xr.DataArray] | None = None,
-    true: AbstractHamiltonian | None = None,
+    true: AbstractHamiltonian | Callable[[range], AbstractHamiltonian | None] | None = None,
     compile: str = "auto",
     strict: bool = False,
     events: Sequence[AbstractEvent] = (),
@@ -97,7 +98,8 @@ def simulate(
         seed: of the first states, to be stored.
         settings: whatever else led to the first states, to be stored in the configuration; JSON-serialisable.
         variables: more variables to store, such as what a model was conditioned on (see `parameters_of`).
-        true: the Hamiltonian that a learned field stands for, where it is known: its energy is stored too.
+        true: the Hamiltonian that a learned field stands for, where it is known: its energy is stored too. With a
+            function in place of the field a function, too.
         compile: whether an integrator's steps are taken in machine code: "on", "off", or "auto", where the integrator
             says so or that promises to be faster (see `systems.native.Compiled`). What took them, or computed the
             closed form, is the attribute ``backend``: eager, native, or inductor where forces go through torch.compile.
@@ -125,12 +127,10 @@ def simulate(
         >>> bool(abs(dataset.energy / dataset.energy.isel(time=0) - 1).max() < 1e-12)
         True
     """
-    if isinstance(state, range):
-        check("true", true, true is None and not variables, "none of it where systems are drawn, and no variables")
-    field, state, drawn = _begun(field, state, lazily=path is not None)
+    field, state, true, drawn = _begun(field, state, true, lazily=path is not None)
     clock = time_unit(field.units)
     moments, origin = to_times(times, unit=clock, into=clock)
-    times = checked_times(moments, state)
+    times = checked_times(moments, state, len(state.q) if drawn is None else len(drawn.numbers))
     check_range(field, state, float(times[-1].nan_to_num(0).sub(times[0]).abs().max()))
     if integrator is not None:
         integrator = integrator_of(integrator)
@@ -141,9 +141,11 @@ def simulate(
     steps = elapsed.to(state.q).diff(dim=0)
     apart = bool((steps > 0).all() or (steps < 0).all())
     check("times", f"some that are equal in {state.q.dtype}", apart, "times that the state's dtype can tell apart")
+    of_some = times if times.ndim == 1 else times[:, : len(state.q)]  # of drawn systems these are some
+    elapsed = elapsed_of(of_some)
     if integrator is not None:
         integrator.check(field, state, elapsed.to(state.q))
-        check_rates(field, state, times)
+        check_rates(field, state, of_some)
     for name, value in {"part_size": part_size, "workers": workers}.items():
         check(name, value, value is None or value >= 1, "at least 1")
     check("client", client, client is None or path is not None, "none without a path")
@@ -164,7 +166,7 @@ def simulate(
     )
     work.origin = origin
     if integrator is not None and integrator.has_fixed_steps and len(times) > 1:
-        warn_of_long_steps(field, state, times, eager(integrator))
+        warn_of_long_steps(field, state, of_some, eager(integrator))
     with (
         one_core_each(workers or torch.get_num_threads()) as pool,
         progress_bar(work.count, unit="trajectories") as progress,
@@ -178,21 +180,29 @@ def simulate(
 
 
 def _begun(
-    field: AbstractVectorField | Callable[[range], tuple[AbstractVectorField, PhaseSpace]], state: Any, *, lazily: bool
-) -> tuple[AbstractVectorField, PhaseSpace, Drawn | None]:
-    """The systems and first states, and how they are drawn: then they are the first ones only, if lazily."""
+    field: AbstractVectorField | Callable[[range], tuple[AbstractVectorField, PhaseSpace]],
+    state: Any,
+    true: AbstractHamiltonian | Callable[[range], AbstractHamiltonian | None] | None,
+    *,
+    lazily: bool,
+) -> tuple[AbstractVectorField, PhaseSpace, AbstractHamiltonian | None, Drawn | None]:
+    """The systems, first states and true energies, and how they are drawn: then they are some only, if lazily."""
     if isinstance(state, range):
         is_function = not isinstance(field, AbstractVectorField)
         check(
             "field", field, is_function, "a function that draws systems by their numbers, as state is a range of these"
         )
         check("state", state, len(state) > 0 and state.step == 1, "numbers of systems that follow one another")
-        drawn = Drawn(field, state)
-        return *drawn.select(slice(0, DRAWN if lazily else len(state)))(), drawn if lazily else None
+        drawn_too = not isinstance(true, AbstractHamiltonian)
+        check("true", true, drawn_too, "a function of the numbers of systems, as field is one")
+        drawn = Drawn(field, state, true)
+        return *drawn.select(slice(0, LOOKED_AT if lazily else len(state)))(), drawn if lazily else None
     if not isinstance(field, AbstractVectorField):
         words = "a VectorField, or a function and the numbers of systems, a range, as state"
         raise ArgumentTypeError(f"field: expected {words}, got {shown(field)}")
-    return field, checked_state(field, state), None
+    if not (true is None or isinstance(true, AbstractHamiltonian)):
+        raise ArgumentTypeError(f"true: expected a Hamiltonian, as field is no function, got {shown(true)}")
+    return field, checked_state(field, state), true, None
 
 
 def _to_file(

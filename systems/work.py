@@ -52,16 +52,17 @@ class Drawn:
 
     draw: Callable[[range], tuple[AbstractVectorField, PhaseSpace]]
     numbers: range
+    true: Callable[[range], AbstractHamiltonian | None] | None = None
 
     def select(self, rows: slice) -> "Drawn":
-        return Drawn(self.draw, self.numbers[rows])
+        return Drawn(self.draw, self.numbers[rows], self.true)
 
-    def __call__(self) -> tuple[AbstractVectorField, PhaseSpace]:
+    def __call__(self) -> tuple[AbstractVectorField, PhaseSpace, AbstractHamiltonian | None]:
         field, state = self.draw(self.numbers)
         state = checked_state(field, state)
         words = f"as many first states as numbers, {len(self.numbers)}"
         check("field", f"{len(state.q)} first states", len(state.q) == len(self.numbers), words)
-        return field, state
+        return field, state, None if self.true is None else self.true(self.numbers)
 
 
 class Work:
@@ -117,12 +118,14 @@ class Work:
         work = copy.copy(self)
         work.count, work.times, work.energy_changes, work._method = rows.stop - rows.start, self._times(rows), [], None
         if self.drawn is not None:
-            work.drawn = self.drawn.select(rows)
-            work.field, work.state = self.field.select(slice(0, 1)), PhaseSpace(*(x[:1] for x in self.state))
+            work.drawn, rows_here = self.drawn.select(rows), slice(0, 1)
+            work.state = PhaseSpace(*(x[:1] for x in self.state))
         else:
-            work.field, work.state = self.field.select(rows), PhaseSpace(*(x[rows].clone() for x in self.state))
+            rows_here = rows
+            work.state = PhaseSpace(*(x[rows].clone() for x in self.state))
             work.integrator = None if self.integrator is None else self.integrator.select(rows)
-            work.true = None if self.true is None else self.true.select(rows)
+        work.field = self.field.select(rows_here)
+        work.true = None if self.true is None else self.true.select(rows_here)
         work.given = {name: x.isel(trajectory=rows) if "trajectory" in x.dims else x for name, x in self.given.items()}
         return work
 
@@ -139,7 +142,7 @@ class Work:
         assert self.drawn is not None
         work = self.share(rows)
         assert work.drawn is not None
-        work.field, work.state = work.drawn()
+        work.field, work.state, work.true = work.drawn()
         work.drawn = None
         return work
 
@@ -147,9 +150,11 @@ class Work:
         """What takes the steps in this process."""
         if self.integrator is not None and self._method is None:
             with torch.no_grad():
-                moved = started(self.field, self.times[0])
-                elapsed = elapsed_of(self.times).to(self.state.q)
-                self._method = Compiled(self.integrator, self.compile).prepared(moved, self.state, elapsed, self.block)
+                times = self._times(slice(0, len(self.state.q)))  # of drawn systems these are some
+                moved = started(self.field, times[0])
+                elapsed = elapsed_of(times).to(self.state.q)
+                method = Compiled(self.integrator, self.compile)
+                self._method = method.prepared(moved, self.state, elapsed, self.block, self.count)
         return self._method
 
     @property

@@ -8,7 +8,8 @@ import xarray as xr
 import hlieconv.diagnostics as diagnostics
 import systems
 from hlieconv import noether
-from hlieconv.dynamics import evidence, fit
+from hlieconv.dynamics import evidence, fit, rollout
+from hlieconv.dynamics.starts import Starts
 from hlieconv.dynamics.trajectories import Trajectories, trajectories_of
 from hlieconv.models import HLieConv, PairExpansion
 from systems import HenonHeiles, PhaseSpace, Springs, simulate, to_dataset
@@ -124,6 +125,39 @@ def test_a_law_reads_no_more_of_a_file_than_it_needs(whole, path, monkeypatch):
     assert found.estimates == expected.estimates
     assert evidence(found, stored).holds
     assert not stored["q"].variable._in_memory
+
+
+@pytest.mark.parametrize("own_times", [False, True])
+def test_a_rollout_reads_the_first_states_of_a_part(own_times, tmp_path, monkeypatch):
+    monkeypatch.setattr("systems.simulation.LOOKED_AT", 2)
+    monkeypatch.setattr("systems.work.BLOCK_TRAJECTORIES", 2)
+    system, state = Springs.sample(7, seed=0, bodies=(2, 3))  # the first of which have all bodies
+    order = system.mask.sum(1).argsort(descending=True)
+    whole = simulate(system.select(order), PhaseSpace(state.q[order], state.p[order]), TIMES)
+    if own_times:
+        whole = whole.rename(time="moment").drop_vars("moment").rename(moment="time")
+        times = TIMES[None] * torch.linspace(1, 2, 7, dtype=torch.float64)[:, None]
+        whole["trajectory_time"] = (("trajectory", "time"), times.numpy(), {"units": "s", "long_name": "time"})
+    systems.save(whole, tmp_path / "file.zarr")
+    stored, read = systems.open(tmp_path / "file.zarr"), []
+    torch.manual_seed(0)
+    model = HLieConv.of(whole, group="SE2", width=8, blocks=1)
+    call = Starts.__call__
+    monkeypatch.setattr(Starts, "__call__", lambda self, numbers: read.append(len(numbers)) or call(self, numbers))
+    options = {"integrator": Leapfrog(step=0.1), "dtype": torch.float64}
+    expected = rollout(model, whole, path=tmp_path / "whole.zarr", **options)
+    assert 7 in read
+    read.clear()
+    found = rollout(model, stored, path=tmp_path / "moved.zarr", **options)
+    assert max(read) == 2
+    xr.testing.assert_equal(found, expected)
+    assert "true_energy" in found
+    assert not stored["q"].variable._in_memory
+    # The same call again is done; a file of other states is another rollout.
+    xr.testing.assert_identical(rollout(model, stored, path=tmp_path / "moved.zarr", **options), found)
+    systems.save(whole.assign(q=whole.q + 1.0), tmp_path / "other.zarr")
+    with pytest.raises(ValueError, match="holds something else"):
+        rollout(model, systems.open(tmp_path / "other.zarr"), path=tmp_path / "moved.zarr", **options)
 
 
 def test_gaps_in_a_file_are_said(whole, tmp_path):

@@ -12,19 +12,21 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
+from hlieconv.dynamics.starts import Starts
 from hlieconv.dynamics.trajectories import spacing_of
 from hlieconv.models import AbstractModel
 from hlieconv.noether.projection import Projected
-from systems import AbstractHamiltonian, AbstractVectorField, PhaseSpace
+from systems import AbstractVectorField, PhaseSpace
+from systems.dataset.blocks import is_beyond_memory
 from systems.dataset.reading import (
     mask_of,
     state_of,
-    system_of,
     times_of,
     trajectory_of,
     variables_of,
 )
 from systems.dataset.schema import parameters_of, validate
+from systems.dataset.storage import checksum
 from systems.dataset.times import Times, origin_of, since, to_times
 from systems.fingerprint import fingerprint
 from systems.integrators import AbstractIntegrator
@@ -99,8 +101,10 @@ def rollout(
     }
     model = copy.deepcopy(model).to(**where).eval().requires_grad_(False)
     features = model.checked(variables_of(dataset, model.features, **where), mask_of(dataset, device=where["device"]))
-    field = model.condition(features, mask_of(dataset, device=where["device"]))
-    field.coordinates = dataset.attrs.get("coordinate_system", "cartesian")
+    settings: dict[str, Any] = {"features": fingerprint(features), "model": model.config}
+    del features
+    starts, everything = Starts(model, dataset, where["dtype"]), range(dataset.sizes["trajectory"])
+    field, _ = starts(everything[:1])
     start = times_of(dataset, dtype=torch.float64)
     asked, origin = Times(start.numpy()) if times is None else to_times(times), origin_of(dataset)
     undated = asked.origin and not origin  # then the first of the dates is when the data begin
@@ -115,21 +119,22 @@ def rollout(
         _warn_of_another(model, integrator, spacing)
     if project:
         integrator = Projected(integrator, [*project])
-    state = state_of(dataset, **where)
-    return simulate(
-        field,
-        state if undated else _moved(field, state, start[0], seconds, integrator),
-        asked,
-        integrator,
-        path=path,
-        overwrite=overwrite,
-        workers=workers,
-        settings={"features": fingerprint(features), "model": model.config},
-        variables=parameters_of(dataset),
-        true=_true_hamiltonian(dataset, where),
-        strict=strict,
-        compile=compile,
-    )
+    options: dict[str, Any] = {
+        "path": path,
+        "overwrite": overwrite,
+        "workers": workers,
+        "variables": parameters_of(dataset),
+        "strict": strict,
+        "compile": compile,
+    }
+    elsewhere = not undated and bool((start[0] != seconds[0]).any())
+    if is_beyond_memory(dataset) and not elsewhere:
+        settings["states"] = checksum(dataset).hex()
+        options |= {"settings": settings, "true": starts.true}
+        return simulate(starts, everything, asked, integrator, **options)
+    field, state = starts(everything)
+    state = _moved(field, state, start[0], seconds, integrator) if elsewhere else state
+    return simulate(field, state, asked, integrator, settings=settings, true=starts.true(everything), **options)
 
 
 def _dtype_for(own: torch.dtype, dataset: xr.Dataset) -> torch.dtype:
@@ -192,14 +197,6 @@ def default_integrator(model: AbstractModel, field: AbstractVectorField, spacing
 
 #: Steps of at least this order on the grid of the data change what is learned by less than anything else does.
 LOW_ORDER = 4
-
-
-def _true_hamiltonian(dataset: xr.Dataset, where: dict[str, Any]) -> AbstractHamiltonian | None:
-    """Of the known system that the Dataset names, if it has all of its parameters."""
-    try:
-        return system_of(dataset, **where).hamiltonian
-    except ValueError:
-        return None
 
 
 def _warn_of_another(model: AbstractModel, integrator: AbstractIntegrator, spacing: float) -> None:

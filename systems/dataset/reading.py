@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from systems.checks import Index, check
+from systems.dataset.blocks import blocks_of, is_beyond_memory
 from systems.dataset.schema import COMPANIONS, EDGES, STATE_DIMS, parameters_of
 from systems.dataset.times import as_coordinate
 from systems.edges import matrix_of
@@ -65,8 +66,10 @@ def state_of(
     """
     points = dataset.sizes["time"]
     check("time", time, -points <= time < points, f"an index below {points}")
-    _, state = trajectory_of(dataset.isel(time=[time]), dtype=dtype, device=device)
-    state = PhaseSpace(state.q[0], state.p[0])
+    blocks = blocks_of(dataset, whole_chunks=True) if is_beyond_memory(dataset) else [slice(None)]
+    some = (dataset.isel(trajectory=rows, time=[time]) for rows in blocks)  # in files chunks hold many times
+    found = [trajectory_of(block, dtype=dtype, device=device)[1] for block in some]
+    state = PhaseSpace(*(torch.cat([x[0] for x in parts]) for parts in zip(*found, strict=True)))
     if not (torch.isfinite(state.q).all() and torch.isfinite(state.p).all()):
         raise ValueError(f"time: expected a time at which every body was seen, got gaps at index {time}")
     return state

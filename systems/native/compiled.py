@@ -98,15 +98,17 @@ class Compiled(AbstractWrapper):
         state: PhaseSpace,
         times: Float[Tensor, " time *batch"],
         block: int | None = None,
+        count: int | None = None,
     ) -> AbstractIntegrator:
         """What takes the steps: machine code for this field and all that `select` makes of it, or the integrator.
 
         Args:
             field, state, times: as in `integrate`.
             block: trajectories that are computed at a time, if it is not all of them.
+            count: of all trajectories, if these are some of them.
         """
         mode = self.compile if self.compile != "auto" else getattr(_stepping(self.integrator), "compile", "auto")
-        return machine_code(self.integrator, mode, field, state, times, block) or eager(self.integrator)
+        return machine_code(self.integrator, mode, field, state, times, block, count) or eager(self.integrator)
 
 
 def machine_code(
@@ -116,6 +118,7 @@ def machine_code(
     state: PhaseSpace,
     times: Tensor,
     block: int | None = None,
+    count: int | None = None,
 ) -> AbstractIntegrator | None:
     """What takes a method's steps in machine code, or by torch.compile; None for neither: not wanted, or not to be had.
 
@@ -130,7 +133,7 @@ def machine_code(
     weights = _weights(field)
     network = weights > MOST_OPERATIONS
     pays = _pays_of_network if network else _pays
-    if mode == "auto" and not pays(method, recipe, field, state, times, gradient):
+    if mode == "auto" and not pays(method, recipe, field, state, times, gradient, count=count):
         return None
     try:
         if field.jumps(state) is not None:
@@ -204,11 +207,12 @@ def _pays(
     times: Tensor,
     gradient: bool,
     repeats: int = 1,
+    count: int | None = None,
 ) -> bool:
     """Whether machine code can be had for all that is wanted, and saves more than it costs."""
     if recipe is None or field.jumps(state) is not None or (gradient and not recipe.way_back):
         return False
-    return _is_worth(method, recipe, field, state, times, gradient, repeats)
+    return _is_worth(method, recipe, field, state, times, gradient, repeats, count)
 
 
 def _stepping(method: AbstractIntegrator) -> AbstractIntegrator:
@@ -312,12 +316,13 @@ def _pays_of_network(
     state: PhaseSpace,
     times: Tensor,
     gradient: bool,
+    count: int | None = None,
 ) -> bool:
     """By counts alone: whether torch would need longer for the network than torch.compile for its force."""
     if gradient or field.jumps(state) is not None or not isinstance(method, AbstractStepping):
         return False
     *batch, bodies, _ = state.q.shape
-    states = torch.Size(batch).numel() * (1 if recipe is None else recipe.lanes or 1)
+    states = (count or torch.Size(batch).numel()) * (1 if recipe is None else recipe.lanes or 1)
     calls = _steps(method, times, torch.Size(batch)) * (1 if recipe is None else recipe.calls)
     return calls * (_NETWORK_CALL + states * field.pair_count(bodies)) >= _NETWORK_WORTH
 
@@ -330,6 +335,7 @@ def _is_worth(
     times: Tensor,
     gradient: bool,
     repeats: int,
+    count: int | None,
 ) -> bool:
     """By counts alone: whether torch would need longer than a compiler, and whether there is little to write out."""
     declared = field.values
@@ -338,7 +344,7 @@ def _is_worth(
     if sum(x.numel() for x in others) > MOST_OPERATIONS:
         return False  # a network
     *batch, bodies, _ = state.q.shape
-    states = torch.Size(batch).numel() * (recipe.lanes or 1)
+    states = (count or torch.Size(batch).numel()) * (recipe.lanes or 1)
     calls = repeats * _steps(method, times, torch.Size(batch)) * recipe.calls * (1 + 2 * gradient)
     return calls * (_CALL + states * field.pair_count(bodies)) >= _WORTH
 

@@ -204,7 +204,7 @@ def test_the_command_takes_the_address_of_a_scheduler(client, tmp_path, monkeypa
 
 
 def test_systems_are_drawn_when_they_are_needed(tmp_path, monkeypatch):
-    monkeypatch.setattr("systems.simulation.DRAWN", 4)
+    monkeypatch.setattr("systems.simulation.LOOKED_AT", 4)
     drawn = []
 
     def draw(numbers):
