@@ -6,4 +6,5 @@ BENCHMARKS: dict[str, str] = {
     "hnn": "hlieconv.benchmarks.hnn:BENCHMARK",
     "m3rg": "hlieconv.benchmarks.m3rg:BENCHMARK",
     "springs-from-few": "hlieconv.benchmarks.springs_from_few:BENCHMARK",
+    "srnn": "hlieconv.benchmarks.srnn:BENCHMARK",
 }
