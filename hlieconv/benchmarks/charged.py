@@ -12,7 +12,8 @@ from hlieconv.benchmarks.benchmark import Benchmark, TableRow
 from hlieconv.benchmarks.charged_data import LARGEST, STEP, charged, generator_steps
 from hlieconv.benchmarks.egnn import EGNN, train_egnn
 from hlieconv.dynamics.chunks import Places
-from hlieconv.dynamics.expansion.ends import Ends, ends_of, polished
+from hlieconv.dynamics.expansion.ends import Ends, ends_of
+from hlieconv.dynamics.expansion.polishing import polished
 from hlieconv.dynamics.expansion.solving import bodies_in
 from hlieconv.dynamics.fitting import fit
 from hlieconv.dynamics.trajectories import trajectories_of

@@ -78,7 +78,7 @@ def springs(smoke: bool) -> list[TableRow]:
     fit(guess, data, batch=count, validation=0.0, progress=False, **options)
     seconds = time.process_time() - started
     guess.requires_grad_(False)
-    next_ones = [x.spring_constant.diagonal(offset=1) for x in (guess, true)]
+    next_ones = [x.matrix.diagonal(offset=1) for x in (guess, true)]
     off = [float((a / b - 1).abs().max()) for a, b in (next_ones, (guess.mass[1:-1], true.mass[1:-1]))]
     row: TableRow = {"task": "chain", "model": "Springs, masses and constants fitted", "cpu_seconds": seconds}
     law = f"constants off by at most {100 * off[0]:.1f} %, masses by {100 * off[1]:.1f} %"

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from hlieconv.benchmarks import m3rg, m3rg_data
+from hlieconv.benchmarks import m3rg, m3rg_data, srnn, srnn_data
 from hlieconv.benchmarks.benchmark import Benchmark, benchmark, in_document
 from hlieconv.benchmarks.egnn import EGNN, train_egnn
 from hlieconv.benchmarks.hnn import law
@@ -14,6 +15,7 @@ from hlieconv.benchmarks.registry import BENCHMARKS
 from hlieconv.cli.entry import main
 from hlieconv.groups import SE3
 from hlieconv.study.stated import Figure
+from systems import PhaseSpace
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = [name for name in BENCHMARKS if (ROOT / f"results/benchmarks/{name}.json").exists()]
@@ -93,6 +95,21 @@ def test_laws_of_several_kinds_of_bodies():
     least = torch.tensor([[0.0, 0.0], [0.8 * 2 ** (1 / 6), 0.0]], dtype=torch.float64)
     assert pair.potential(least).item() == pytest.approx(-1.5, rel=1e-14)
     assert pair.force(least).abs().max() < 1e-12
+
+
+def test_what_noisy_points_begin():
+    """First states that are fitted make the error of the exact law a part of the noise, which the chain has."""
+    system, data, exact = srnn_data.srnn_data("chain", 4, srnn.SEEN, seed=1, bodies=4)
+    assert 0.15 < np.nanstd(data["q"].values[:, :, 1:-1] - exact.q.transpose(0, 1)[:, :, 1:-1].numpy()) < 0.25
+    assert not exact.q[:, :, [0, -1]].any()
+    x, k = exact.q[3, 0, :, 0], system.spring_constant.diagonal(offset=1)
+    by_hand = 0.5 * (k * (x[1:] - x[:-1]).square()).sum()
+    assert system.potential(exact.q[3])[0].item() == pytest.approx(by_hand.item(), rel=1e-12)
+    [row] = srnn.floor("chain", smoke=True)
+    assert row["mse"] < 0.2 * 0.2**2
+    noisy = PhaseSpace(exact.q + 1e-3, exact.p)
+    start = srnn.fitted(system, noisy, srnn.BETWEEN * torch.arange(srnn.SEEN).double())
+    assert (start.q - exact.q[0])[:, 1:-1].abs().max() < 1e-2
 
 
 def test_the_command(tmp_path, capsys, monkeypatch):

@@ -8,7 +8,8 @@ import torch
 
 from hlieconv.dynamics.bodies import LearnedBodies, Record
 from hlieconv.dynamics.chunks import Places, require_some
-from hlieconv.dynamics.expansion.ends import ends_of, solve_from_ends
+from hlieconv.dynamics.expansion.ends import ends_of
+from hlieconv.dynamics.expansion.from_ends import solve_from_ends
 from hlieconv.dynamics.expansion.solving import bodies_in, solve
 from hlieconv.dynamics.losses import make_loss
 from hlieconv.dynamics.settings import Settings, best
