@@ -16,6 +16,9 @@ from systems.phase_space import PhaseSpace
 #: A bracket that is a combination of charges, or zero, leaves this part of the product of its gradients.
 CLOSED = 1e-6
 
+#: Singular values of charges at the states, below this part of the largest, are those of a charge that others make up.
+DEPENDENT = 1e-9
+
 #: Eigenvalues of the Killing form, and singular values, below this part of the largest are zero.
 ZERO = 1e-3
 
@@ -95,7 +98,8 @@ def algebra(charges: Sequence[Observable], states: PhaseSpace) -> Algebra:
         states: ``(state, n, d)``, more than twice as many as charges.
 
     Raises:
-        ValueError: for fewer than two charges, or too few states.
+        ValueError: for fewer than two charges, charges that others make up or that vanish at all the states (as all do
+            at rest), states that are not finite, or too few.
 
     Example:
         >>> from hlieconv.diagnostics import charges
@@ -110,9 +114,17 @@ def algebra(charges: Sequence[Observable], states: PhaseSpace) -> Algebra:
     names = [getattr(charge, "name", getattr(charge, "__name__", f"J{k}")) for k, charge in enumerate(charges)]
     values = torch.stack([charge(states).double() for charge in charges], 1)
     gradients = [torch.func.grad(lambda s, charge=charge: charge(s).sum())(states) for charge in charges]
+    if not all(bool(torch.isfinite(x).all()) for x in (values, *(z for gradient in gradients for z in gradient))):
+        raise ValueError("states: expected ones at which charges and their derivatives are finite, got others")
     flat = [torch.cat([x.flatten(1) for x in gradient], 1).double() for gradient in gradients]
     units = values.square().mean(0).sqrt()
     units = torch.where(units > 0, units, 1)
+    sizes = torch.linalg.svdvals(values / units)
+    rank = int((sizes > DEPENDENT * sizes[0]).sum())
+    if rank < len(charges):
+        raise ValueError(
+            f"charges: expected {len(charges)} of which none is a combination of others at the states, got {rank}"
+        )
     columns = torch.cat([values / units, torch.ones(count, 1, dtype=torch.float64)], 1)
     inverse, size = torch.linalg.pinv(columns, rtol=1e-10), len(charges) + 1
     constants, errors = torch.zeros(2, size, size, size, dtype=torch.float64)

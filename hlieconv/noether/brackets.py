@@ -16,7 +16,7 @@ from hlieconv.groups.abstract import AbstractGroup
 from hlieconv.groups.registry import motions
 from systems.dataset.reading import mask_of, state_of, variables_of
 from systems.phase_space import PhaseSpace
-from systems.vector_field import AbstractHamiltonian
+from systems.vector_field import AbstractHamiltonian, AbstractVectorField
 
 Field = TypeVar("Field", bound=nn.Module)
 
@@ -108,6 +108,18 @@ def on_states(hamiltonian: Any, states: PhaseSpace | xr.Dataset) -> tuple[Abstra
     mask = mask_of(states, device=where["device"])
     features = hamiltonian.checked(variables_of(states, hamiltonian.features, **where), mask)
     return require_hamiltonian(hamiltonian.condition(features, mask)), state_of(states, **where)
+
+
+def check_states(field: AbstractVectorField, states: PhaseSpace) -> None:
+    """A ValueError for states that are not finite, or all at an equilibrium, where nothing shows what is conserved."""
+    for name, x in zip("qp", states, strict=True):
+        if not bool(torch.isfinite(x).all()):
+            raise ValueError(f"states: expected finite values, got NaN or infinity in {name}")
+    with torch.no_grad():
+        flow = field(states.q.new_zeros(()), states)
+    if not any(bool(x.any()) for x in flow):
+        count = states.q[..., 0, 0].numel()
+        raise ValueError(f"states: expected some that move, got {count} at rest at an equilibrium")
 
 
 def asked(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hlieconv.diagnostics import Charge
 from hlieconv.groups.abstract import AbstractGroup
-from hlieconv.noether.brackets import accumulated, asked, charges_for, on_states, poisson_bracket, table
+from hlieconv.noether.brackets import accumulated, asked, charges_for, check_states, on_states, poisson_bracket, table
 from systems.integrators import AbstractIntegrator
 from systems.integrators.default import symplectic_for
 from systems.integrators.named import integrator_of
@@ -123,6 +123,7 @@ def certificate(
     group, states = asked(hamiltonian, group, states)
     hamiltonian, states = on_states(hamiltonian, states)
     found = charges_for(hamiltonian, group)
+    check_states(hamiltonian, states)
     times = _dynamical_times(hamiltonian, states) if times is None else torch.as_tensor(times).to(states.q)
     steps = integrator_of(integrator or symplectic_for(hamiltonian, float(times.diff().abs().max())))
     with torch.no_grad():

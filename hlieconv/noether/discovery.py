@@ -12,7 +12,7 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.noether.brackets import Observable, on_states, table
+from hlieconv.noether.brackets import Observable, check_states, on_states, table
 from hlieconv.noether.constancy import noise_of, of_trajectories
 from hlieconv.noether.independence import independent
 from hlieconv.noether.library import Library, affine, own
@@ -138,6 +138,7 @@ def _from_field(
     if states.q.ndim != 3:
         raise ValueError(f"states: expected shape (state, n, d), got {tuple(states.q.shape)}")
     _check_coordinates(field.coordinates, library)
+    check_states(field, states)
     count, n, d = states.q.shape
     mass = field.values.get("mass")
     mass = None if mass is None else _one_set(mass.detach().expand(*mass.shape[:-1], n), 1)
@@ -180,17 +181,17 @@ def _from_data(
     dataset = drawn(dataset)
     times, trajectory = trajectory_of(dataset, dtype=torch.float64)
     points, count = trajectory.q.shape[:2]
-    gaps = times.diff(dim=0)
     if not bool(torch.isfinite(trajectory.q).all() & torch.isfinite(trajectory.p).all()):
         raise ValueError("dataset: expected trajectories without gaps, got NaN")
-    if bool((gaps - gaps.mean()).abs().max() > 1e-3 * gaps.mean().abs()):
-        raise ValueError("dataset: expected evenly spaced times, got others")
-    enough = max(LEAST, math.ceil(20 * len(candidates) / (points - 1)))
+    enough = max(LEAST, math.ceil(20 * len(candidates) / max(points - 1, 1)))
     if points < LEAST_POINTS or count < enough:
         raise ValueError(
             f"dataset: expected at least {LEAST} trajectories of {LEAST_POINTS} points, and {enough} of {points} "
             f"for {len(candidates)} candidates, got {count}: what few of them conserve need not be conserved"
         )
+    gaps = times.diff(dim=0)
+    if bool((gaps - gaps.mean()).abs().max() > 1e-3 * gaps.mean().abs()):
+        raise ValueError("dataset: expected evenly spaced times, got others")
     if tolerance is None:
         tolerance = 1e-6 if dataset["q"].dtype == np.float64 else 1e-4
     _check_sampling(trajectory)

@@ -71,7 +71,13 @@ def by_size(change: Tensor, space: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def whiten(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Coordinates in which the rows have the identity as their second moments, without trivial combinations."""
+    """Coordinates in which the rows have the identity as their second moments, without trivial combinations.
+
+    Raises:
+        ValueError: for rows that are not finite: a candidate is singular at a state.
+    """
+    if not bool(torch.isfinite(rows).all()):
+        raise ValueError("library: expected candidates that are finite at all states, with derivatives, got others")
     lengths = rows.norm(dim=0)
     lengths = torch.where(lengths > 0, lengths, 1)
     triangle = torch.linalg.qr(rows / lengths).R

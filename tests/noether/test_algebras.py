@@ -140,6 +140,13 @@ def test_what_is_refused():
         algebra(charges("SO2"), states_of(1, 2))
     with pytest.raises(ValueError, match=r"more than 8 states, got 5"):
         algebra(charges("SE2"), states_of(1, 2, 5))
+    places = states_of(1, 2, 50)
+    at_rest, one = PhaseSpace(places.q, 0 * places.p), PhaseSpace(*(x[:1].expand(50, -1, -1) for x in places))
+    for states, rank in ((at_rest, 0), (one, 1)):
+        with pytest.raises(ValueError, match=f"charges: expected 3 of which none is a combination .*, got {rank}"):
+            algebra(charges("SE2"), states)
+    with pytest.raises(ValueError, match="states: expected ones at which charges and their derivatives are finite"):
+        algebra(charges("SE2"), PhaseSpace(places.q, places.p / 0))
 
 
 def test_names_are_different():

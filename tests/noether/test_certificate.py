@@ -112,6 +112,11 @@ def test_what_is_refused():
     system, states = Pendulum.sample(3, seed=0)
     with pytest.raises(ValueError, match="expected cartesian coordinates, got the generalised ones of Pendulum"):
         certificate(system, "T1", states)
+    system, states = Springs.sample(5, seed=0)
+    with pytest.raises(ValueError, match="states: expected finite values, got NaN or infinity in p"):
+        certificate(system, "SE2", PhaseSpace(states.q, states.p / 0))
+    with pytest.raises(ValueError, match="states: expected some that move, got 5 at rest at an equilibrium"):
+        certificate(system, "SE2", PhaseSpace(0 * states.q, 0 * states.p))
     with pytest.raises(KeyError, match="P_x, P_y, L_z"):
         certificate(*_arguments())["spin"]
 

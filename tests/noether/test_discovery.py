@@ -206,15 +206,22 @@ def test_what_is_refused():
         discover(system, states, "quadratic")
     with pytest.raises(ValueError, match="states: expected shape"):
         discover(system, library="affine")
+    with pytest.raises(ValueError, match="states: expected finite values, got NaN or infinity in q"):
+        discover(system, PhaseSpace(states.q / 0, states.p))
+    with pytest.raises(ValueError, match="states: expected some that move"):
+        discover(system, PhaseSpace(*(0 * x for x in states)))
+    with pytest.raises(ValueError, match="library: expected candidates that are finite"):
+        discover(system, states, [lambda state: state.q.sum((-2, -1)) / 0])
     several, many = Springs.sample(200, seed=0, bodies=3)
     assert discover(several, many).group == "SE2"  # a symmetry of all of them
     with pytest.raises(ValueError, match="one set of parameters, got several of mass"):
         discover(several, many, "quadratic")
     data = trajectories(system, states, 1.0, 20)
-    with pytest.raises(ValueError, match="at least 20 trajectories"):
-        discover(data.isel(trajectory=slice(10)))
+    for few in ({"trajectory": slice(10)}, {"trajectory": [0]}, {"time": [0]}):
+        with pytest.raises(ValueError, match="at least 20 trajectories of 12 points"):
+            discover(data.isel(few))
     with pytest.raises(ValueError, match="evenly spaced"):
-        discover(data.isel(time=[0, 1, 2, 5, 6, 7, 8, 9, 10, 11, 15]))
+        discover(data.isel(time=[*range(12), 15]))
     with pytest.raises(ValueError, match="close in time"):
         discover(trajectories(system, states, 60.0, 20))
     with pytest.raises(ValueError, match="several of mass"):
