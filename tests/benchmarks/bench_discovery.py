@@ -122,9 +122,11 @@ def trial(name, source, noise, seed):
         else:
             found = of_a_law(data, system, states, library)
     except (ValueError, torch.linalg.LinAlgError) as refused:
-        return {"all": False, "false": 0, "independent": 0, "refused": str(refused)}
-    seconds = time.process_time() - begun
-    return judged(case, found, truth) | {"cpu_seconds": round(seconds, 2)}
+        found = refused
+    seconds = {"cpu_seconds": round(time.process_time() - begun, 2)}
+    if isinstance(found, Exception):
+        return {"all": False, "false": 0, "independent": 0, "refused": str(found)} | seconds
+    return judged(case, found, truth) | seconds
 
 
 def summary(trials):
