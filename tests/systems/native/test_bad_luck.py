@@ -19,7 +19,11 @@ from systems.native import Compiled, build
 from systems.native.compiled import _MachineCode, backend_of
 
 METHODS = {name: pkgutil.resolve_name(target) for name, target in INTEGRATORS.items()}
-STEPPING = {name: kind for name, kind in METHODS.items() if issubclass(kind, AbstractStepping) and "rattle" not in name}
+STEPPING = {
+    name: kind
+    for name, kind in METHODS.items()
+    if issubclass(kind, AbstractStepping) and issubclass(HenonHeiles, kind.requires)
+}
 TIMES = torch.linspace(0, 1, 5, dtype=torch.float64)
 
 
