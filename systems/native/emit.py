@@ -19,6 +19,7 @@ _SIGNATURES = {
     "derivative": ("t", "q", "p", "c", "rates"),
     "velocity_back": ("p", "c", "bar", "out"),
     "force_back": ("q", "c", "bar", "out"),
+    "derivative_back": ("t", "q", "p", "c", "bar", "out"),
 }
 
 Text = Callable[[Scalar], str]

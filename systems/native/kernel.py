@@ -94,9 +94,9 @@ class Kernel:
         wide = VECTOR_BYTES // state.q.element_size()
         count = torch.Size(batch).numel()
         shape = (bodies, dimension, state.q.dtype)
-        self.gradient, way_back = gradient, (recipe.way_back,) if gradient else ()
+        self.gradient, way_back = gradient, ("back", recipe.way_back) if gradient else ()
         if gradient:
-            self.program = trace.traced(field, *shape, separable=True, gradient=True)
+            self.program = trace.traced(field, *shape, separable=recipe.separable, gradient=True)
         else:
             self.program = _program(field, *shape, separable=recipe.separable, few=count < _FEW and not recipe.lanes)
         lanes = self.program.lanes or recipe.lanes or (1 if count == 1 else wide)
@@ -154,7 +154,7 @@ class Kernel:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The derivatives by the first state and by the values, from those by all states ``(time, *batch, n, d)``."""
         found = [torch.empty_like(x) for x in (q[0], p[0], values)]
-        known = (q, p, values, plan.counts, plan.lengths, self._coefficients, of_q, of_p)
+        known = (q, p, values, *plan, self._coefficients, of_q, of_p)
         self._shared("back", plan, q.shape[1:-2], *known, *found)
         return found[0], found[1], found[2]
 

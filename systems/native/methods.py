@@ -51,7 +51,8 @@ def _kick_drift(method: AbstractKickDrift, separable: bool, dtype: torch.dtype) 
 
 
 def _runge_kutta(method: RK4, separable: bool, dtype: torch.dtype) -> Recipe:
-    return Recipe(("lanes", "runge_kutta"), {"COMPENSATED": int(method.compensated)}, (), False, calls=4)
+    files, macros = ("lanes", "runge_kutta"), {"COMPENSATED": int(method.compensated)}
+    return Recipe(files, macros, (), False, calls=4, way_back="runge_kutta_back")
 
 
 def _gauss(method: AbstractGauss, separable: bool, dtype: torch.dtype) -> Recipe:

@@ -54,8 +54,14 @@ class Program(AbstractProgram):
             "GIVEN": values,
             "GIVEN_AT(k, w)": "((k) * LANES + (w))",
             "TOGETHER": "LANES",
-            "KEPT": len(self.functions.get("force_back", ())) - self.bodies * self.dimension,
+            "KEPT": self._kept,
         }
+
+    @property
+    def _kept(self) -> int:
+        """Numbers that are fixed and have a derivative, where there is a way back."""
+        back = self.functions.get("force_back" if self.separable else "derivative_back", ())
+        return len(back) - (1 if self.separable else 2) * self.bodies * self.dimension
 
     def text(self, lanes: int) -> str:
         return emit.functions(self.functions)
@@ -120,18 +126,19 @@ def traced(
 def backwards(
     functions: Mapping[str, Sequence[Scalar]], values: int, arithmetic: Arithmetic
 ) -> dict[str, list[Scalar]]:
-    """The derivatives of velocity and force, and of what both are computed from that is fixed.
+    """The derivatives of velocity and force, or of both together, and of what they are computed from that is fixed.
 
-    ``force_back`` and ``velocity_back`` are what an array ``bar`` of weights gives to the state, then to what is fixed;
-    ``prepare_back`` passes the latter on to the values.
+    ``force_back``, ``velocity_back`` and ``derivative_back`` are what an array ``bar`` of weights gives to the state,
+    then to what is fixed; ``prepare_back`` passes the latter on to the values.
     """
-    kept = emit.hoisted(x for name in ("velocity", "force") for x in functions[name])
+    kept = emit.hoisted(x for function in functions.values() for x in function)
     found = {}
-    for name, array in (("velocity", "p"), ("force", "q")):
-        size = len(functions[name])
-        inputs = [arithmetic.input(array, k) for k in range(size)]
-        weights = [arithmetic.input("bar", k) for k in range(size)]
-        found[f"{name}_back"] = pulled_back(functions[name], weights, [*inputs, *kept], arithmetic)
+    for name, function in functions.items():
+        arrays = {"velocity": "p", "force": "q", "derivative": "qp"}[name]
+        size = len(function) // len(arrays)
+        inputs = [arithmetic.input(array, k) for array in arrays for k in range(size)]
+        weights = [arithmetic.input("bar", k) for k in range(len(function))]
+        found[f"{name}_back"] = pulled_back(function, weights, [*inputs, *kept], arithmetic)
     given = [arithmetic.input("values", k) for k in range(values)]
     found["prepare_back"] = pulled_back(kept, [arithmetic.input("bar", k) for k in range(len(kept))], given, arithmetic)
     return found

@@ -2,23 +2,6 @@
    taken again from its start: of about the root of their number the states are kept, then those of each stage of the
    steps from one such state to the next. */
 
-typedef struct {
-  real *q, *p, *pull, *values, *out; /* derivatives by the state, by the last force and by what is fixed */
-} Bar;
-
-static void gather(Bar bar, long row, long here, const real *q, const real *p) {
-  for (int w = 0; w < here; w++)
-    for (long e = 0; e < ENTRIES; e++) {
-      bar.q[AT(e, w)] += q[(row + w) * ENTRIES + e];
-      bar.p[AT(e, w)] += p[(row + w) * ENTRIES + e];
-    }
-}
-
-static void accumulate(real *restrict to, const real *restrict from, long count) {
-  _Pragma("omp simd")
-  for (long i = 0; i < count; i++) to[i] += from[i];
-}
-
 static void force_backwards(Block b, Bar bar, const real *restrict q) {
   force_back(q, b.c, bar.pull, bar.out);
   accumulate(bar.q, bar.out, SIZE * LANES);
@@ -33,11 +16,9 @@ static void scaled(real *restrict to, const real *restrict h, const real *restri
 }
 
 int back(long from, long to, long trajectories, long intervals, long columns, const real *q, const real *p, const real *values,
-         const long *counts, const real *lengths, const real *coefficients, const real *of_q, const real *of_p,
-         real *bar_q, real *bar_p, real *bar_values) {
-  long longest = 1;
-  for (long k = 0; k < intervals * columns; k++) longest = counts[k] > longest ? counts[k] : longest;
-  const long apart = (long)ceil(sqrt((double)longest));
+         const real *times, const long *counts, const real *lengths, const real *coefficients, const real *of_q,
+         const real *of_p, real *bar_q, real *bar_p, real *bar_values) {
+  const long apart = kept_apart(intervals * columns, counts);
   const size_t both = 2 * SIZE * LANES, whole = 4 * SIZE * LANES;
   Block b = new_block(2 * SIZE);
   real *memory = workspace(LANES * (4 * SIZE + 2 * KEPT + VALUES) + apart * STAGES * both + (apart + 1) * whole);
@@ -95,14 +76,7 @@ int back(long from, long to, long trajectories, long intervals, long columns, co
     enter(b, first, here, q, p, values);
     force_backwards(b, bar, b.q);
     gather(bar, first, here, of_q, of_p);
-    prepare_back(b.values, bar.values, bar.out);
-    for (int w = 0; w < here; w++) {
-      for (long e = 0; e < ENTRIES; e++) {
-        bar_q[(first + w) * ENTRIES + e] = bar.q[AT(e, w)];
-        bar_p[(first + w) * ENTRIES + e] = bar.p[AT(e, w)];
-      }
-      for (long k = 0; k < GIVEN; k++) bar_values[(first + w) * GIVEN + k] = bar.out[k * LANES + w];
-    }
+    finish(b, bar, first, here, bar_q, bar_p, bar_values);
   }
   free(b.q);
   free(memory);

@@ -38,6 +38,18 @@ static void step(Block b, const real *restrict t, const real *restrict h) {
   }
 }
 
+/* Time and length of step k for each lane: one that has arrived takes steps of length zero, which change nothing. */
+static void portions(long interval, long first, long here, long columns, const real *times, long k, const long *count,
+                     const real *length, real *t, real *h) {
+  for (int w = 0; w < LANES; w++) {
+    const long column = columns > 1 ? first + (w < here ? w : here - 1) : 0;
+    const int moves = k < count[w];
+    h[w] = moves ? length[w] : 0;
+    t[w] = times[(moves ? interval : interval + 1) * columns + column];
+    t[w] = moves ? t[w] + k * length[w] : t[w];
+  }
+}
+
 int run(long from, long to, long trajectories, long intervals, long columns, const real *q0, const real *p0, const real *values,
         const int *ends, const real *times, const long *counts, const real *lengths, const real *coefficients, real *q, real *p,
         signed char *status) {
@@ -53,13 +65,7 @@ int run(long from, long to, long trajectories, long intervals, long columns, con
       real length[LANES], h[LANES], t[LANES];
       const long most = substeps(interval, first, here, columns, counts, lengths, count, length);
       for (long k = 0; k < most; k++) {
-        for (int w = 0; w < LANES; w++) {
-          /* A lane that has arrived takes steps of length zero, which change nothing. */
-          const long row = columns > 1 ? first + (w < here ? w : here - 1) : 0;
-          h[w] = k < count[w] ? length[w] : 0;
-          t[w] = times[(k < count[w] ? interval : interval + 1) * columns + row];
-          t[w] = k < count[w] ? t[w] + k * length[w] : t[w];
-        }
+        portions(interval, first, here, columns, times, k, count, length, t, h);
         step(b, t, h);
       }
       leave(b, (interval + 1) * trajectories + first, here, q, p);

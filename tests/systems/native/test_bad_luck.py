@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from systems import AbstractNewtonian, HenonHeiles, PhaseSpace, Springs, simulate
-from systems.integrators import RK4, Leapfrog, Recomputed
+from systems.integrators import RK4, Gauss4, Leapfrog, Recomputed
 from systems.integrators.registry import INTEGRATORS
 from systems.integrators.stepping import AbstractStepping
 from systems.integrators.torchdiffeq import Torchdiffeq
@@ -81,7 +81,10 @@ def test_a_method_without_machine_code_and_other_states():
 def test_gradients_that_are_torchs():
     field, first = Springs.sample(2, seed=0)
     times = TIMES.clone().requires_grad_()
-    for method, what in ((RK4(step=0.1), "a gradient through RK4"), (Leapfrog(step=0.1), "times or steps")):
+    for method, what in (
+        (Gauss4(step=0.1), "a gradient through Gauss4"),
+        (RK4(step=0.1), "times or steps"),
+    ):
         with pytest.warns(UserWarning, match=f"compile: without machine code, because of .*{what}"):
             end = Compiled(method, "on").integrate(field, first, times)
         [gradient] = torch.autograd.grad(end.q[-1].sum(), times)

@@ -9,7 +9,7 @@ from test_native_laws import Web, case
 from torch import nn
 
 from systems import AbstractNewtonian, PhaseSpace
-from systems.integrators import BlanesMoanSRKN6, Leapfrog, Recomputed
+from systems.integrators import RK4, BlanesMoanSRKN6, Leapfrog, Recomputed
 from systems.native.compiled import _MachineCode
 from systems.native.reverse import _RULES, _SLOPES, pulled_back
 from systems.native.scalars import Arithmetic
@@ -67,6 +67,9 @@ def by_all(path):
         ("henon_heiles", Leapfrog, False),
         ("own", BlanesMoanSRKN6, True),
         ("learned", Leapfrog, False),
+        ("rest", RK4, False),
+        ("driven", RK4, True),
+        ("pendulum", RK4, False),
     ],
 )
 def test_gradients_are_those_of_torch(name, kind, each, monkeypatch):
