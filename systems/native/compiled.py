@@ -45,7 +45,7 @@ class Compiled(AbstractWrapper):
     """The same steps in machine code: the field is traced for one trajectory, written as C and compiled once.
 
     The trajectory is the integrator's own, to the last bit where its arithmetic is + - x / and square roots, else to
-    round-off (the page docs/explanations/native.md has the details). Gradients go through kicks and drifts and RK4, with
+    round-off (the page docs/explanations/native.md has the details). Gradients go through kicks, drifts and RK4, with
     memory for the output times only. Where the state is on a GPU and where something stops the way to machine code, the
     integrator takes the steps itself: those of networks, and with "on" of all forces of too many operations, with the
     force through torch.compile.
