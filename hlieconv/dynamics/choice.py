@@ -15,6 +15,7 @@ from torch import Tensor
 from hlieconv.dynamics.evaluation import chunk_error
 from hlieconv.dynamics.expansion.evidence import evidence
 from hlieconv.dynamics.expansion.solving import solve
+from hlieconv.dynamics.residual import give_law, learns_residual
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models import AbstractModel, HLieConv
 from hlieconv.models.expansion.model import PairExpansion
@@ -65,7 +66,7 @@ class Choice(Fit[Model], Generic[Model]):
 
 
 def automatic(dataset: xr.Dataset, *, preset: str = "best", **options: Any) -> list[AbstractModel]:
-    """The models that "auto" stands for, the simplest first: `PairExpansion` and `HLieConv`.
+    """The models that "auto" stands for, the simplest first: `PairExpansion`, `HLieConv`, and one on its residual.
 
     Args:
         dataset: trajectories.
@@ -80,13 +81,15 @@ def automatic(dataset: xr.Dataset, *, preset: str = "best", **options: Any) -> l
     unknown = ", ".join(name for name in options if not any(name in own for own in known.values()))
     check("options", unknown, not unknown, "options of PairExpansion or HLieConv")
 
-    def made(kind: type[AbstractModel], preset: str) -> AbstractModel:
+    def made(kind: type[AbstractModel], preset: str, **more: Any) -> AbstractModel:
         own = {name: value for name, value in options.items() if name in known[kind]}
-        return kind.of(dataset, preset=preset, **own)
+        return kind.of(dataset, preset=preset, **own | more)
 
     network = made(HLieConv, preset)
+    fixed = preset != "best" or any(options.get(name) for name in ("edges", "centred", "residual"))
     try:
-        return [made(PairExpansion, "best"), network]
+        law = made(PairExpansion, "best")
+        return [law, network, *([] if fixed else [made(HLieConv, preset, residual=True)])]
     except ValueError as error:
         warnings.warn(f"auto: without an expansion ({error})", UserWarning, stacklevel=3)
         return [network]
@@ -103,6 +106,8 @@ def best_of(
     changes: dict[str, Any],
 ) -> Choice[Any]:
     """Fit models in turn and keep the one that predicts the trajectories held out best; an earlier one in doubt.
+
+    A network that learns the residual of a law begins at that of an expansion before it.
 
     Each model's own run is a folder in that of the choice, which is a run itself: that of the chosen model. A law that
     holds for the trajectories held out ends the search.
@@ -126,31 +131,39 @@ def best_of(
     seen, unseen = (dataset, own) if isinstance(own, xr.Dataset) else split(dataset, seed=changes.get("seed", 0))
     candidates: list[Candidate] = []
     best: tuple[Fit[Any], Tensor] | None = None
-    holds = False
+    holds, left, estimates = False, 1.0, None
     for model in models:
+        name = _name(model)
         if holds:
-            candidates.append(Candidate(model.name, text="not fitted (a law holds for the trajectories held out)"))
+            candidates.append(Candidate(name, text="not fitted (a law holds for the trajectories held out)"))
             continue
         law = isinstance(model, PairExpansion)
         own = {name: x for name, x in changes.items() if name in OF_LAWS} if law else changes
-        where = None if folder is None else folder / model.name
+        where = None if folder is None else folder / name
+        if learns_residual(model) and estimates is not None:
+            if not estimates:
+                candidates.append(Candidate(name, text="not fitted (no term of a law was found)"))
+                continue
+            give_law(model, estimates, left)
         try:
             found = fit(model, seen, preset="best" if law else preset, path=where, overwrite=overwrite, **own)
         except ValueError as error:
             if best is None and model is models[-1]:
                 raise
-            candidates.append(Candidate(model.name, text=f"not fitted ({error})"))
+            candidates.append(Candidate(name, text=f"not fitted ({error})"))
             continue
-        holds = law and evidence(model, unseen).holds
+        if law:
+            judged = evidence(model, unseen)
+            holds, estimates, left = judged.holds, model.estimates, judged.unexplained
         errors = chunk_error(model, unseen).nan_to_num(nan=math.inf, posinf=math.inf)
         seconds = float(found.history[-1]["seconds"])
-        candidates.append(Candidate(model.name, float(errors.median()), float(errors.mean()), seconds, model.law()))
+        candidates.append(Candidate(name, float(errors.median()), float(errors.mean()), seconds, model.law()))
         if best is None or better(errors, best[1]):
             best = found, errors
     assert best is not None  # the last error would have been raised
     chosen = best[0]
     if folder is not None:
-        adopt(folder / chosen.model.name, folder, **{SECTION: [str(candidate) for candidate in candidates]})
+        adopt(folder / _name(chosen.model), folder, **{SECTION: [str(candidate) for candidate in candidates]})
     return Choice(chosen.model, chosen.history, chosen.settings, tuple(candidates))
 
 
@@ -214,6 +227,11 @@ def split(dataset: xr.Dataset, *, seed: int, part: float = 0.1) -> tuple[xr.Data
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
     held = max(1, round(part * count), min(FEWEST, count // 3))
     return dataset.isel(trajectory=sorted(order[held:])), dataset.isel(trajectory=sorted(order[:held]))
+
+
+def _name(model: AbstractModel) -> str:
+    """By which it is reported, and that of its folder."""
+    return "residual" if learns_residual(model) else model.name
 
 
 def _check_folder(folder: Path, overwrite: bool) -> None:

@@ -23,6 +23,7 @@ from hlieconv.dynamics.last_layer import has_last_layer, is_solved, solve_last_l
 from hlieconv.dynamics.loading import rollout_section, trained_of
 from hlieconv.dynamics.losses import Relative, make_loss, restart_length
 from hlieconv.dynamics.quality import check_motion, check_range, warn_of_rounding
+from hlieconv.dynamics.residual import learns_residual, read_law
 from hlieconv.dynamics.settings import Settings, settings
 from hlieconv.dynamics.shooting import Shooting
 from hlieconv.dynamics.trajectories import (
@@ -145,6 +146,8 @@ def fit(
     group = str(description["config"].get("group", ""))
     chosen = settings(preset, data.count, description["name"], group, **changes)
     bodies.check(chosen)
+    if learns_residual(model):
+        read_law(model, data, chunks=chosen.chunks, seed=chosen.seed)
     data = with_measured_noise(data) if chosen.first_states == "fitted" else data
     _check_last_layer(model, chosen)
     _compare_with_preset(model, preset)

@@ -99,6 +99,22 @@ class Frame(nn.Module):
         units = dict(zip(self.names, self.feature_units, strict=True))
         return {name: value / units[name] if name in units else value for name, value in features.items()}
 
+    def inverse(self) -> "Frame":
+        """The frame from which this one is left, but for the origin: for what translations leave as it is.
+
+        Example:
+            >>> from systems import Springs
+            >>> frame, system = Frame(2, ["mass"]), Springs(mass=torch.ones(2), stiffness=torch.ones(2))
+            >>> _ = frame.length.fill_(4.0)
+            >>> q = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
+            >>> float(frame.inverse().outside(system, system.mass).potential(q)), float(system.potential(4 * q))
+            (4.0, 16.0)
+        """
+        found = Frame(len(self.origin), self.names)
+        for name in ("length", "momentum", "time", "feature_units"):
+            found.register_buffer(name, 1 / getattr(self, name))
+        return found
+
     @torch.no_grad()
     def measure(
         self,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hlieconv.groups import AbstractGroup
 from hlieconv.groups.registry import resolved
 from hlieconv.models.abstract import AbstractModel
+from hlieconv.models.expansion.model import PairExpansion
 from hlieconv.models.frame import Frame, translations_of
 from hlieconv.models.inputs import Features, existing, from_mean
 from hlieconv.models.invariants import InvariantPairs
@@ -64,10 +65,11 @@ class HLieConv(AbstractModel):
         centred: subtract the mean of the positions, as published: any potential is then translation invariant.
         edges: let bodies see each other along the edges of the data alone, those of a chain, a lattice or a graph:
             then ``pair_features`` are features of edges, and memory and time are linear in the bodies.
+        residual: learn only what is left of a law of known functions, `known`, which `fit` reads from the data first.
 
     Raises:
         ValueError: for an unknown group, a group without known invariants, features without mass, or edges with the
-            pair features "log".
+            pair features "log", and a residual along edges or of centred positions.
 
     Source: Finzi et al. 2020 (arXiv:2002.12880), section 6. The readout "pairs" sums over pairs of bodies the product
     of a pair kernel and functions of both bodies.
@@ -87,6 +89,10 @@ class HLieConv(AbstractModel):
     }
     compiles = True
     energy_unit: Tensor
+    known: PairExpansion | None
+    """The law of which it learns the residual, if it does."""
+    left: Tensor
+    """The part of the forces that this law leaves."""
 
     def __init__(
         self,
@@ -104,6 +110,7 @@ class HLieConv(AbstractModel):
         normalised: bool = True,
         centred: bool = False,
         edges: bool = False,
+        residual: bool = False,
     ) -> None:
         super().__init__()
         self.group, symmetry = resolved(group, dimension)
@@ -111,13 +118,15 @@ class HLieConv(AbstractModel):
         self.pairs, self.samples = pairs, samples
         self.body_features, self.pair_features = tuple(body_features), tuple(pair_features)
         self.width, self.blocks, self.bottleneck = width, blocks, bottleneck
-        self.normalised, self.centred, self.edges = normalised, centred, edges
+        self.normalised, self.centred, self.edges, self.residual = normalised, centred, edges, residual
         if "mass" not in self.body_features:
             raise ValueError(f"body_features: expected mass among them, got {', '.join(self.body_features) or 'none'}")
         if pairs not in ("invariant", "log"):
             raise ValueError(f"pairs: expected invariant or log, got {pairs!r}")
         if edges and pairs != "invariant":
             raise ValueError(f"pairs: expected invariant along edges, got {pairs!r}")
+        if residual and (edges or centred):
+            raise ValueError("residual: expected False along edges, and for centred positions, got True")
         self.readout = readout or {"invariant": "pairs", "log": "mean"}[pairs]
         if self.readout not in ("pairs", "mean"):
             raise ValueError(f"readout: expected pairs or mean, got {readout!r}")
@@ -138,6 +147,14 @@ class HLieConv(AbstractModel):
         else:
             self.energy = MeanReadout(width)
         self.apply(_initialise)
+        self.known = None
+        if residual:
+            self.known = PairExpansion(
+                symmetry, dimension=dimension, body_features=self.body_features, pair_features=self.pair_features
+            )
+            self.register_buffer("left", torch.tensor(1.0))
+            for layer in self.energy.last:  # it begins at the law
+                nn.init.zeros_(layer.weight)
         self.columns = Features(self.body_features, self.pair_features, normalised=normalised, edges=edges)
         self.register_buffer("energy_unit", torch.tensor(1.0))
         directions = torch.eye(dimension, dtype=torch.float64) if centred else translations_of(symmetry)
@@ -154,6 +171,9 @@ class HLieConv(AbstractModel):
         self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None
     ) -> "LieConvPotential":
         return LieConvPotential(self, self.checked(features, mask), mask)
+
+    def law(self) -> str:
+        return "" if self.known is None else f"{self.known.law()} + a network"
 
     def context(self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None) -> Context:
         """What does not depend on positions."""
@@ -228,7 +248,7 @@ class HLieConv(AbstractModel):
         self.columns.calibrate(found, mask)
         energy = p.square().sum(-1) / (2 * found["mass"])
         real = torch.ones_like(energy, dtype=torch.bool) if mask is None else mask.expand(energy.shape)
-        mean = energy[real].mean()
+        mean = energy[real].mean() * (self.left if self.residual else 1)
         self.energy_unit.copy_(torch.where(mean > 0, mean, 1))
 
 
@@ -261,21 +281,29 @@ class LieConvPotential(AbstractNewtonian):
     """The Hamiltonian of given bodies."""
 
     checked_on_gpu = False
+    known: Any
+    """The law of which the network learns the residual, in the frame; None for none."""
 
     def __init__(self, model: HLieConv, features: dict[str, Tensor], mask: Tensor | None) -> None:
         super().__init__(mass=features["mass"], mask=mask)
         self.name = model.name  # type: ignore[misc]
         self.model, self.features = model, features
-        self.context = model.context(features, mask)
+        self.context, self.known = model.context(features, mask), None
+        if model.known is not None and model.known.estimates:
+            outside = model.frame.inverse()
+            law = model.known.condition(outside.features(features), mask)
+            self.known = outside.outside(law, features["mass"])
 
     def select(self, index: slice | Tensor) -> Any:
         return self.model.selected(self.features, self.mask, index)
 
     def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
-        return self.model(q, self.context)
+        energy = self.model(q, self.context)
+        return energy if self.known is None else energy + self.known.potential(q)
 
     def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
-        return (compiled_force() if self.model.compiled else force)(self.model, q, self.context)
+        found = (compiled_force() if self.model.compiled else force)(self.model, q, self.context)
+        return found if self.known is None else found + self.known.force(q)
 
 
 def _initialise(part: nn.Module) -> None:

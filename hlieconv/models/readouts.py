@@ -1,5 +1,7 @@
 """From the values of the bodies to the energy."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -33,6 +35,11 @@ class PairReadout(nn.Module):
     def kernels(self) -> tuple[LieConv, LieConv]:
         """The two pair kernels, in whose weights the energy is linear."""
         return self.near, self.far
+
+    @property
+    def last(self) -> tuple[Any, ...]:
+        """The layers without whose weights there is no force."""
+        return *self.kernels, self.node[-1]
 
     def forward(
         self, values: Float[Tensor, "*batch n c"], mask: Bool[Tensor, "*batch n"] | None, near: Pairs, far: Pairs
@@ -74,6 +81,11 @@ class MeanReadout(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.linear = nn.Linear(width, 1)
+
+    @property
+    def last(self) -> tuple[Any, ...]:
+        """The layer without whose weights there is no force."""
+        return (self.linear,)
 
     def forward(
         self, values: Float[Tensor, "*batch n c"], mask: Bool[Tensor, "*batch n"] | None

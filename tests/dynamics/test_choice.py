@@ -25,11 +25,12 @@ def network(dataset, **options):
 
 def test_a_law_that_holds_needs_no_network(data, tmp_path):
     found = fit("auto", data, path=tmp_path / "run", progress=False)
-    law, untried = found.candidates
+    law, *untried = found.candidates
     assert (law.name, found.model.law()) == ("expansion", "V = 1 k_i k_j r_ij^2")
     assert law.median < 1e-15
     assert law.mean < 1e-12
-    assert str(untried) == "hlieconv: not fitted (a law holds for the trajectories held out)"
+    why = "not fitted (a law holds for the trajectories held out)"
+    assert [*map(str, untried)] == [f"hlieconv: {why}", f"residual: {why}"]
     assert load(tmp_path / "run").law() == found.model.law()
     assert read_config(tmp_path / "run")["candidates"] == [*map(str, found.candidates)]
     again = fit("auto", data, path=tmp_path / "run", progress=False)
@@ -77,8 +78,10 @@ def test_a_run_of_one_model_is_not_replaced(data, tmp_path):
 
 
 def test_options_go_to_the_models_that_have_them(data):
-    law, net = automatic(data, group="T2", width=12, triples=False)
+    law, net, beside = automatic(data, group="T2", width=12, triples=False)
     assert (law.group, net.group, net.width, law.triples) == ("T2", "T2", 12, False)
+    assert (beside.group, beside.width, beside.known.group, net.residual) == ("T2", 12, "T2", False)
+    assert [model.name for model in automatic(data, centred=True)] == ["expansion", "hlieconv"]
     with pytest.raises(ValueError, match="options: expected options of PairExpansion or HLieConv, got 'colour'"):
         automatic(data, colour="red")
     with pytest.raises(ValueError, match="model: expected one of auto, got 'automatic'"):
