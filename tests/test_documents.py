@@ -6,6 +6,7 @@ that it states.
 
 import doctest
 import inspect
+import json
 import re
 import shlex
 import subprocess
@@ -175,3 +176,13 @@ def test_every_public_name_has_a_docstring(package):
     values = {name: getattr(package, name) for name in pages.public_names(package)}
     described = {name: value for name, value in values.items() if callable(value)}
     assert [name for name, value in described.items() if not inspect.getdoc(value)] == []
+
+
+def test_the_table_of_laws_in_noise_counts_rows(tmp_path):
+    """Rows say their noise, or their file does; a law that is never read right has no error."""
+    rows = [{"law": "springs", "seconds": 2.0, "right_form": k > 0, "coefficient_error": 1e-3 * k} for k in range(3)]
+    (tmp_path / "a.json").write_text(json.dumps({"noise": 0.01, "rows": rows}))
+    (tmp_path / "b.json").write_text(json.dumps({"rows": [rows[0], rows[2] | {"noise": 0.05}]}))
+    text = pages.laws_in_noise([tmp_path / "a.json", tmp_path / "b.json"])
+    assert "| law | 0 % | 0.1 % | 1 % | 5 % |" in text
+    assert "| springs | 0 of 1, 2 s |  | 2 of 3, 0.002, 2 s | 1 of 1, 0.002, 2 s |" in text
