@@ -86,7 +86,11 @@ class Places:
     def __post_init__(self) -> None:
         points = len(self.data.times)
         if points < self.length:
-            far = f": for points far apart take chunk={points}, the loss rollout and a short step" if points < 5 else ""
+            far = (
+                f": for points far apart take chunk={points}, the loss rollout and a short step"
+                if 1 < points < 5
+                else ""
+            )
             raise ValueError(f"chunk: expected at most the {points} points of a trajectory, got {self.length}{far}")
 
     @functools.cached_property

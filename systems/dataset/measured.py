@@ -99,6 +99,7 @@ def from_arrays(
     known = {name: _declared(name, system, value) for name, value in values.items()}
     arrays = {name: _value(known[name], value, count, n, positions.dtype) for name, value in values.items()}
     seen = _seen(positions)
+    check("q", "NaN everywhere", bool(seen.any()), "bodies that were seen at some time")
     exists = np.asarray(seen.any(1) if mask is None else mask, dtype=bool)
     if exists.shape not in {(n,), (count, n)}:
         raise ValueError(f"mask: expected shape {(n,)} or {(count, n)}, got {exists.shape}")

@@ -120,6 +120,8 @@ def test_what_does_not_fit_is_refused():
     t = np.linspace(0, 1, 6)
     q = np.stack([np.cos(t), np.sin(t)], -1)[:, None]
     given = {"times": t, "mass": 1.0}
+    with pytest.raises(ValueError, match="q: expected bodies that were seen at some time, got 'NaN everywhere'"):
+        from_arrays(np.full_like(q, np.nan), q, **given)
     with pytest.raises(ValueError, match="p_rate: expected both q_rate and p_rate, or neither"):
         from_arrays(q, q, p_rate=q, **given)
     with pytest.raises(ValueError, match=r"p_rate: expected the shape of q, \(1, 6, 1, 2\), got \(1, 6, 2, 2\)"):
