@@ -2,6 +2,7 @@
 
 import importlib
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -88,7 +89,7 @@ def by_dask(client: Any, work: "Work", parts: Parts, missing: Sequence[slice], p
 
 def _next(client: Any, done: "SimpleQueue[Any]") -> tuple[Any, tuple[int, list[Tensor]]]:
     """What is done next, and its result; `_NoWorkers` if nobody is left to do it."""
-    seen, future = time.monotonic(), None
+    seen, future, paused = time.monotonic(), None, False
     while True:
         try:
             future = future or done.get(timeout=LOOK)
@@ -98,6 +99,9 @@ def _next(client: Any, done: "SimpleQueue[Any]") -> tuple[Any, tuple[int, list[T
                 raise
             if _threads(client):
                 seen = time.monotonic()
+                if not paused and (paused := _all_paused(client)):
+                    words = "all workers are paused, as dask does when they run out of memory: waiting for one of them"
+                    warnings.warn(f"client: {words}", UserWarning, stacklevel=6)
             elif time.monotonic() - seen >= WITHOUT_WORKERS:
                 raise _NoWorkers from None
 
@@ -110,6 +114,11 @@ def _threads(client: Any) -> int:
         return sum(client.nthreads().values())
     except (OSError, AttributeError) as error:  # a client that is closed has none to ask
         raise CommClosedError from error
+
+
+def _all_paused(client: Any) -> bool:
+    """Whether the workers that there are take no work."""
+    return {worker["status"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()} == {"paused"}
 
 
 class _NoWorkers(Exception):

@@ -54,10 +54,13 @@ def locked(path: Path, *, wait: bool | None = None) -> Iterator[None]:
 
     Raises:
         ValueError: if somebody else writes it: who, and since when.
+        OSError: if nothing can be written there.
     """
     file = resolved(path).absolute()
     file = file.with_name(f".{file.name}.lock")
     lock = FileLock(file)
+    with named_errors(path):
+        file.touch()  # filelock waits where there can be no file, as if somebody had it
     try:
         # Without an end, but for a number: filelock takes a thread that waits for another one for a deadlock.
         lock.acquire(timeout=10**9 if (waits() if wait is None else wait) else 0.1)

@@ -1,7 +1,9 @@
 """From a vector field and first states to a Dataset of trajectories, in memory or in a file."""
 
+import errno
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
@@ -42,6 +44,8 @@ from systems.work import Drawn, Work
 REGION_VALUES, REGIONS = 2**21, 64
 #: Drawn systems by which the others are judged before the work starts.
 LOOKED_AT = 1024
+#: How often a part is computed that is damaged each time.
+ATTEMPTS = 3
 
 
 def simulate(
@@ -242,10 +246,20 @@ def _to_file(
 
 
 def _fill(work: Work, parts: Parts, pool: ThreadPoolExecutor, progress: tqdm, client: Any, all_ranks: Ranks) -> None:
-    """Compute the parts that are missing until the file is whole."""
-    done = False
+    """Compute the parts that are missing until the file is whole.
+
+    Raises:
+        OSError: if a part is damaged whenever it is read again.
+    """
+    done, written = False, Counter[int]()
     while not done:
         missing = parts.missing()
+        written.update(rows.start for rows in missing)
+        if max(written.values(), default=0) > ATTEMPTS:
+            words = (
+                f"what is written is damaged when it is read, {ATTEMPTS} times one after the other: is the disk sound?"
+            )
+            raise OSError(errno.EIO, words, str(parts.path))
         progress.update(work.count - progress.n - sum(rows.stop - rows.start for rows in missing))
         with all_ranks.together():
             if client is not None:

@@ -95,6 +95,7 @@ class Work:
         self.energy_changes: list[Tensor] = []
         """Of each block: how many there are, how many are too large, and the largest."""
         self._method: AbstractIntegrator | None = None
+        self._is_share = False
         count, n, d = state.q.shape
         self.count, points = len(drawn.numbers) if drawn is not None else count, len(times)
         self.block = max(
@@ -116,6 +117,7 @@ class Work:
     def share(self, rows: slice) -> "Work":
         """The work of some trajectories alone, a whole number of blocks; what is drawn is drawn by whoever does it."""
         work = copy.copy(self)
+        work._is_share = True
         work.count, work.times, work.energy_changes, work._method = rows.stop - rows.start, self._times(rows), [], None
         if self.drawn is not None:
             work.drawn, rows_here = self.drawn.select(rows), slice(0, 1)
@@ -149,7 +151,9 @@ class Work:
     def _prepared(self) -> AbstractIntegrator | None:
         """What takes the steps in this process."""
         if self.integrator is not None and self._method is None:
-            with torch.no_grad():
+            with torch.no_grad(), warnings.catch_warnings():
+                if self._is_share:  # the whole work has said it
+                    warnings.simplefilter("ignore", UserWarning)
                 times = self._times(slice(0, len(self.state.q)))  # of drawn systems these are some
                 moved = started(self.field, times[0])
                 elapsed = elapsed_of(times).to(self.state.q)

@@ -189,6 +189,31 @@ def test_who_is_no_client_is_named(client, tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+def test_who_waits_for_workers_that_are_paused_hears_of_it(client, tmp_path, monkeypatch):
+    monkeypatch.setattr("systems.cluster.LOOK", 0.05)
+
+    def turn(status):
+        def turned(dask_worker):
+            dask_worker.memory_manager.memory_pause_fraction = False  # else dask turns it back at once
+            dask_worker.status = distributed.core.Status[status]
+
+        client.run(turned)
+
+    look = systems.cluster._all_paused
+
+    def looked(client):
+        paused = look(client)
+        if paused:
+            turn("running")
+        return paused
+
+    monkeypatch.setattr("systems.cluster._all_paused", looked)
+    turn("paused")
+    with pytest.warns(UserWarning, match="^client: all workers are paused"):
+        simulate(*DRAW(5), TIMES, path=tmp_path / "springs.zarr", client=client)
+    assert (tmp_path / "springs.zarr").exists()
+
+
 def test_the_command_takes_the_address_of_a_scheduler(client, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("systems.sampling.DRAWN", 16)
     command = ["simulate", "springs", "--count", "20", "--points", "5", "--part-size", "4"]

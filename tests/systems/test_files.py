@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -132,3 +133,9 @@ def test_devices_and_pipes_are_no_outputs(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match=r"path: .*pipe is a device, a pipe or a socket"):
         write_atomically(tmp_path / "pipe", "text")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder in which nobody can write, not even root")
+def test_where_nothing_can_be_written_nobody_else_is_blamed():
+    with pytest.raises(OSError, match=r"/proc/springs\.nc"), locked(Path("/proc/springs.nc")):
+        pass

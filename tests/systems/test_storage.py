@@ -13,9 +13,9 @@ import torch
 import xarray as xr
 
 import systems
-from systems import PhaseSpace, Springs, to_dataset
+from systems import PhaseSpace, Springs, simulate, to_dataset
 from systems.dataset import storage
-from systems.dataset.parts import Parts
+from systems.dataset.parts import Parts, _Damaged
 
 SUFFIXES = [".nc", ".zarr"]
 
@@ -165,6 +165,16 @@ def test_parts_of_other_work_are_not_mixed_in(tmp_path):
     with pytest.raises(ValueError, match=r"path: .*\.parts holds the parts of other work \(different seed, time\)"):
         Parts(path, '{"seed": 2, "step": 2, "time": 3}', 5, 2, overwrite=False)
     assert len(Parts(path, '{"seed": 2}', 5, 2, overwrite=True).missing()) == 3
+
+
+def test_a_disk_that_damages_every_part_is_no_endless_loop(tmp_path, monkeypatch):
+    def damaged(self, rows):
+        raise _Damaged(self._file(rows), "as always")
+
+    monkeypatch.setattr(Parts, "_read", damaged)
+    with pytest.warns(UserWarning, match="is computed again"), pytest.raises(OSError, match="is the disk sound"):
+        simulate(*Springs.sample(3, seed=0), torch.linspace(0, 1, 5), path=tmp_path / "springs.nc")
+    assert not (tmp_path / "springs.nc").exists()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "of other trajectories", "missing"])
