@@ -15,6 +15,7 @@ import torch
 import systems.work
 from hlieconv import cli
 from systems import Gravity, Springs, simulate
+from systems.cluster import _all_paused
 from systems.dataset.parts import Parts
 from systems.dataset.regions import Regions
 
@@ -199,10 +200,8 @@ def test_who_waits_for_workers_that_are_paused_hears_of_it(client, tmp_path, mon
 
         client.run(turned)
 
-    look = systems.cluster._all_paused
-
     def looked(client):
-        paused = look(client)
+        paused = _all_paused(client)
         if paused:
             turn("running")
         return paused
