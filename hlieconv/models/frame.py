@@ -181,6 +181,9 @@ class AbstractFramed(AbstractVectorField):
         chosen._modules = chosen._modules | {"inner": self.inner.select(index)}
         return chosen
 
+    def pair_count(self, bodies: int) -> int:
+        return self.inner.pair_count(bodies)
+
     def inward(self, state: PhaseSpace) -> PhaseSpace:
         """The state in the frame."""
         return PhaseSpace(self.frame.positions(state.q), self.frame.momenta(state.p))

@@ -297,6 +297,10 @@ class LieConvPotential(AbstractNewtonian):
     def select(self, index: slice | Tensor) -> Any:
         return self.model.selected(self.features, self.mask, index)
 
+    def pair_count(self, bodies: int) -> int:
+        along = self.context.along
+        return super().pair_count(bodies) if along is None else along.neighbour.numel()
+
     def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
         energy = self.model(q, self.context)
         return energy if self.known is None else energy + self.known.potential(q)

@@ -45,10 +45,10 @@ class Compiled(AbstractWrapper):
     """The same steps in machine code: the field is traced for one trajectory, written as C and compiled once.
 
     The trajectory is the integrator's own, to the last bit where its arithmetic is + - x / and square roots, else to
-    round-off (the page docs/explanations/native.md has the details). Gradients go through kicks, drifts and RK4, with
-    memory for the output times only. Where the state is on a GPU and where something stops the way to machine code, the
-    integrator takes the steps itself: those of networks, and with "on" of all forces of too many operations, with the
-    force through torch.compile.
+    round-off (the page docs/explanations/native.md has the details). Gradients go through kicks, drifts, RK4 and Gauss
+    methods of fixed steps, with memory for the output times only. Where the state is on a GPU and where something stops
+    the way to machine code, the integrator takes the steps itself: those of networks, and with "on" of all forces of
+    too many operations, with the force through torch.compile.
 
     Advantages: 5 to 500 times as fast; needs nothing but a C compiler.
     Drawbacks: the first run of a field waits for the compiler, about a second; no interruption while a block of

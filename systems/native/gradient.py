@@ -21,21 +21,26 @@ from systems.vector_field import AbstractVectorField
 class Trajectory(torch.autograd.Function):
     """q and p ``(time, *batch, n, d)`` of first states and of the field's values, by a `kernel.Kernel` with a way back.
 
+    With them how each of the batch ended.
+
     Only the states at the output times are stored: the way back takes the steps between them again.
     """
 
     @staticmethod
-    def forward(ctx: Any, kernel: Any, plan: Plan, q: Tensor, p: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        q, p, _ = kernel.forwards(plan, q, p, values)
+    def forward(
+        ctx: Any, kernel: Any, plan: Plan, q: Tensor, p: Tensor, values: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        q, p, status = kernel.forwards(plan, q, p, values)
         ctx.kernel, ctx.plan = kernel, plan
         ctx.save_for_backward(q, p, values)
-        return q, p
+        ctx.mark_non_differentiable(status)
+        return q, p, status
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         q, p, values = ctx.saved_tensors
-        return (None, None, *ctx.kernel.backwards(ctx.plan, q, p, values, *(x.contiguous() for x in gradients)))
+        return (None, None, *ctx.kernel.backwards(ctx.plan, q, p, values, *(x.contiguous() for x in gradients[:2])))
 
 
 def check_known(field: AbstractVectorField, state: PhaseSpace, t: Tensor) -> None:

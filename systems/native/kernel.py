@@ -94,7 +94,7 @@ class Kernel:
         wide = VECTOR_BYTES // state.q.element_size()
         count = torch.Size(batch).numel()
         shape = (bodies, dimension, state.q.dtype)
-        self.gradient, way_back = gradient, ("back", recipe.way_back) if gradient else ()
+        self.gradient, way_back = gradient, recipe.way_back if gradient else ()
         if gradient:
             self.program = trace.traced(field, *shape, separable=recipe.separable, gradient=True)
         else:
@@ -131,8 +131,8 @@ class Kernel:
         if self.gradient:
             from systems.native.gradient import Trajectory
 
-            q, p = Trajectory.apply(self, plan, state.q, state.p, self.program.table(field, batch))
-            return Attempt(PhaseSpace(q, p), torch.zeros(batch, dtype=torch.int8))
+            q, p, status = Trajectory.apply(self, plan, state.q, state.p, self.program.table(field, batch))
+            return Attempt(PhaseSpace(q, p), status)
         with torch.no_grad():
             values, edges = self.program.table(field, batch), self.program.edges(field)
         q, p, status = self.forwards(plan, state.q.detach(), state.p.detach(), values, edges)

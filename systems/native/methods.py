@@ -30,8 +30,8 @@ class Recipe(NamedTuple):
     """Stages that are computed at once; None where these are trajectories."""
     calls: int = 1
     """Of the field in a step, about."""
-    way_back: str = ""
-    """The file that differentiates it; without one torch does."""
+    way_back: tuple[str, ...] = ()
+    """The files that differentiate it; without them torch does."""
 
 
 def recipe_of(method: AbstractIntegrator, field: AbstractVectorField, dtype: torch.dtype) -> Recipe | None:
@@ -45,18 +45,18 @@ def _kick_drift(method: AbstractKickDrift, separable: bool, dtype: torch.dtype) 
         return None
     stages = len(method.drifts)
     macros = {"STAGES": stages, "COMPENSATED": int(method.compensated)}
-    return Recipe(
-        ("lanes", "kick_drift"), macros, (*method.kicks, *method.drifts), True, None, stages, "kick_drift_back"
-    )
+    way_back = ("back", "lanes_back", "kick_drift_back")
+    return Recipe(("lanes", "kick_drift"), macros, (*method.kicks, *method.drifts), True, None, stages, way_back)
 
 
 def _runge_kutta(method: RK4, separable: bool, dtype: torch.dtype) -> Recipe:
     files, macros = ("lanes", "runge_kutta"), {"COMPENSATED": int(method.compensated)}
-    return Recipe(files, macros, (), False, calls=4, way_back="runge_kutta_back")
+    return Recipe(files, macros, (), False, calls=4, way_back=("back", "lanes_back", "runge_kutta_back"))
 
 
 def _gauss(method: AbstractGauss, separable: bool, dtype: torch.dtype) -> Recipe:
-    return _collocation("fixed_gauss", method, method.stages, SWEEPS, separable, dtype, method.kept)
+    recipe = _collocation("fixed_gauss", method, method.stages, SWEEPS, separable, dtype, method.kept)
+    return recipe._replace(way_back=("back", "gauss_back"))
 
 
 def _adaptive_gauss(method: AdaptiveGauss, separable: bool, dtype: torch.dtype) -> Recipe:

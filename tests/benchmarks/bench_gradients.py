@@ -11,7 +11,7 @@ from functools import partial
 import torch
 
 from systems import Gravity, PhaseSpace, Springs
-from systems.integrators import BlanesMoanSRKN6, Leapfrog, Recomputed
+from systems.integrators import BlanesMoanSRKN6, Gauss4, Leapfrog, Recomputed
 from systems.provenance import write_result
 
 CASES = {
@@ -59,7 +59,7 @@ def row(name, kind, count=64, substeps=100, turns=3):
 
 def main():
     torch.set_num_threads(1)
-    rows = [row(name, kind) for name in CASES for kind in (Leapfrog, BlanesMoanSRKN6)]
+    rows = [row(name, kind) for name in CASES for kind in (Leapfrog, BlanesMoanSRKN6, Gauss4)]
     write_result("results/gradients.json", {"seed": 0, "rows": rows})
 
 

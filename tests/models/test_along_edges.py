@@ -110,7 +110,9 @@ def test_memory_is_linear_in_the_bodies():
         features = {"mass": torch.ones(n).double(), "spring_constant": torch.ones(n - 1).double()}
         features |= {"edge_body": edges[0], "edge_other_body": edges[1]}
         with Largest() as seen:
-            made().framed(features).force(torch.randn(n, 2, dtype=D))
+            field = made().framed(features)
+            field.force(torch.randn(n, 2, dtype=D))
+        assert field.pair_count(n) == 2 * n
         sizes.append(seen.size)
     assert sizes[1] < 2.1 * sizes[0]
     assert sizes[1] < 1000**2 / 5

@@ -4,8 +4,11 @@ typedef struct {
   const real *nodes, *weights, *matrix, *roughness, *barycentric; /* matrix[j * STAGES + i] = a_ij */
 } Tableau;
 
+/* What a step takes over from the one before: a state, what rounding took from it, and derivatives. */
+#define CARRIED ((4 * SIZE + 7) / 8 * 8 + 2 * SIZE * LANES)
+
 typedef struct {
-  real *q, *p, *lost_q, *lost_p; /* [entry] */
+  real *q, *p, *lost_q, *lost_p; /* [entry], the first of CARRIED numbers */
   real *c;                       /* the field's constants, the same in all lanes */
   real *values;
   real *kq, *kp, *new_q, *new_p; /* derivatives of the last step, and of the one that is solved for: [entry][stage] */
@@ -147,10 +150,31 @@ static real exchanged(real h, real *restrict old, const real *restrict new, real
   return share(h * change, h * size, floor);
 }
 
+/* A fixed-point iteration: the changes of the last two sweeps, at first infinite. */
+typedef struct {
+  real before, earlier;
+} Changes;
+
+enum { GOES_ON, FOUND, LOST };
+
+/* What becomes of it after a sweep with this change. */
+static inline int judged(Changes *past, int sweep, real change, int finite) {
+  if (!finite || !(change < INFINITY)) return LOST;
+  /* The next change follows from the last two ratios. In round-off, changes no longer fall. */
+  const real one = change / past->before, two = past->before / past->earlier;
+  const real ahead = sweep == 0 ? change : change * (one > two ? one : two);
+  const int small = change <= 4096 * EPS;
+  if (ahead <= EPS / 16 || change == 0 || (change >= past->earlier && small)) return FOUND;
+  if (change > 2 * past->before && !small && sweep > 3) return LOST;
+  past->earlier = past->before;
+  past->before = change;
+  return GOES_ON;
+}
+
 /* Slopes of a step by fixed-point iteration until rounding is all that changes them; whether they were found. */
 static int solve(Gauss *g, Tableau a, real t, real h, int sweeps) {
   const real size = fabs(h), floor_q = largest(g->q, SIZE) / 1024, floor_p = largest(g->p, SIZE) / 1024;
-  real before = INFINITY, earlier = INFINITY;
+  Changes past = {INFINITY, INFINITY};
   extrapolate(g, a, h);
 #if !SEPARABLE
   real node[LANES];
@@ -172,15 +196,8 @@ static int solve(Gauss *g, Tableau a, real t, real h, int sweeps) {
     const real change_p = exchanged(size, g->new_p, g->image + SIZE * LANES, floor_p, &finite);
     real change = change_q > change_p ? change_q : change_p;
 #endif
-    if (!finite || !(change < INFINITY)) return 0;
-    /* The next change follows from the last two ratios. In round-off, changes no longer fall. */
-    const real one = change / before, two = before / earlier;
-    const real ahead = sweep == 0 ? change : change * (one > two ? one : two);
-    const int small = change <= 4096 * EPS;
-    if (ahead <= EPS / 16 || change == 0 || (change >= earlier && small)) return 1;
-    if (change > 2 * before && !small && sweep > 3) return 0;
-    earlier = before;
-    before = change;
+    const int how = judged(&past, sweep, change, finite);
+    if (how != GOES_ON) return how == FOUND;
   }
   return 0;
 }

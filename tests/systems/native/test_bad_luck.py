@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from systems import AbstractNewtonian, HenonHeiles, PhaseSpace, Springs, simulate
-from systems.integrators import RK4, Gauss4, Leapfrog, Recomputed
+from systems.integrators import RK4, AdaptiveGauss, Leapfrog, Recomputed
 from systems.integrators.registry import INTEGRATORS
 from systems.integrators.stepping import AbstractStepping
 from systems.integrators.torchdiffeq import Torchdiffeq
@@ -82,7 +82,7 @@ def test_gradients_that_are_torchs():
     field, first = Springs.sample(2, seed=0)
     times = TIMES.clone().requires_grad_()
     for method, what in (
-        (Gauss4(step=0.1), "a gradient through Gauss4"),
+        (AdaptiveGauss(step=0.1), "a gradient through AdaptiveGauss"),
         (RK4(step=0.1), "times or steps"),
     ):
         with pytest.warns(UserWarning, match=f"compile: without machine code, because of .*{what}"):

@@ -8,11 +8,21 @@ import torch
 from test_native_laws import Web, case
 from torch import nn
 
-from systems import AbstractNewtonian, PhaseSpace
-from systems.integrators import RK4, BlanesMoanSRKN6, Leapfrog, Recomputed
+from systems import AbstractNewtonian, Gravity, PhaseSpace
+from systems.integrators import (
+    RK4,
+    AverageVectorField4,
+    BlanesMoanSRKN6,
+    Gauss4,
+    Gauss6,
+    ImplicitMidpoint,
+    Leapfrog,
+    Recomputed,
+)
 from systems.native.compiled import _MachineCode
 from systems.native.reverse import _RULES, _SLOPES, pulled_back
 from systems.native.scalars import Arithmetic
+from systems.status import Status
 
 pytestmark = [
     pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="needs a C compiler"),
@@ -31,7 +41,7 @@ class Learned(AbstractNewtonian):
         return self.net(q).sum((-2, -1)) + torch.exp(-q.square().sum((-2, -1)))
 
 
-def field_and_state(name):
+def field_and_state(name, dtype=torch.float64):
     if name == "learned":
         torch.manual_seed(0)
         field, state = (
@@ -39,7 +49,7 @@ def field_and_state(name):
             case("own", torch.float64)[1],
         )
         return field, PhaseSpace(state.q[:, :2], state.p[:, :2])
-    field, state = case(name, torch.float64)
+    field, state = case(name, dtype)
     kind = type(field)
     marks = {"mask": field.mask} if field.mask is not None else {}
     values = {variable.name: getattr(field, variable.name) for variable in field.variables}
@@ -70,6 +80,10 @@ def by_all(path):
         ("rest", RK4, False),
         ("driven", RK4, True),
         ("pendulum", RK4, False),
+        ("rest", Gauss4, True),
+        ("driven", Gauss6, True),
+        ("pendulum", Gauss4, False),
+        ("learned", ImplicitMidpoint, False),
     ],
 )
 def test_gradients_are_those_of_torch(name, kind, each, monkeypatch):
@@ -89,6 +103,37 @@ def test_gradients_are_those_of_torch(name, kind, each, monkeypatch):
 
 
 run = _MachineCode._run
+
+
+@pytest.mark.parametrize(("name", "kind"), [("henon_heiles", Gauss6), ("driven", AverageVectorField4)])
+def test_float32_and_recomputation(name, kind):
+    """Float32 is off by its own rounding alone; what torch recomputes is the same gradient."""
+    times = torch.tensor([0.0, 0.05, 0.3], dtype=torch.float64)
+    fast = gradients(kind(step=0.03, compile="on"), *field_and_state(name), times, by_all)
+    slow = gradients(Recomputed(kind(step=0.03)), *field_and_state(name), times, by_all)
+    rough = gradients(kind(step=0.03, compile="on"), *field_and_state(name, torch.float32), times.float(), by_all)
+    for found, expected, narrow in zip(fast, slow, rough, strict=True):
+        size = expected.abs().max().item()
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-11 * size)
+        error, eps = (narrow.double() - found).abs().max().item() / size, torch.finfo(torch.float32).eps
+        assert 0 < error < 16 * eps
+
+
+def test_a_step_that_is_not_found_is_told_and_has_no_gradient():
+    """Beside it there is one that is."""
+    field = Gravity(mass=torch.ones(2, dtype=torch.float64), gravitational_constant=1.0, softening=0.0)
+    q = torch.tensor([[[0.0, 0], [1, 0]], [[0, 0], [4, 0]]], dtype=torch.float64, requires_grad=True)
+    state, times = PhaseSpace(q, torch.zeros_like(q)), torch.linspace(0, 2, 9, dtype=torch.float64)
+    method = Gauss4(step=0.2, compile="on")
+    with pytest.raises(ValueError, match="1 of 2 trajectories ended early"):
+        method.integrate(field, state, times)
+    path, status = method.attempt(field, state, times)
+    assert status.tolist() == [Status.UNSOLVED, Status.OK]
+    [found] = torch.autograd.grad(path.q.square().sum(), q)
+    one = PhaseSpace(q[1:], torch.zeros_like(q[1:]))
+    [alone] = torch.autograd.grad(Gauss4(step=0.2).integrate(field, one, times).q.square().sum(), q)
+    assert found[0].isnan().all()
+    torch.testing.assert_close(found[1], alone[1])
 
 
 def test_gradcheck():
