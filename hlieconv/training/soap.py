@@ -15,16 +15,20 @@ from hlieconv.training.graphs import Recorded
 LONGEST = 2048
 #: Steps from one refinement of the bases to the next.
 EVERY = 10
+#: Of the mean eigenvalue, what is added to all of them for a refinement.
+SHIFT = 1e-6
 
 
 class SOAP(torch.optim.Optimizer):
     """Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al. 2024, arXiv:2409.11321).
 
     Along each axis k of a weight with two axes or more, the decaying mean L_k of G_k G_k^T, G_k being its gradient as a
-    matrix whose rows are that axis, has eigenvectors Q_k. Adam is done in their basis, to which one orthogonal
-    iteration, a QR decomposition of L_k Q_k in float64, brings Q_k nearer every `EVERY` steps. The first step only
-    looks: its gradient gives the first basis. Weights of one shape are stacked, so that a step takes as many products
-    as there are shapes: on a GPU launches are what it costs.
+    matrix whose rows are that axis, has eigenvectors Q_k. Adam is done in a basis that begins as the weight's own, and
+    which one orthogonal iteration, a QR decomposition of (L_k + s) Q_k in float64, brings nearer to Q_k every `EVERY`
+    steps. The shift s leaves the basis as it is where no gradient has been: what rounding would decide there, as it
+    does in the eigenvectors of one gradient, would grow until two trainings that differ in the last bit have nothing
+    in common. Weights of one shape are stacked, so that a step takes as many products as there are shapes: on a GPU
+    launches are what it costs.
 
     Args:
         parameters: what is trained, real and of one device; or groups of it, each perhaps with a rate of its own.
@@ -61,23 +65,19 @@ class SOAP(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        step, self.count = self.count, self.count + 1
+        self.count += 1
         for stack in self.stacks:
             stack.take_gradients()
-        if step:
+            rest = 1 - self.beta**self.count
+            stack.rate.fill_(stack.group["lr"] * math.sqrt(rest) / rest)
+        self.advance()
+        if self.count % EVERY == 0:
             for stack in self.stacks:
-                stack.rate.fill_(stack.group["lr"] * math.sqrt(1 - self.beta**step) / (1 - self.beta**step))
-            self.advance()
-        else:
-            for stack in self.stacks:
-                stack.see(1 - self.beta)
-        if step % EVERY == 0:
-            for stack in self.stacks:
-                stack.refine(first=not step)
+                stack.refine()
         return loss
 
     def _advance(self) -> None:
-        """What most steps do, with no number that changes from one to the next."""
+        """What all steps do, with no number that changes from one to the next."""
         for stack in self.stacks:
             stack.descend(self.beta, self.eps)
             stack.see(1 - self.beta)
@@ -148,20 +148,21 @@ class _Stack:
                 rows = self.gradient.movedim(1 + axis, 1).flatten(2)
                 outer.lerp_(rows @ rows.mT, weight)
 
-    def refine(self, *, first: bool) -> None:
-        """Bases nearer to the eigenvectors, by falling eigenvalue; the first ones are exact."""
+    def refine(self) -> None:
+        """Bases nearer to the eigenvectors, by falling eigenvalue, each with the sign that it had."""
         for axis, (outer, basis) in enumerate(zip(self.outer, self.basis, strict=True)):
             if outer is None or basis is None:
                 continue
             exact = outer.double().nan_to_num(0.0, 0.0, 0.0)  # whoever trains sees what is not finite, and says so
-            if first:
-                basis.copy_(torch.linalg.eigh(exact).eigenvectors.flip(-1))
-                continue
+            diagonal = exact.diagonal(dim1=-2, dim2=-1)
+            mean = diagonal.mean(-1, keepdim=True)
+            diagonal.add_(torch.where(mean > 0, SHIFT * mean, 1))
             product = exact @ basis.double()
             order = (basis * product).sum(-2).argsort(descending=True)
             index = order.view(len(order), *(order.shape[-1] if k == axis else 1 for k in range(self.square.ndim - 1)))
             self.square.copy_(self.square.take_along_dim(index, 1 + axis))
-            basis.copy_(torch.linalg.qr(product.take_along_dim(order[:, None], -1)).Q)
+            nearer, sizes = torch.linalg.qr(product.take_along_dim(order[:, None], -1))
+            basis.copy_(nearer * sizes.diagonal(dim1=-2, dim2=-1)[:, None].sign())
 
     def state(self) -> dict[str, Any]:
         """All that the next steps depend on, as it is in memory."""

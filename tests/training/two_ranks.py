@@ -80,6 +80,7 @@ def single():
         "plain": (flat(plain), history),
         "dynamics": dynamics(DATA),
         "ragged": dynamics(RAGGED),
+        "soap": dynamics(DATA, "soap", steps=100),
     }
 
 
@@ -103,10 +104,15 @@ def rank(number, folder, one):
     for mine, other in zip(history, one["plain"][1], strict=True):
         for name in ("loss", "validation"):
             assert abs(mine[name] - other[name]) < 1e-13 * abs(other[name])
-    for name, data in (("dynamics", DATA), ("ragged", RAGGED)):
-        weights, history = dynamics(data)
+    soap = {"optimiser": "soap", "steps": 100}
+    for name, data, options, bound in (
+        ("dynamics", DATA, {}, 1e-14),
+        ("ragged", RAGGED, {}, 1e-14),
+        ("soap", DATA, soap, 1e-9),
+    ):
+        weights, history = dynamics(data, **options)
         found = apart(same(weights), one[name][0])
-        assert found < 1e-14, (name, found)
+        assert found < bound, (name, found)
     normed = network(norm=True)
     regress(normed)
     same(flat(normed))
