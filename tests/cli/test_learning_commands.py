@@ -43,10 +43,11 @@ def test_a_fit_and_its_rollout(data, run, tmp_path, capsys):
 def test_the_simplest_model_that_holds(data, run, tmp_path, capsys):
     path = str(tmp_path / "auto")
     assert cli.main(["fit", data, "-o", path, "--model", "auto", "--width", "8"]) == 0
-    _, law, network = capsys.readouterr().out.splitlines()
+    _, law, network, residual = capsys.readouterr().out.splitlines()
     assert law.startswith("expansion: error ")
     assert law.endswith("V = 1 k_i k_j r_ij^2")
     assert network.startswith("hlieconv: not fitted")
+    assert residual.startswith("residual: not fitted")
     assert cli.main(["fit", data, "-o", run, "--group", "T2", *SMALL]) == 0
     assert "a law explains these data better" in capsys.readouterr().out
 
