@@ -31,12 +31,15 @@ WITHOUT_WORKERS, LOOK = 60.0, 1.0
 
 
 @contextmanager
-def connected(address: str) -> Iterator[Any]:
-    """A client of a scheduler.
+def connected(address: str | None) -> Iterator[Any]:
+    """A client of a scheduler; None of none.
 
     Raises:
         ValueError: if none answers there within `SECONDS`, or dask is not installed.
     """
+    if address is None:
+        yield None
+        return
     client_of = _distributed().Client
     try:
         client = client_of(address, timeout=SECONDS)

@@ -84,6 +84,12 @@ def add_wait(parser: Container) -> None:
     parser.add_argument("--wait", action="store_true", help=text)
 
 
+def add_scheduler(parser: Container) -> None:
+    """Whose workers compute the parts of the output."""
+    text = "address of a dask scheduler, such as tcp://10.0.0.1:8786, whose workers see the file's folder"
+    parser.add_argument("--scheduler", metavar="ADDRESS", help=text)
+
+
 def add_json(parser: Container) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON in place of text")
 

@@ -3,7 +3,7 @@
 import argparse
 
 from hlieconv.cli.command import AbstractCommand
-from hlieconv.cli.options import add_output, add_solver, add_trained, integrator_of
+from hlieconv.cli.options import add_output, add_scheduler, add_solver, add_trained, integrator_of
 from hlieconv.cli.output import one_line_warnings, summary_of
 
 
@@ -24,6 +24,7 @@ class Rollout(AbstractCommand):
         text = "charges onto which the states are put back at every output time"
         names = ["energy", "momentum", "angular_momentum"]
         parser.add_argument("--project", nargs="+", choices=names, default=[], help=text)
+        add_scheduler(parser)
 
     def run(self, arguments: argparse.Namespace) -> None:
         import torch
@@ -34,6 +35,7 @@ class Rollout(AbstractCommand):
         from hlieconv.dynamics.trajectories import spacing_of
         from hlieconv.models import AbstractModel
         from hlieconv.training.device import device_named
+        from systems.cluster import connected
         from systems.dataset.reading import times_of
 
         model, dataset = load(arguments.model, trust_code=arguments.trust_code), systems.open(arguments.data)
@@ -45,7 +47,7 @@ class Rollout(AbstractCommand):
             length = float(times.nan_to_num(start).max()) - start if arguments.time is None else arguments.time
             points = arguments.points or round(abs(length) / spacing_of(times)) + 1
             times = torch.linspace(start, start + length, points, dtype=torch.float64)
-        with one_line_warnings():
+        with one_line_warnings(), connected(arguments.scheduler) as client:
             result = rollout(
                 model,
                 dataset,
@@ -59,5 +61,6 @@ class Rollout(AbstractCommand):
                 strict=arguments.strict,
                 compile=arguments.compile,
                 project=arguments.project,
+                client=client,
             )
         print(f"{arguments.path}: {summary_of(result)}")

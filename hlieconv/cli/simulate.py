@@ -3,12 +3,11 @@
 import argparse
 import functools
 import math
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from hlieconv.cli.command import AbstractCommand
-from hlieconv.cli.options import add_option, add_output, add_solver, described, integrator_of
+from hlieconv.cli.options import add_option, add_output, add_scheduler, add_solver, described, integrator_of
 from hlieconv.cli.output import one_line_warnings, summary_of
 from hlieconv.cli.signature import options_of
 from systems.registry import COMPOSED, SYSTEMS
@@ -32,8 +31,7 @@ class Simulate(AbstractCommand):
             add_solver(one, "by default the most exact one for the system")
             text = "number of trajectories computed at a time, which is what an interruption costs"
             one.add_argument("--part-size", type=int, help=text)
-            text = "address of a dask scheduler, such as tcp://10.0.0.1:8786, whose workers see the file's folder"
-            one.add_argument("--scheduler", metavar="ADDRESS", help=text)
+            add_scheduler(one)
             events = one.add_argument_group("events, each recorded with its time and state")
             text = "radius of the bodies: a trajectory ends where two touch"
             events.add_argument("--collision", type=float, metavar="R", help=text)
@@ -81,8 +79,7 @@ class Simulate(AbstractCommand):
             name = None if arguments.system in COMPOSED else arguments.system
             field, state = system_of(given, name=name, **where), state_of(given, **where)
         _, some = field(range(1)) if isinstance(state, range) else (field, state)
-        cluster = connected(arguments.scheduler) if arguments.scheduler else nullcontext()
-        with one_line_warnings(), cluster as client:
+        with one_line_warnings(), connected(arguments.scheduler) as client:
             result = systems.simulate(
                 field,
                 state,

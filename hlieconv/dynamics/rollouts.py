@@ -49,6 +49,7 @@ def rollout(
     strict: bool = False,
     compile: str = "auto",
     project: Sequence[str] = (),
+    client: Any = None,
 ) -> xr.Dataset:
     """The trajectories that a model predicts, from the first states of a Dataset.
 
@@ -75,6 +76,7 @@ def rollout(
         project: charges onto which the states are put back at every output time: energy (the learned one), momentum,
             angular_momentum. Projected states have the right charges, and need not be better otherwise (see
             `hlieconv.noether.project`).
+        client: a ``distributed.Client``, whose workers compute the parts of the file (see `systems.simulate`).
 
     Raises:
         ValueError: if the Dataset lacks a feature of the model, and for wrong times.
@@ -126,6 +128,7 @@ def rollout(
         "variables": parameters_of(dataset),
         "strict": strict,
         "compile": compile,
+        "client": client,
     }
     elsewhere = not undated and bool((start[0] != seconds[0]).any())
     if is_beyond_memory(dataset) and not elsewhere:

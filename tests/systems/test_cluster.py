@@ -14,6 +14,8 @@ import torch
 
 import systems.work
 from hlieconv import cli
+from hlieconv.dynamics import rollout
+from hlieconv.models import HLieConv
 from systems import Gravity, Springs, simulate
 from systems.cluster import _all_paused
 from systems.dataset.parts import Parts
@@ -75,6 +77,19 @@ def test_machine_code_and_parts_of_netcdf_are_the_same_too(client, tmp_path):
     second = simulate(*work, path=two, part_size=4, compile="on", client=client)
     assert first.attrs["backend"] == second.attrs["backend"]
     assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize("beyond", [False, True])
+def test_rollouts_are_shared_too(client, tmp_path, monkeypatch, beyond):
+    monkeypatch.setattr("hlieconv.dynamics.rollouts.simulate", functools.partial(simulate, part_size=4))
+    monkeypatch.setattr("hlieconv.dynamics.rollouts.is_beyond_memory", lambda dataset: beyond)
+    data, made = simulate(*DRAW(9), TIMES, path=tmp_path / "data.nc"), Regions.write
+    model, done = HLieConv.of(data, width=8, blocks=1), []
+    monkeypatch.setattr(Regions, "write", lambda self, rows, x: done.append(rows.start) or made(self, rows, x))
+    for name, given in {"one": None, "two": client}.items():
+        rollout(model, data, path=tmp_path / f"{name}.zarr", dtype=torch.float64, client=given)
+    assert sorted(done) == [0, 0, 4, 4, 8, 8]
+    assert content(tmp_path / "one.zarr") == content(tmp_path / "two.zarr")
 
 
 def test_what_was_done_is_done(client, whole, tmp_path, monkeypatch):
