@@ -230,39 +230,42 @@ def differentiable(
     kept: int | None = None,
 ) -> Tensors:
     """Solved stages, differentiable with respect to all that the step depends on."""
-    free = [x.detach().requires_grad_() for x in unknowns(field, derivatives)]
-    found = sweep(field, t, h, state, (*free, *derivatives[len(free) :]), kept)
-    return _Implicit.apply(len(free), *found, *free)
+    fixed = tuple(x.detach() for x in derivatives)
+    found = sweep(field, t, h, state, fixed, kept)
+    # A second one, of the stages alone: to ask the first would lead through all the steps before, at each step again.
+    free = [x.clone().requires_grad_() for x in unknowns(field, fixed)]
+    start = PhaseSpace(state.q.detach(), state.p.detach())
+    image = sweep(field, t.detach(), h.detach(), start, (*free, *fixed[len(free) :]), kept)
+    return _Implicit.apply(*found, *image, *free)
 
 
 class _Implicit(torch.autograd.Function):
-    """found = image(free) at the point where found = free, as a function of all else that the image depends on.
+    """found, as a function of all else that it depends on, where found = image(free) is the fixed point free.
 
     With J the derivative of the image, a gradient g becomes lambda = g + J^T lambda, by fixed-point iteration as well.
     """
 
     @staticmethod
-    def forward(ctx: Any, count: int, *tensors: Tensor) -> Tensors:
-        ctx.count = count
-        ctx.save_for_backward(*tensors)
-        return tuple(x.view_as(x) for x in tensors[:-count])
+    def forward(ctx: Any, *tensors: Tensor) -> Tensors:
+        ctx.save_for_backward(*tensors[2:])
+        return tuple(x.view_as(x) for x in tensors[:2])
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *gradients: Tensor
     ) -> tuple[Tensor | None, ...]:
-        count, tensors = ctx.count, ctx.saved_tensors
-        found, free = tensors[:-count], tensors[-count:]
+        ends, free = ctx.saved_tensors[:2], ctx.saved_tensors[2:]
+        count = len(free)
 
         def image(adjoint: Tensors) -> Tensors:
             with torch.enable_grad():
                 pulled = torch.autograd.grad(
-                    found, free, (*adjoint, *gradients[count:]), retain_graph=True, allow_unused=True
+                    ends, free, (*adjoint, *gradients[count:]), retain_graph=True, allow_unused=True
                 )
             return tuple(g if x is None else g + x for g, x in zip(gradients, pulled, strict=False))
 
         floors = tuple(torch.zeros_like(x[0, ..., 0, 0]) for x in free)
         one = torch.ones_like(floors[0])
         adjoint, _ = fixed_point(image, gradients[:count], count, one, floors, 100)
-        return (None, *adjoint, *gradients[count:], *(None,) * count)
+        return (*adjoint, *gradients[count:], None, None, *(None,) * count)
