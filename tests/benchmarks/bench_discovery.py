@@ -26,7 +26,7 @@ from hlieconv.dynamics import evidence, fit
 from hlieconv.models import PairExpansion
 from hlieconv.noether import discover, symmetry
 from systems import simulate
-from systems.provenance import write_result
+from systems.provenance import provenance, write_result
 
 RESULT = Path("results/discovery.json")
 NOISES = (0.0, 1e-3, 1e-2, 1e-1)
@@ -172,7 +172,7 @@ def main(seeds, asked):
             for source, noise in [(kind, noise) for kind in sources for noise in SOURCES[kind]]:
                 key = f"{name},{source},{noise:g},{seed}"
                 if key not in trials:
-                    trials[key] = trial(name, source, noise, seed)
+                    trials[key] = trial(name, source, noise, seed) | {"commit": provenance()["commit"]}
                     print(key, trials[key], flush=True)
             done = 1 + max(int(key.rsplit(",", 1)[1]) for key in trials)
             write_result(RESULT, {"seeds": done, "rates": summary(trials), "trials": trials})

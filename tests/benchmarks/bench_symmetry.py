@@ -16,7 +16,7 @@ from bench_discovery import interval, with_noise
 
 from hlieconv.noether import symmetry
 from systems import Springs, simulate
-from systems.provenance import write_result
+from systems.provenance import provenance, write_result
 
 sys.path.append(str(Path(__file__).parents[1] / "noether"))
 
@@ -46,6 +46,7 @@ def main(seeds):
                 "interval": interval(right, seeds),
                 "others": sorted({chosen for chosen in groups if chosen != group}),
                 "cpu_seconds_each": round((time.process_time() - begun) / seeds, 3),
+                "commit": provenance()["commit"],
             }
             print(name, noise, found[f"{name}, noise {noise:g}"], flush=True)
             write_result(RESULT, {"seeds": seeds, "trajectories": COUNT, "found": found})
