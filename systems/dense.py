@@ -24,6 +24,7 @@ from systems.flows import flow
 from systems.integrators.abstract import AbstractIntegrator
 from systems.integrators.named import integrator_of
 from systems.integrators.registry import INTEGRATORS
+from systems.numbers import ordered
 from systems.phase_space import PhaseSpace
 from systems.units import time_unit
 from systems.vector_field import AbstractHamiltonian, AbstractVectorField
@@ -72,10 +73,10 @@ def at(
     own = torch.arange(count).expand_as(row)
     found = [x[row, own] for x in trajectory]
     duration = (each - stored.gather(0, row)).to(trajectory.q)
-    place, number = (good & ~exact).nonzero(as_tuple=True)
+    between = (good & ~exact).nonzero()
     size = max(1, VALUES // trajectory.q[0, 0].numel())
     with torch.no_grad():
-        for some in zip(place.split(size), number.split(size), strict=True):
+        for some in (rows.unbind(1) for rows in between.split(size) if len(rows)):
             start = PhaseSpace(*(x[some] for x in found))
             some_method = None if method is None else method.select(some[1])
             since = stored[row[some], some[1]]
@@ -125,7 +126,7 @@ def _wanted(dataset: xr.Dataset, times: Any) -> tuple[Tensor, str]:
     """Times as the Dataset counts them, and the date that it counts from."""
     name = "trajectory_time" if "trajectory_time" in dataset else "time"
     clock, own = time_unit(dataset.attrs.get("unit_system", "")), dataset[name].attrs.get("origin", "")
-    seconds, origin = to_times(times, unit=clock, into=clock)
+    seconds, origin = to_times(ordered(times, "time", "trajectory"), unit=clock, into=clock)
     if origin:
         check("times", origin, bool(own), "numbers, since the times of the Dataset are no dates")
         seconds = (

@@ -30,6 +30,7 @@ from systems.integrators.default import most_accurate
 from systems.integrators.named import integrator_of
 from systems.integrators.stepping import MODES
 from systems.native.compiled import eager
+from systems.numbers import ordered
 from systems.phase_space import PhaseSpace
 from systems.precision import check_range
 from systems.progress import progress as progress_bar
@@ -133,7 +134,7 @@ def simulate(
     """
     field, state, true, drawn = _begun(field, state, true, lazily=path is not None)
     clock = time_unit(field.units)
-    moments, origin = to_times(times, unit=clock, into=clock)
+    moments, origin = to_times(ordered(times, "time", "trajectory"), unit=clock, into=clock)
     times = checked_times(moments, state, len(state.q) if drawn is None else len(drawn.numbers))
     check_range(field, state, float(times[-1].nan_to_num(0).sub(times[0]).abs().max()))
     if integrator is not None:

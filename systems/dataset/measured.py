@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from systems.checks import check
 from systems.dataset.derivative import derivative
-from systems.dataset.schema import CORE, data_array, to_dataset, validate
+from systems.dataset.schema import CORE, STATE_DIMS, data_array, to_dataset, validate
 from systems.dataset.smoothing import Smooth, noise_of, smooth
 from systems.dataset.standard import standardised
 from systems.dataset.times import counted_from, one_clock, to_times
-from systems.numbers import to_array
+from systems.numbers import ordered, to_array
 from systems.phase_space import PhaseSpace
 from systems.registry import system_class
 from systems.units import OWN, factor
@@ -47,7 +47,8 @@ def from_arrays(
     ``q_error`` and ``p_error`` are standard errors. A body of mass 0 has the momentum of a unit mass.
 
     Numbers may be arrays, lists (ragged ones end with NaN), tables or tensors. All are float64, but for q in float32,
-    which is stored as that; times are float64 whatever q is, and differences are taken in float64.
+    which is stored as that; times are float64 whatever q is, and differences are taken in float64. Arrays of xarray may
+    have these dims in any order, and their attribute ``units`` counts as one of ``units``.
 
     Gaps are NaN: where a body was not seen, q and p are NaN. A body that a trajectory never shows does not exist in it
     (``mask``). Times may be irregular and differ between trajectories; those of a shorter one end with NaN.
@@ -92,8 +93,9 @@ def from_arrays(
     """
     positions = _state_array("q", q)
     count, points, n, _ = positions.shape
-    units = dict(units or {})
-    moments, origin = to_times(times, unit=units.pop("time", "s"))
+    named = {"q": q, "p": p, "v": v, "q_rate": q_rate, "p_rate": p_rate} | values
+    units = {name: unit for name, value in named.items() if (unit := _own_unit(value)) != OWN} | dict(units or {})
+    moments, origin = to_times(ordered(times, "trajectory", "time"), unit=units.pop("time", "s"))
     if moments.shape not in {(points,), (count, points)}:
         raise ValueError(f"times: expected shape ({points},) or ({count}, {points}), got {moments.shape}")
     known = {name: _declared(name, system, value) for name, value in values.items()}
@@ -169,8 +171,6 @@ def from_arrays(
 def _rates(name: str, values: Any, positions: NDArray[np.floating]) -> xr.DataArray:
     """Time derivatives of the states, NaN where no body was seen."""
     array = _like(name, values, positions)
-    if np.isinf(array).any():
-        raise ValueError(f"{name}: expected finite values, or NaN where a body was not seen, got infinity")
     return data_array(CORE[name], np.where(np.isfinite(positions), array, np.nan).astype(positions.dtype))
 
 
@@ -270,6 +270,11 @@ def from_dataframe(frame: pd.DataFrame, *, time_tolerance: float = 1e-6, **optio
     momenta, velocities = ([f"{letter}{axis}" for axis in axes] for letter in "pv")
     if missing := [name for name in ("time", "body", "x") if name not in frame]:
         raise ValueError(f"frame: expected the columns {', '.join(missing)}, got {', '.join(map(str, frame.columns))}")
+    for names in (momenta, velocities):
+        given = [name for name in names if name in frame]
+        check("frame", ", ".join(given), len(given) in (0, len(names)), f"all of {', '.join(names)}, or none of them")
+    if frame.empty:
+        raise ValueError("frame: expected rows, got none")
     numbers = frame.drop(columns=[name for name in ("trajectory", "body") if name in frame])
     numbers = numbers.drop(columns="time")
     options["units"] = dict(options.get("units") or {})
@@ -277,8 +282,6 @@ def from_dataframe(frame: pd.DataFrame, *, time_tolerance: float = 1e-6, **optio
         raise ValueError(
             f"frame: expected numbers in the columns {', '.join(map(str, odd))}, got {numbers[odd[0]].dtype}"
         )
-    if frame.empty:
-        raise ValueError("frame: expected rows, got none")
     for name in ("trajectory", "body"):
         missing = np.asarray(frame[name].isna()).sum() if name in frame else 0
         check(name, f"{missing} rows without one", not missing, "a label in every row")
@@ -348,9 +351,11 @@ def _points(
 def _state_array(name: str, values: Any) -> NDArray[np.floating]:
     """``(trajectory, time, body, space)``, float32 where it came as that, else float64."""
     narrow = str(getattr(values, "dtype", "")).removeprefix("torch.") == "float32"
-    array = to_array(name, values).astype(np.float32 if narrow else np.float64, copy=False)
+    array = to_array(name, ordered(values, *STATE_DIMS)).astype(np.float32 if narrow else np.float64, copy=False)
     if array.ndim not in (3, 4) or array.size == 0:
         raise ValueError(f"{name}: expected shape (trajectory, time, body, space), got {array.shape}")
+    if np.isinf(array).any():
+        raise ValueError(f"{name}: expected finite values, or NaN where a body was not seen, got infinity")
     return array[None] if array.ndim == 3 else array
 
 
@@ -377,6 +382,12 @@ def _declared(name: str, system: str, value: Any) -> Variable:
     return next((v for v in declared if v.name == name), Variable(name, own, "1", long_name))
 
 
+def _own_unit(value: Any) -> str:
+    """What an array of xarray says that it is counted in."""
+    unit = getattr(value, "attrs", {}).get("units") if hasattr(value, "dims") else None
+    return unit if isinstance(unit, str) else OWN
+
+
 def _has_dims(value: Any) -> bool:
     """Whether it is (dims, values), as xarray takes it."""
     if not (isinstance(value, tuple) and len(value) == 2):
@@ -388,7 +399,8 @@ def _has_dims(value: Any) -> bool:
 def _value(variable: Variable, value: Any, count: int, n: int, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
     """``(*dims)`` or ``(trajectory, *dims)``."""
     own = (n,) * len(variable.dims)
-    array = to_array(variable.name, value[1] if _has_dims(value) else value).astype(dtype)
+    value = ordered(value[1] if _has_dims(value) else value, "trajectory", *variable.dims)
+    array = to_array(variable.name, value).astype(dtype)
     array = np.broadcast_to(array, own) if array.ndim == 0 else array
     if array.shape not in {own, (count, *own)}:
         raise ValueError(f"{variable.name}: expected shape {own} or {(count, *own)}, got {array.shape}")

@@ -16,8 +16,12 @@ from systems.dataset.matlab import read_matlab
 from systems.dataset.measured import check_variables, from_arrays
 from systems.dataset.unpacking import check_chunks_of_hdf5
 from systems.files import check_regular
+from systems.numbers import PLAIN
 
 SUFFIXES = (".npz", ".mat", ".h5", ".hdf5")
+
+#: Variables of a Dataset whose arrays have shorter names in files.
+SYMBOLS = {"t": "time", "m": "mass"}
 
 
 def from_file(path: str | os.PathLike[str], **options: Any) -> xr.Dataset:
@@ -25,7 +29,7 @@ def from_file(path: str | os.PathLike[str], **options: Any) -> xr.Dataset:
 
     The names are ``q``; ``p``, or ``v`` (velocities) and ``m``, or ``m`` alone, from which momenta are then estimated;
     ``t``; ``q_rate`` and ``p_rate``, dq/dt and dp/dt; and whatever else is one number for each body. Dims of MATLAB's
-    row and column vectors do not matter.
+    row and column vectors do not matter. What HDF5 has an attribute ``units`` of is in these units.
 
     Args:
         path: of a .npz, .mat (of any version) or .h5 file.
@@ -45,6 +49,7 @@ def from_file(path: str | os.PathLike[str], **options: Any) -> xr.Dataset:
     """
     path = Path(path)
     arrays = read_arrays(path)
+    options["units"] = _units(path) | dict(options.get("units") or {})
     if missing := [name for name in "qt" if name not in arrays]:
         raise ValueError(f"path: expected the array {missing[0]} in {path}, got {', '.join(arrays) or 'none'}")
     q, times = arrays.pop("q"), arrays.pop("t").squeeze()
@@ -53,12 +58,13 @@ def from_file(path: str | os.PathLike[str], **options: Any) -> xr.Dataset:
     check_variables("path", values)
     if "m" in arrays:
         values["mass"] = np.atleast_1d(arrays["m"].squeeze())
-    p = arrays.get("p")
-    if p is None and "v" in arrays:
-        if "mass" not in values:
-            raise ValueError(f"path: expected the array m beside v in {path}, for momenta")
-        p = values["mass"][..., None, :, None] * arrays["v"]
-    return from_arrays(q, p, times=times, **rates, **values, **options)
+    p, v = arrays.get("p"), arrays.get("v")
+    if p is None and v is not None and "mass" not in values:
+        raise ValueError(f"path: expected the array m beside v in {path}, for momenta")
+    if p is not None:  # which says it already
+        v = None
+        options["units"].pop("v", "")
+    return from_arrays(q, p, v=v, times=times, **rates, **values, **options)
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -104,6 +110,16 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
                 raise ValueError(f"path: {path}: the array {entry.filename} declares more data than it has")
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
+
+
+def _units(path: Path) -> dict[str, str]:
+    """What HDF5's arrays say that they are counted in, by the names of variables."""
+    if not h5py.is_hdf5(path):
+        return {}
+    with h5py.File(path) as file:
+        given = {str(name): item.attrs["units"] for name, item in file.items() if "units" in item.attrs}
+    texts = {name: unit.decode() if isinstance(unit, bytes) else str(unit) for name, unit in given.items()}
+    return {SYMBOLS.get(name, name): unit for name, unit in texts.items() if unit not in PLAIN}
 
 
 def _hdf5(path: Path) -> dict[str, NDArray[Any]]:

@@ -8,8 +8,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from systems.numbers import to_array
-from systems.units import factor
+from systems.numbers import to_array, unmasked
+from systems.units import OWN, factor
 
 
 class Times(NamedTuple):
@@ -26,7 +26,8 @@ def to_times(times: Any, name: str = "times", *, unit: str = "s", into: str = "s
     times are given in, "s" but for systems with another unit of time. Durations (timedelta) become seconds.
     Dates (numpy's datetime64, pandas', Python's, cftime's in any calendar; in UTC where they have a zone) become the
     seconds since the first of them, which is kept as ``origin``. Differences are taken in the dates' own ticks, before
-    anything is rounded. NaT becomes NaN. `Times` stay as they are.
+    anything is rounded. NaT becomes NaN. An array of xarray may say itself what it counts, by its attribute
+    ``units``, and from when, by ``origin``. `Times` stay as they are.
 
     Raises:
         ValueError: for text, for months and years as durations (they have no fixed length), and for mixtures.
@@ -41,6 +42,9 @@ def to_times(times: Any, name: str = "times", *, unit: str = "s", into: str = "s
         return times
     if isinstance(times, Tensor):
         return Times(_numbers(name, times, unit, into))
+    if isinstance(times, xr.DataArray) and unit == into and times.attrs.get("units", OWN) != OWN:
+        counted = as_coordinate(times.rename(name), into)
+        return Times(to_array(name, counted), counted.attrs.get("origin", ""))
     array = _as_numpy(name, times)
     if array.dtype.kind == "m":
         return Times(_converted(name, _in_seconds(name, array), "s", into))
@@ -68,7 +72,7 @@ def _converted(name: str, values: NDArray[np.float64], unit: str, into: str) -> 
 def _as_numpy(name: str, times: Any) -> NDArray[Any]:
     """Times as an array; Python's and pandas' own dates and durations as numpy's."""
     try:
-        array = np.asarray(times)
+        array = np.asarray(unmasked(times))
     except ValueError:  # ragged lists: numbers, or an error of theirs
         array = to_array(name, times)
     if array.dtype.kind != "O" or not array.size:

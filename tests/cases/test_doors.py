@@ -196,6 +196,78 @@ def test_lists_arrays_tables_and_tensors_are_the_same(name):
             xr.testing.assert_equal(simulate(same, start, convert(times)), expected)
 
 
+@every_system
+def test_numbers_that_a_mask_hides_are_missing_in_every_variable(name):
+    values = {name: x.numpy() for name, x in sample(name)[0].values.items()}
+    for variable, x in values.items():
+        seen, hidden = np.ma.masked_array(x, False), np.ma.masked_array(np.where(x, 1e20, 1e20), True)
+        type(sample(name)[0])(**values | {variable: seen})
+        with pytest.raises(ValueError, match=f"{variable}: expected finite values"):
+            type(sample(name)[0])(**values | {variable: hidden})
+
+
+def test_numbers_that_a_mask_hides_are_gaps_of_measured_data():
+    t = np.linspace(0, 1, 20)
+    late = np.broadcast_to(t[:, None, None] > 0.5, (20, 1, 2))
+    gaps = from_arrays(np.where(late, circle(t), np.nan), times=t, mass=1.0)
+    hidden = from_arrays(np.ma.masked_array(np.where(late, circle(t), -999), ~late), times=t, mass=1.0)
+    xr.testing.assert_equal(hidden, gaps)
+    for times in (t, STAMPS[0] + (t * 1e9).astype("timedelta64[ns]")):
+        with pytest.raises(ValueError, match="time: expected finite times"):
+            from_arrays(circle(t), times=np.ma.masked_array(times, t == 0.0), mass=1.0)
+
+
+class Quantity(np.ndarray):
+    """As those of astropy, which are arrays that know their unit."""
+
+    unit = property(lambda self: "km")
+
+
+class Dimensionless(np.ndarray):
+    units = property(lambda self: "dimensionless")
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (lambda x: x.view(Quantity), "a quantity in km"),
+        (lambda x: (x * 0).astype(np.int64) + 2**53 + 1, r"numbers that float64 can hold, got 9007199254740993"),
+        (lambda x: x / 0, "finite"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_what_would_be_other_numbers_is_refused_in_every_door(bad, reason):
+    t = np.linspace(1, 2, 5)
+    doors = {
+        "q": lambda x: from_arrays(x[:, None, None], times=t, mass=1.0),
+        "p": lambda x: from_arrays(circle(t)[..., :1], x[:, None, None], times=t),
+        "times": lambda x: from_arrays(circle(t), times=x, mass=1.0),
+        "mass": lambda x: Gravity(mass=x, units="N-body"),
+    }
+    for door in doors.values():
+        door(t.view(Dimensionless))
+        with pytest.raises(ValueError, match=reason):
+            door(bad(t))
+
+
+def test_arrays_of_xarray_say_their_dims_and_units_themselves():
+    t = np.linspace(0, 1, 20)
+    q = np.concatenate([circle(t), 2 * circle(t)], 1)
+    plain = from_arrays(q, times=t, mass=1.0, units={"q": "km", "mass": "kg"})
+    named = xr.DataArray(q, dims=("time", "body", "space"), attrs={"units": "km"})
+    mass = xr.DataArray([1.0, 1.0], dims="body", attrs={"units": "kg"})
+    clock = xr.DataArray(t * 1000, dims="time", attrs={"units": "ms"})
+    for dims in (("time", "body", "space"), ("space", "body", "time"), ("body", "time", "space")):
+        xr.testing.assert_identical(from_arrays(named.transpose(*dims), times=clock, mass=mass), plain)
+    system, state = sample("springs")
+    xr.testing.assert_equal(simulate(system, state, clock), simulate(system, state, t))
+    both = xr.DataArray(np.stack([t[:2], 2 * t[:2]]), dims=("trajectory", "time"))
+    own = simulate(system, state, both)
+    assert own["trajectory_time"].values.tolist() == both.values.tolist()
+    day = simulate(system, state, STAMPS)
+    assert day.dynamics.at(day["time"][1:]).time.origin == day.time.origin
+
+
 def test_float64_unless_tensors_say_otherwise():
     assert PhaseSpace.of(np.zeros((1, 2), np.float32), [[1, 2]]).q.dtype == D
     assert PhaseSpace.of(torch.zeros(1, 2), [[1, 2]]).p.dtype == F
@@ -216,6 +288,8 @@ def test_velocities_where_momenta_are_not_at_hand():
     assert (dataset["p"] == 5).all()
     frame = table().assign(vx=1.0, vy=2.0)
     assert from_dataframe(frame)["p"][0, 0].values.tolist() == [[1.0, 2.0], [2.0, 4.0]]
+    with pytest.raises(ValueError, match="all of vx, vy, or none"):
+        from_dataframe(frame.drop(columns="vy"))
     for wrong in ({"v": v}, {"mass": 1.0}, {"p": v, "v": v, "mass": 1.0}, {}):
         with pytest.raises(ValueError, match=r"^(p|v|mass): expected"):
             PhaseSpace.of(v, **wrong)

@@ -78,3 +78,16 @@ def test_missing_arrays_are_named(tmp_path, name):
         write(tmp_path / name, named)
         with pytest.raises(ValueError, match=words):
             from_file(tmp_path / name)
+
+
+def test_units_of_hdf5_arrays_are_read(tmp_path):
+    """Of people who write them as attributes, as PyTables, h5netcdf and GROMACS' readers do."""
+    path = tmp_path / "a.h5"
+    write(path, {"q": Q / 1000, "t": T * 1000, "m": M, "v": V})
+    with h5py.File(path, "r+") as file:
+        for name, units in {"q": "km", "t": "ms", "m": b"kg", "v": "m / s"}.items():
+            file[name].attrs["units"] = units
+    units = {"q": "km", "mass": "kg", "v": "m / s"}
+    truth = from_arrays(Q / 1000, v=V, times=T, mass=M, units=units)
+    xr.testing.assert_identical(from_file(path), truth)
+    assert truth.p.units == "kg km / s"
