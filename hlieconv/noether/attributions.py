@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hlieconv.diagnostics import Charge
 from hlieconv.groups.abstract import AbstractGroup
-from hlieconv.noether.brackets import asked, charges_for, in_dtype, integral, on_states, poisson_bracket
+from hlieconv.noether.brackets import asked, charges_for, check_states, in_dtype, integral, on_states, poisson_bracket
 from hlieconv.noether.growth import Growth, growth_law
 from systems.integrators.stepping import AbstractFixedStep
 from systems.numbers import to_tensor
@@ -59,7 +59,7 @@ class Attribution:
         An adiabatic invariant, such as the action of an oscillator whose spring is changed slowly, is changed by the
         Hamiltonian there and back again: by little, without a trend, and by less than a tenth of the traffic.
         """
-        largest = max(PARTS, key=lambda part: float(getattr(self, part)[-1]))
+        largest = max(reversed(PARTS), key=lambda part: float(getattr(self, part)[-1]))
         most = float(self.asymmetry.max())
         returns = most < SMALL and RETURNED * most < float(self.traffic[-1]) and self.trend < 1
         return "adiabatic" if largest == "asymmetry" and returns else largest
@@ -105,7 +105,8 @@ def attribution(
         An `Attribution` for each charge by its name.
 
     Raises:
-        ValueError: for what is no Hamiltonian or has generalised coordinates, and for an integrator of other steps.
+        ValueError: for what is no Hamiltonian or has generalised coordinates, states that are not finite or all at
+            rest, and for an integrator of other steps.
 
     Example: RK4 does not preserve the angular momentum, which the springs conserve.
         >>> from systems import Springs
@@ -117,6 +118,7 @@ def attribution(
     """
     group, states = asked(hamiltonian, group, states)
     hamiltonian, states = on_states(hamiltonian, states)
+    check_states(hamiltonian, states)
     charges = isinstance(group, AbstractGroup | str)
     found: list[Any] = charges_for(hamiltonian, group) if charges else [*group]
     if any(isinstance(charge, Charge) for charge in found):

@@ -1,7 +1,6 @@
 """discover(...): the charges of a Hamiltonian, or of measured trajectories, without knowing its symmetries."""
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,26 +12,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hlieconv.noether.brackets import Observable, check_states, on_states, table
-from hlieconv.noether.constancy import noise_of, of_trajectories
+from hlieconv.noether.constancy import of_trajectories
 from hlieconv.noether.independence import independent
 from hlieconv.noether.library import Library, affine, own
 from hlieconv.noether.null_space import Changes, of_field
 from hlieconv.noether.polynomials import quadratic
 from hlieconv.noether.reading import Combinations, Found, Reader, group_of
-from systems.dataset.blocks import drawn
-from systems.dataset.reading import trajectory_of
+from hlieconv.noether.sampling import require_smooth, sampled
 from systems.dataset.schema import parameters_of
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractHamiltonian, AbstractVectorField
 
-#: The part of the variance of motion that noise may be.
-ROUGH = 0.3
-
 #: States at which gradients are looked at.
 STATES = 200
-
-#: Fewer trajectories, or points on each, are refused.
-LEAST, LEAST_POINTS = 20, 12
 
 #: As in a certificate: what rounding leaves of a sum that is zero, in eps.
 EXACT = 1e3
@@ -109,11 +101,12 @@ def discover(
         library: "affine", p . (A q + b) summed over the bodies (and boosts, where the masses are known);
             "quadratic", all polynomials of degree 2 in the whole state; `polynomials` of any degree, also times
             functions of distances; or functions of a state.
-        tolerance: of data: what varies by less than this part of its variation is constant; by default 1e-6 in float64.
+        tolerance: of data: what varies by less than this part of its variation is constant; by default 1e-6 in float64,
+            1e-4 in float32.
 
     Raises:
-        ValueError: for too few states or trajectories, several sets of parameters, masked bodies in a library that
-            distinguishes bodies, or generalised coordinates in "affine".
+        ValueError: for too few states or different trajectories, several sets of parameters, masked bodies
+            in a library that distinguishes bodies, or generalised coordinates in "affine".
 
     Example:
         >>> from systems import Springs
@@ -178,24 +171,10 @@ def _from_data(
         array = dataset["mass"]
         mass = torch.from_numpy((array.isel(trajectory=0) if "trajectory" in array.dims else array).values.copy())
     candidates = _library_of(library, n, d, mass)
-    dataset = drawn(dataset)
-    times, trajectory = trajectory_of(dataset, dtype=torch.float64)
+    require_smooth(seen := sampled(dataset, len(candidates)))
+    times, trajectory, _, noise, exact, _ = seen
     points, count = trajectory.q.shape[:2]
-    if not bool(torch.isfinite(trajectory.q).all() & torch.isfinite(trajectory.p).all()):
-        raise ValueError("dataset: expected trajectories without gaps, got NaN")
-    enough = max(LEAST, math.ceil(20 * len(candidates) / max(points - 1, 1)))
-    if points < LEAST_POINTS or count < enough:
-        raise ValueError(
-            f"dataset: expected at least {LEAST} trajectories of {LEAST_POINTS} points, and {enough} of {points} "
-            f"for {len(candidates)} candidates, got {count}: what few of them conserve need not be conserved"
-        )
-    gaps = times.diff(dim=0)
-    if bool((gaps - gaps.mean()).abs().max() > 1e-3 * gaps.mean().abs()):
-        raise ValueError("dataset: expected evenly spaced times, got others")
-    if tolerance is None:
-        tolerance = 1e-6 if dataset["q"].dtype == np.float64 else 1e-4
-    _check_sampling(trajectory)
-    changes = of_trajectories(candidates, times, trajectory, tolerance)
+    changes = of_trajectories(candidates, times, trajectory, noise, exact if tolerance is None else tolerance)
     t = times.reshape(points, -1).expand(-1, count) - times[0]
     values = candidates.values(t, trajectory).double().flatten(0, 1)
     every = PhaseSpace(*(x.flatten(0, 1) for x in trajectory))
@@ -217,7 +196,7 @@ def _discovery(
         products=tuple(reader.products),
         independent=tuple(reader.found[k].name for k in chosen),
         approximate=tuple(reader.nearly),
-        group=group_of(library, changes, states.q.shape[-1], noisy=noisy),
+        group=group_of(library, changes, states.q.double().cpu().mean((0, 1)), noisy=noisy),
         dimension=changes.charges,
         singular_values=changes.sizes,
     )
@@ -252,16 +231,3 @@ def _check_coordinates(coordinates: str, library: Library | str | Sequence[Obser
 def _check_mask(mask: Tensor | None) -> None:
     if mask is not None and not bool(mask.all()):
         raise ValueError("mask: expected all bodies to exist in a library that distinguishes them, got masked ones")
-
-
-def _check_sampling(trajectory: PhaseSpace) -> None:
-    """A ValueError unless the motion is smooth from point to point."""
-    for name, x, noise in zip("qp", trajectory, noise_of(trajectory), strict=True):
-        rough, within = float(noise.square().mean()), float((x - x.mean(0)).square().mean())
-        if within == 0:
-            raise ValueError(f"dataset: expected bodies that move, got {name} at rest in all {x.shape[1]} trajectories")
-        if rough > ROUGH * within:
-            raise ValueError(
-                f"dataset: expected points so close in time that noise can be distinguished from motion, "
-                f"a rough part of {name} below {ROUGH:g}, got {rough / within:.2g}"
-            )

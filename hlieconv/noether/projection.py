@@ -1,5 +1,6 @@
 """project(...): put states back onto the level set of their charges."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ def project(
         targets: their values; by default those of the first states, ``states[0]``.
 
     Raises:
-        ValueError: for no charges, or targets of another shape.
+        ValueError: for no charges, targets of another shape, and states, targets or charges that are not finite.
 
     Example:
         >>> from hlieconv.diagnostics import charges
@@ -66,6 +67,22 @@ def project(
         >>> found.before["energy"] > 1e-5, found.after["energy"] < 1e-12, float(found.correction.max()) < 0.1
         (True, True, True)
     """
+    for name, x in zip("qp", states, strict=True):
+        if not bool(torch.isfinite(x).all()):
+            raise ValueError(f"states: expected finite values, got NaN or infinity in {name}")
+    if targets is None and states.q.ndim < 3:
+        raise ValueError(f"states: expected shape (time, *batch, n, d) without targets, got {tuple(states.q.shape)}")
+    found = _projected(states, charges, targets)
+    for name, error in found.after.items():
+        if not math.isfinite(error):
+            raise ValueError(f"charges: expected ones that are finite at all states, with derivatives, got {name}")
+    return found
+
+
+def _projected(
+    states: PhaseSpace, charges: Sequence[Observable], targets: Float[Tensor, "charge *#batch"] | None
+) -> Projection:
+    """The same of states that may have ended: these stay as they are, not a number."""
     started = time.process_time()
     if not charges:
         raise ValueError("charges: expected at least one function of a state, got none")
@@ -82,8 +99,11 @@ def project(
     sizes = [(a / unit).flatten(-2) for a, unit in zip(states, units, strict=True)]
     size = torch.cat(sizes, -1).norm(dim=-1)
     correction = torch.cat(moves, -1).norm(dim=-1) / torch.where(size > 0, size, 1)
-    scale = values.detach().abs().flatten(1).amax(1)
-    errors = [(x.detach() - targets).abs().flatten(1).amax(1) / scale for x in (values, _values(charges, corrected))]
+    scale = values.detach().abs().reshape(len(charges), -1).amax(1)
+    errors = [
+        (x.detach() - targets).abs().reshape(len(charges), -1).amax(1) / scale
+        for x in (values, _values(charges, corrected))
+    ]
     before, after = (dict(zip(names, error.tolist(), strict=True)) for error in errors)
     return Projection(corrected, correction.detach(), before, after, time.process_time() - started)
 
@@ -140,7 +160,7 @@ class Projected(AbstractWrapper):
         outputs = [state]
         for k in range(len(times) - 1):
             taken = self.integrator.integrate(field, outputs[-1], times[k : k + 2])
-            outputs.append(project(PhaseSpace(taken.q[-1], taken.p[-1]), charges, targets).states)
+            outputs.append(_projected(PhaseSpace(taken.q[-1], taken.p[-1]), charges, targets).states)
         return PhaseSpace(torch.stack([x.q for x in outputs]), torch.stack([x.p for x in outputs]))
 
     def attempt_in_pieces(

@@ -16,6 +16,9 @@ from systems.phase_space import PhaseSpace
 #: What is named lies in the space found up to this part of its length. Noise and near misses turn what is found.
 SAME, SAME_IN_NOISE = 1e-6, 0.03
 
+#: A combination with a name that adds less than this part of itself to others is made up of them.
+LEAST = 1e-7
+
 #: Terms smaller than this, relative to the largest, are not written; nor more than so many.
 WRITTEN, WRITTEN_IN_NOISE = 1e-8, 0.03
 LONGEST = 4
@@ -64,7 +67,7 @@ class Reader:
         """Fill `found`, `products` and `nearly`."""
         space = self.changes.directions[:, : self.changes.charges]
         for name, coefficients in self.library.known.items():
-            if self.taken.shape[1] < space.shape[1] and self._is_new(coefficients, space, self.noisy):
+            if self.taken.shape[1] < space.shape[1] and self._is_named(coefficients, space):
                 self._take(coefficients)
                 self._take_products(self._add(self.found, name, coefficients), space)
         self._take_rest(space, self.noisy)
@@ -91,6 +94,16 @@ class Reader:
             self._take(row)
             name = written(row, self.library.names, WRITTEN_IN_NOISE if noisy else WRITTEN)
             self._take_products(self._add(self.found, name, row), space)
+
+    def _is_named(self, coefficients: Tensor, space: Tensor) -> bool:
+        """Whether a combination that has a name lies in the space and is none of those taken.
+
+        With an origin far away an angular momentum is almost a momentum: then what it adds has to lie in the space.
+        """
+        x, same = self.changes.metric @ coefficients, SAME_IN_NOISE if self.noisy else SAME
+        rest = x - self.taken @ (self.taken.mT @ x)
+        adds = bool(rest.norm() > LEAST * x.norm()) and max(_outside(x, space), _outside(rest, space)) <= same
+        return adds or self._is_new(coefficients, space, self.noisy)
 
     def _is_new(self, coefficients: Tensor, space: Tensor, noisy: bool) -> bool:
         """Whether a combination lies in the space and is none of those taken."""
@@ -174,18 +187,20 @@ def written(row: Tensor, names: tuple[str, ...], smallest: float) -> str:
     return text + (f" + ... ({len(terms)} terms)" if len(terms) > LONGEST else "")
 
 
-def group_of(library: Library, changes: Changes, dimension: int, *, noisy: bool) -> str | None:
-    """The group whose charges span all conserved p . (A q + b)."""
+def group_of(library: Library, changes: Changes, centre: Float[Tensor, " d"], *, noisy: bool) -> str | None:
+    """The group whose charges span all conserved p . (A q + b), which are told apart about the mean position."""
     if library.generators is None:
         return None
+    dimension, translations = len(centre), library.generators[: len(centre)]
+    about = [translations, library.generators[dimension:] - torch.kron(translations, centre[:, None])]
     space, same = changes.directions[:, : changes.charges], SAME_IN_NOISE if noisy else SAME
-    metric = changes.metric @ library.generators.mT
+    metric = changes.metric @ torch.cat(about).mT
     sizes = torch.linalg.svdvals((metric - space @ (space.mT @ metric)) / metric.norm(dim=0))
     number = int((sizes < same).sum()) + max(0, metric.shape[1] - len(sizes))
     for name in GROUPS:
         if group(name).dimension != dimension:
             continue
-        own = [torch.cat([charge.shift, charge.matrix.flatten()]) for charge in charges(name)]
+        own = [torch.cat([c.shift + c.matrix @ centre, c.matrix.flatten()]) for c in charges(name)]
         images = [metric @ entries for entries in own]
         if len(own) == number and all((x - space @ (space.mT @ x)).norm() <= same * x.norm() for x in images):
             return name

@@ -16,12 +16,10 @@ from hlieconv.groups import GROUPS
 from hlieconv.groups.registry import group
 from hlieconv.noether import constancy
 from hlieconv.noether.brackets import table
-from hlieconv.noether.constancy import MEDIAN, SURE, WORTH, noise_of, slow_waves, slowest
+from hlieconv.noether.constancy import MEDIAN, SURE, WORTH, slow_waves, slowest
 from hlieconv.noether.library import named_charges
+from hlieconv.noether.sampling import Sampled, sampled
 from systems.checks import check
-from systems.dataset.blocks import drawn
-from systems.dataset.reading import trajectory_of
-from systems.phase_space import PhaseSpace
 
 #: A charge is believed where changes of this part of its scale would have been seen.
 SEEN = 0.02
@@ -29,11 +27,14 @@ SEEN = 0.02
 #: What changes less than this is an approximate symmetry.
 APPROXIMATE = 0.02
 
-#: Fewer trajectories, or points on each, are refused.
-LEAST, LEAST_POINTS = 20, 12
+#: Of bodies that move in some direction by less than so many times the noise nothing is known of that direction.
+MOVES = 3.0
 
-#: Charges of data without noise are constant up to this part of their scale.
-EXACT = {torch.float64: 1e-6, torch.float32: 1e-4}
+#: Noise turns such a direction by less than this.
+TILTED = 0.1
+
+#: Rounding of a charge, in eps of its terms.
+ROUNDING = 10
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Support:
     verdict: Literal["symmetry", "approximate", "broken", "hidden"]
     size: float
     """The change of the charge along trajectories beyond that of the noise: its standard deviation, relative to the
-    charge's scale, sum_i |p_i| |A q_i + b|. A model with the symmetry imposed goes wrong by as much, at least."""
+    charge's scale about the mean position c, sum_i |p_i| |A (q_i - c) + b|, wherever the origin lies. A model with the
+    symmetry imposed goes wrong by as much, at least."""
     error: float
     """Standard error of the size."""
     evidence: float
@@ -91,7 +93,8 @@ def symmetry(dataset: xr.Dataset, *, about: Float[Tensor, " d"] | Sequence[float
         symmetry      not refuted, and changes of 2 % of the charge's scale would have been seen
         approximate   refuted, by changes of less than 2 % of the scale
         broken        refuted
-        hidden        not refuted, but the noise hides changes of 2 %
+        hidden        not refuted, but the noise hides changes of 2 %, or it has to do with a direction in which
+                      nothing moves: planar motion in space says nothing of turns out of the plane
 
     The group is the largest of ours whose generators are all supported; approximate ones are not imposed.
 
@@ -102,8 +105,8 @@ def symmetry(dataset: xr.Dataset, *, about: Float[Tensor, " d"] | Sequence[float
             Our groups act about the origin: a model with the group that is found needs q - about.
 
     Raises:
-        ValueError: for a point of another dimension, too few trajectories or points, gaps, uneven times, or generalised
-            coordinates.
+        ValueError: for a point of another dimension, too few different trajectories or points, gaps, uneven times,
+            bodies at rest, or generalised coordinates.
 
     Example:
         >>> from systems import Springs, UniformField, simulate
@@ -114,45 +117,38 @@ def symmetry(dataset: xr.Dataset, *, about: Float[Tensor, " d"] | Sequence[float
         >>> symmetry(simulate(springs + UniformField([0.0, -1.0]), states, times)).group
         'Tx'
     """
-    dataset = drawn(require_cartesian(dataset))
-    times, trajectory = trajectory_of(dataset, dtype=torch.float64)
-    points, count = trajectory.q.shape[:2]
-    if count < LEAST or points < LEAST_POINTS:
-        raise ValueError(
-            f"dataset: expected at least {LEAST} trajectories of {LEAST_POINTS} points, got {count} of {points}: "
-            f"what few of them conserve need not be conserved"
-        )
-    mask = torch.from_numpy(dataset["mask"].values)
-    exists = mask.expand(points, *mask.shape)[..., None]
-    if not all(bool((torch.isfinite(x) | ~exists).all()) for x in trajectory):
-        raise ValueError("dataset: expected trajectories without gaps, got NaN")
-    gaps = times.diff(dim=0)
-    if bool((gaps - gaps.mean()).abs().max() > 1e-3 * gaps.mean().abs()):
-        raise ValueError("dataset: expected evenly spaced times, got others")
-    trajectory = PhaseSpace(*(torch.where(exists, x, 0) for x in trajectory))
-    if not bool(trajectory.p.any()):
-        raise ValueError(f"dataset: expected bodies that move, got {count} trajectories at rest")
-    noise = noise_of(trajectory)
-    given = torch.from_numpy(dataset["q"].values[:0]).dtype
-    generators = named_charges(trajectory.q.shape[-1])
+    seen = sampled(require_cartesian(dataset))
+    unseen, dimension = _unseen(seen), seen.trajectory.q.shape[-1]
+    generators = named_charges(dimension)
     if about is not None:
         point = torch.as_tensor(about, dtype=torch.float64)
-        shape = tuple(trajectory.q.shape[-1:])
-        check("about", tuple(point.shape), tuple(point.shape) == shape, f"a point of shape {shape}")
+        check("about", tuple(point.shape), point.shape == (dimension,), f"a point of shape {(dimension,)}")
         generators = [charge.about(point) for charge in generators]
-    rows = tuple(_support(charge, trajectory, noise, exists, EXACT[given]) for charge in generators)
+    centre = seen.trajectory.q.sum((0, 1, 2)) / seen.exists.sum()
+    scales = [charge.about(centre).scale(seen.trajectory) for charge in named_charges(len(centre))]
+    rows = tuple(_support(*each, seen, unseen) for each in zip(generators, scales, strict=True))
     supported = {row.name for row in rows if row.verdict == "symmetry"}
-    sizes = tuple(float(x.square().mean().sqrt()) for x in noise)
-    return Symmetry(_largest(trajectory.q.shape[-1], supported), rows, (sizes[0], sizes[1]))
+    sizes = tuple(float(x.square().mean().sqrt()) for x in seen.noise)
+    return Symmetry(_largest(dimension, supported), rows, (sizes[0], sizes[1]))
 
 
-def _support(charge: Charge, trajectory: PhaseSpace, noise: PhaseSpace, exists: Tensor, tolerance: float) -> Support:
+def _unseen(seen: Sampled) -> Float[Tensor, "direction d"]:
+    """Directions in which nothing is seen to move."""
+    p = seen.trajectory.p
+    sizes, directions = torch.linalg.eigh(torch.einsum("tjna,tjnb->ab", p, p) / p[..., 0].numel())
+    of_noise = directions.mT.square() @ seen.noise.p.square().mean(0)
+    return directions.mT[sizes < MOVES**2 * of_noise + seen.exact**2 * sizes[-1]]
+
+
+def _support(charge: Charge, scale: Tensor, seen: Sampled, unseen: Float[Tensor, "direction d"]) -> Support:
+    trajectory, noise = seen.trajectory, seen.noise
     points, count = trajectory.q.shape[:2]
-    values, scale = charge(trajectory), charge.scale(trajectory)
+    values = charge(trajectory)
     across = trajectory.p @ charge.matrix.to(trajectory.p)  # dJ/dq
-    along = torch.where(exists, charge.direction(trajectory.q), 0)  # dJ/dp
+    along = torch.where(seen.exists, charge.direction(trajectory.q), 0)  # dJ/dp
     spread = (noise.q * across).square().sum((-2, -1)) + (noise.p * along).square().sum((-2, -1))
-    spread = spread + (tolerance * scale).square() + torch.finfo(torch.float64).tiny
+    rounding = ROUNDING * seen.eps * charge.scale(trajectory)
+    spread = spread + (seen.exact * scale).square() + rounding.square() + torch.finfo(torch.float64).tiny
     weights = spread.rsqrt()
     share = weights.square() / weights.square().sum(0)
     waves = slow_waves(weights)
@@ -171,7 +167,9 @@ def _support(charge: Charge, trajectory: PhaseSpace, noise: PhaseSpace, exists: 
     size, error_of_square = math.sqrt(excess * unit), (error + of_noise) * unit
     of_size = error_of_square / max(2 * size, math.sqrt(error_of_square))
     if evidence < limit:
-        verdict = "symmetry" if math.sqrt(least) < SEEN else "hidden"
+        parts = torch.cat([charge.matrix, charge.matrix.mT] if charge.matrix.any() else [charge.shift[None]]).to(unseen)
+        told = bool((parts @ unseen.mT).norm() < TILTED * parts.norm()) and math.sqrt(least) < SEEN
+        verdict = "symmetry" if told else "hidden"
     else:
         verdict = "approximate" if size < APPROXIMATE else "broken"
     return Support(charge.name, verdict, size, of_size, evidence, limit)

@@ -153,5 +153,9 @@ def test_projected_steps_preserve_the_energy():
         Projected(RK4(), ["spin"])
     with pytest.raises(ValueError, match="expected at least one function"):
         project(state, [])
+    with pytest.raises(ValueError, match="states: expected finite values, got NaN or infinity in q"):
+        project(PhaseSpace(state.q / 0, state.p), [system.energy])
+    with pytest.raises(ValueError, match="charges: expected ones that are finite at all states"):
+        project(PhaseSpace(0 * state.q, state.p), [lambda s: 1 / s.q.norm(dim=-1).sum(-1)])
     with pytest.raises(ValueError, match="expected 1 values, one a charge"):
         project(state, [system.energy], torch.zeros(3, 5))

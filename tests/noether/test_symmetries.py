@@ -9,7 +9,7 @@ from systems_at_hand import STUDY, with_noise
 
 from hlieconv.cli import main
 from hlieconv.noether import symmetry
-from systems import Pendulum, Springs, UniformField, save, simulate
+from systems import Pendulum, PhaseSpace, Springs, UniformField, save, simulate
 
 
 def data(name, count=40, bodies=3, seed=0):
@@ -55,6 +55,23 @@ def test_turns_about_another_centre():
         symmetry(moved, about=[0.0, 0.0, 1.0])
 
 
+def test_the_origin_may_lie_far_away():
+    """Momentum times the distance of the origin is no part of the scale by which turns are judged."""
+    stiff = with_noise(data("anisotropic springs"), 1e-3, 0)
+    for distance, verdict in ((0.0, "broken"), (1e3, "hidden")):
+        found = symmetry(stiff.assign(q=stiff.q + distance))
+        assert (found.group, found["L_z"].verdict) == ("T2", verdict)
+
+
+def test_motion_in_a_plane_says_nothing_of_space():
+    springs, states = Springs.sample(40, seed=0, bodies=3, dimension=3)
+    flat = PhaseSpace(*(x * torch.tensor([1.0, 1.0, 0.0]).to(x) for x in states))
+    plane = simulate(springs, flat, torch.linspace(0, 2, 50, dtype=torch.float64))
+    for level in (0.0, 1e-3):
+        found = symmetry(with_noise(plane, level, 0))
+        assert {row.name for row in found.rows if row.verdict == "hidden"} == {"P_z", "L_x", "L_y"}
+
+
 def test_bodies_that_are_missing():
     assert symmetry(data("springs", bodies=(2, 4))).group == "SE2"
 
@@ -71,11 +88,13 @@ def test_what_is_refused():
         symmetry(dataset.isel(trajectory=[0]))
     with pytest.raises(ValueError, match="got 40 of 5"):
         symmetry(dataset.isel(time=slice(5)))
+    with pytest.raises(ValueError, match="differ by more than their noise, got 10 of 50"):
+        symmetry(with_noise(dataset.isel(trajectory=[*range(10)] * 4), 1e-3, 0))
     gap = dataset.copy(deep=True)
     gap["p"][3, 4] = np.nan
     with pytest.raises(ValueError, match="without gaps, got NaN"):
         symmetry(gap)
-    with pytest.raises(ValueError, match="bodies that move, got 40 trajectories at rest"):
+    with pytest.raises(ValueError, match="bodies that move, got p at rest in all 40 trajectories"):
         symmetry(dataset.assign(p=0 * dataset.p))
     with pytest.raises(ValueError, match="evenly spaced"):
         symmetry(dataset.isel(time=[*range(20), *range(30, 50)]))
