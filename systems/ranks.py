@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as distributed
+from torch import Tensor
 
 from systems.checks import check
 
@@ -52,20 +53,28 @@ class Ranks:
         return self.rank == 0
 
     def gathered(self, value: Value) -> list[Value]:
-        """What each of them says, in the order of their numbers."""
+        """What each of them says, in the order of their numbers; a ValueError if one has ended."""
         if self.size == 1:
             return [value]
         found: list[Any] = [None] * self.size
-        distributed.all_gather_object(found, value)
+        with in_one_line():
+            distributed.all_gather_object(found, value)
         return found
 
     def from_first(self, value: Value) -> Value:
-        """What the first one says."""
+        """What the first one says; a ValueError if one has ended."""
         if self.size == 1:
             return value
         found = [value]
-        distributed.broadcast_object_list(found)
+        with in_one_line():
+            distributed.broadcast_object_list(found)
         return found[0]
+
+    def merge(self, part: Tensor) -> None:
+        """Put together, in place, tensors in float64 of which each number is 0 on all of them but one: bit by bit."""
+        if self.size > 1:
+            with in_one_line():
+                distributed.all_reduce(part.view(torch.int64))
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -100,6 +109,15 @@ class Ranks:
                     f"ranks: expected the same work on all of them, got another {', '.join(different)} on rank {rank} "
                     "than on rank 0"
                 )
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """What processes do together in this block is done, or a ValueError says that one of them is not there any more."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise ValueError("ranks: another process has ended; the same call goes on with what it has kept") from error
 
 
 def ranks() -> Ranks:

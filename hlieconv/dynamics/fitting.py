@@ -41,11 +41,12 @@ from hlieconv.training.best import check_patience
 from hlieconv.training.device import device_named
 from hlieconv.training.loop import Shuffle, train
 from hlieconv.training.result import Fit
-from hlieconv.training.run import Run, keep, kept_weights
+from hlieconv.training.run import Run, agree, keep, kept_weights
 from systems import AbstractVectorField
 from systems.checks import check, check_choice
 from systems.fingerprint import fingerprint
 from systems.provenance import versions
+from systems.ranks import ranks
 
 #: Trains, and gives the records of that: begins a run or goes on with one.
 Training = Callable[[Run | None], list[Record]]
@@ -146,6 +147,7 @@ def fit(
     group = str(description["config"].get("group", ""))
     chosen = settings(preset, data.count, description["name"], group, **changes)
     bodies.check(chosen)
+    data, other = _shared(data, other, {"model": description, "settings": asdict(chosen)})
     if learns_residual(model):
         read_law(model, data, chunks=chosen.chunks, seed=chosen.seed)
     data = with_measured_noise(data) if chosen.first_states == "fitted" else data
@@ -176,6 +178,19 @@ def fit(
     history = keep(path, config, model, training, overwrite=overwrite)
     bodies.trained(trained_of(rollout))
     return Fit(model.eval(), history, chosen)
+
+
+def _shared(
+    data: Trajectories, other: Trajectories | None, config: dict[str, Any]
+) -> tuple[Trajectories, Trajectories | None]:
+    """Trajectories of which each of the processes that train together reads its own blocks.
+
+    Raises:
+        ValueError: if they have other sizes or another configuration, before they wait for each other's blocks.
+    """
+    validation = {} if other is None else {"validation": other.outline}
+    agree(config | {"data": data.outline} | validation)
+    return replace(data, ranks=ranks()), None if other is None else replace(other, ranks=ranks())
 
 
 def bodies_of(model: AbstractModel | AbstractVectorField, data: TrajectoryParameters) -> AbstractBodies:

@@ -3,7 +3,8 @@
 import functools
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 import xarray as xr
@@ -12,11 +13,12 @@ from torch import Tensor
 
 from systems.checks import check
 from systems.dataset.blocks import blocks_of, is_beyond_memory
-from systems.dataset.reading import companions_of, mask_of, times_of, trajectory_of, variables_of
+from systems.dataset.reading import companions_in, companions_of, mask_of, times_of, trajectory_of, variables_of
 from systems.dataset.schema import COMPANIONS, EDGES, parameters_of, validate
 from systems.dataset.smoothing import noise_of
 from systems.dataset.storage import checksum
 from systems.phase_space import PhaseSpace
+from systems.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Trajectories(TrajectoryParameters):
     """NaN after the last time of a trajectory that is shorter than others."""
     eps: float
     """The relative rounding of the numbers as they were stored."""
+    ranks: Ranks = field(default_factory=Ranks)
+    """Processes that all have these trajectories and ask for the same: each reads its own blocks of a file."""
 
     @functools.cached_property
     def state(self) -> PhaseSpace:
@@ -98,28 +102,36 @@ class Trajectories(TrajectoryParameters):
             found = {name: PhaseSpace(*(x[time, trajectory] for x in pair)) for name, pair in known.items()}
             return times, found.pop("states"), found
         shape = (length, len(start), self.n, self.dataset.sizes["space"])
-        found = dict[str, PhaseSpace]()
-        for rows in blocks_of(self.dataset, whole_chunks=True):
-            own = ((trajectory >= rows.start) & (trajectory < rows.stop)).nonzero().flatten()
-            if len(own):
-                first, last = int(trajectory[own].min()), int(trajectory[own].max())
-                block = self.dataset.isel(trajectory=slice(first, last + 1))
-                self._place(found, shape, own, block, time[:, own], trajectory[own] - first)
-        state = found.pop("states") if found else _empty(shape)  # of no piece nothing is read
+        names = ("states", *companions_in(self.dataset))
+        found = {name: PhaseSpace(*(torch.zeros(shape, dtype=torch.float64) for _ in "qp")) for name in names}
+        with self.ranks.together():
+            for rows in blocks_of(self.dataset, whole_chunks=True)[self.ranks.rank :: self.ranks.size]:
+                own = ((trajectory >= rows.start) & (trajectory < rows.stop)).nonzero().flatten()
+                if len(own):
+                    first, last = int(trajectory[own].min()), int(trajectory[own].max())
+                    block = self.dataset.isel(trajectory=slice(first, last + 1))
+                    self._place(found, own, block, time[:, own], trajectory[own] - first)
+        for pair in found.values():
+            for x in pair:
+                self.ranks.merge(x)
+        state = found.pop("states")
         warn_of_gaps(times, state, found.get("rates"), "pieces that were read")
         return times, state, found
 
     @staticmethod
-    def _place(
-        found: dict[str, PhaseSpace], shape: Sequence[int], own: Tensor, block: xr.Dataset, time: Tensor, row: Tensor
-    ) -> None:
+    def _place(found: dict[str, PhaseSpace], own: Tensor, block: xr.Dataset, time: Tensor, row: Tensor) -> None:
         """Put what a block has of some pieces among all; of the block nothing is kept before the next one is read."""
         read = {"states": trajectory_of(block, dtype=torch.float64)[1]}
         for name, pair in (read | companions_of(block, dtype=torch.float64)).items():
-            if name not in found:
-                found[name] = _empty(shape)
             for x, values in zip(found[name], pair, strict=True):
                 x[:, own] = values[time, row]
+
+    @property
+    def outline(self) -> dict[str, Any]:
+        """What decides how many numbers are read where, as JSON values."""
+        sizes = {str(dim): size for dim, size in self.dataset.sizes.items()}
+        beyond = is_beyond_memory(self.dataset)
+        return {"sizes": sizes, "variables": sorted(map(str, self.dataset)), "larger than memory": beyond}
 
     @property
     def fingerprint(self) -> dict[str, Tensor]:
@@ -200,11 +212,6 @@ def with_measured_noise(data: Trajectories) -> Trajectories:
     pairs = zip(("q_error", "p_error"), noise, strict=True)
     bars = {name: xr.full_like(data.dataset["q"], size, dtype=float) for name, size in pairs}
     return replace(data, dataset=data.dataset.assign(bars))
-
-
-def _empty(shape: Sequence[int]) -> PhaseSpace:
-    """States to be filled."""
-    return PhaseSpace(*(torch.empty(shape, dtype=torch.float64) for _ in "qp"))
 
 
 def warn_of_gaps(times: Float[Tensor, "time piece"], state: PhaseSpace, rates: PhaseSpace | None, of: str) -> None:

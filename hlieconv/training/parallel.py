@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from hlieconv.nn import MaskedBatchNorm, Neighbourhood
 from systems.checks import check
-from systems.ranks import Ranks
+from systems.ranks import Ranks, in_one_line
 
 #: Steps after which all processes look whether one of them was asked to stop: looking makes a host wait for its device.
 LOOK = 10
@@ -69,10 +69,8 @@ class Parallel:
         weight = torch.as_tensor(self.weight(share), dtype=loss.dtype, device=loss.device).reshape(1)
         flags = torch.tensor(self.asked, dtype=loss.dtype, device=loss.device)
         whole = torch.cat([torch.cat(pieces) * weight, weight, flags])
-        try:
+        with in_one_line():
             distributed.all_reduce(whole)
-        except RuntimeError as error:
-            raise ValueError("ranks: another process has ended; the same call goes on from its checkpoint") from error
         values, total, flags = whole.split([sum(map(len, pieces)), 1, len(flags)])
         *means, mean = (values / total).split([len(x) for x in pieces])
         self.sums += 1

@@ -14,7 +14,7 @@ import hashlib
 import json
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -176,9 +176,7 @@ def keep(
             in it (see `systems.files.locked`), or if processes that train together have other configurations.
     """
     all_ranks = ranks()
-    all_ranks.agree(
-        {f"{section} {name}": x for section, values in config.items() for name, x in (values or {}).items()}
-    )
+    agree(config)
     if path is None:
         return training(None)
     with ExitStack() as stack:
@@ -202,6 +200,11 @@ def keep(
         raise ValueError(f"{Path(path) / MODEL}: does not fit the model ({' '.join(str(error).split())})") from error
     model.eval()
     return read_metrics(path)
+
+
+def agree(config: Mapping[str, Mapping[str, Any] | None]) -> None:
+    """A ValueError, on all processes that train together, if they have other sections of a configuration."""
+    ranks().agree({f"{section} {name}": x for section, values in config.items() for name, x in (values or {}).items()})
 
 
 def kept_weights(path: str | Path, model: dict[str, Any]) -> dict[str, Tensor]:

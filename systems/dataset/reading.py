@@ -49,11 +49,15 @@ def companions_of(
         (['rates'], [-1.0, 0.0])
     """
     found = {}
-    for name, end in COMPANIONS.items():
-        if {f"q_{end}", f"p_{end}"} <= {*dataset.variables}:
-            named = dataset.assign({x: dataset[f"{x}_{end}"] for x in "qp"})
-            found[name] = trajectory_of(named, dtype=dtype, device=device)[1]
+    for name, end in companions_in(dataset).items():
+        named = dataset.assign({x: dataset[f"{x}_{end}"] for x in "qp"})
+        found[name] = trajectory_of(named, dtype=dtype, device=device)[1]
     return found
+
+
+def companions_in(dataset: xr.Dataset) -> dict[str, str]:
+    """Those of the `COMPANIONS` of states that a Dataset has."""
+    return {name: end for name, end in COMPANIONS.items() if {f"q_{end}", f"p_{end}"} <= {*dataset.variables}}
 
 
 def state_of(

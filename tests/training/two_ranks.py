@@ -5,18 +5,23 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
+from unittest import mock
 
 import torch
 import torch.distributed as distributed
 from torch import nn
 
+import systems
 from hlieconv.dynamics import fit
+from hlieconv.dynamics.trajectories import Trajectories
 from hlieconv.images import ImageData, fit_images
 from hlieconv.models import HLieConv
 from hlieconv.molecules import fit_molecules
 from hlieconv.training.loop import Shuffle, train
+from hlieconv.training.parallel import Parallel
 from hlieconv.training.run import keep
 from systems import Springs, simulate
+from systems.dataset import blocks
 from systems.ranks import Ranks
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -88,9 +93,61 @@ def apart(a, b):
     return float((a - b).abs().max() / b.abs().max())
 
 
+def meet(number, folder, name="meeting"):
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/{name}", rank=number, world_size=2)
+    return Ranks(number, 2)
+
+
+def of_file(folder, **options):
+    """The training by a file of which two trajectories are a block; and which of them were read."""
+    read, place = [], Trajectories._place
+
+    def seen(found, own, block, *rest):
+        read.extend(block["trajectory"].values.tolist())
+        place(found, own, block, *rest)
+
+    with (
+        mock.patch.object(blocks, "BLOCK_VALUES", 2 * 11 * 3 * 2),
+        mock.patch.object(Trajectories, "_place", staticmethod(seen)),
+    ):
+        weights, _ = dynamics(systems.open(folder / "data.zarr"), **options)
+    return weights, read
+
+
+def killed(number, folder, who, step):
+    """In a training by a file one of both is killed."""
+    meet(number, folder, f"meeting{step}")
+    mean, left = Parallel.mean, iter(range(step - 1))
+
+    def dying(self, *given):
+        if next(left, None) is None and number == who:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return mean(self, *given)
+
+    text = ""
+    with mock.patch.object(Parallel, "mean", dying):
+        try:
+            of_file(folder, path=folder / "of_file", checkpoint_steps=5)
+        except ValueError as error:
+            text = str(error)
+    assert text == "ranks: another process has ended; the same call goes on with what it has kept", text
+
+
+def resumed(number, folder):
+    """It goes on with the same bits; and each has read its own part of the file."""
+    everybody = meet(number, folder, "again")
+    weights, _ = of_file(folder, path=folder / "of_file", checkpoint_steps=5)
+    whole, read = of_file(folder)
+    assert torch.equal(weights, whole)
+    assert torch.equal(whole, dynamics(DATA)[0])
+    mine, other = map(set, everybody.gathered(read))
+    assert mine
+    assert other
+    assert not mine & other
+
+
 def rank(number, folder, one):
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=number, world_size=2)
-    everybody = Ranks(number, 2)
+    everybody = meet(number, folder)
 
     def same(x):
         """On both processes, to the last bit."""
@@ -174,6 +231,10 @@ def rank(number, folder, one):
 def main(folder):
     one = single()
     fork_two(lambda number: rank(number, folder, one))
+    systems.save(DATA.assign_coords(trajectory=range(8)), folder / "data.zarr")
+    for who, step in ((1, 8), (0, 6)):  # after the checkpoints of steps 5 and 10
+        fork_two(lambda number, who=who, step=step: killed(number, folder, who, step), killed=who)
+    fork_two(lambda number: resumed(number, folder))
 
 
 if __name__ == "__main__":
