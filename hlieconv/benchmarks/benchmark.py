@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, median
 from typing import Any
 
 import torch
@@ -34,6 +35,8 @@ class Benchmark:
     """What the rows have to reach."""
     published: Sequence[TableRow] = ()
     """What others have published of the task."""
+    alike: Sequence[str] = ()
+    """Rows that agree in these values are of different seeds, and one line of the table (see `gathered`)."""
 
     def run(
         self,
@@ -90,8 +93,9 @@ class Benchmark:
             raise ValueError(f"path: {file} holds no results of a benchmark ({error!r})") from error
 
     def rows(self, done: Mapping[str, list[TableRow]]) -> list[TableRow]:
-        """All rows, in the order of the parts, and behind them what is published."""
-        return [*(row for part in self.parts for row in done.get(part, ())), *self.published]
+        """All rows, in the order of the parts, those of different seeds as one, and behind them what is published."""
+        rows = [row for part in self.parts for row in done.get(part, ())]
+        return [*(gathered(rows, self.alike) if self.alike else rows), *self.published]
 
     def table(self, rows: Sequence[TableRow]) -> list[list[str]]:
         """The headings, and a line of text for each row."""
@@ -101,6 +105,33 @@ class Benchmark:
 def benchmark(name: str) -> Benchmark:
     """The benchmark of this name."""
     return pkgutil.resolve_name(BENCHMARKS[name])
+
+
+def gathered(rows: Sequence[TableRow], alike: Sequence[str]) -> list[TableRow]:
+    """One row for all that agree in some values: the number of ``seeds``, and of every other value its median.
+
+    Of what is true or false it is the fraction that is true, of texts the first. What is None does not count.
+
+    Example:
+        >>> gathered([{"law": "A", "error": 1.0}, {"law": "B"}, {"law": "A", "error": 3.0}], ["law"])
+        [{'law': 'A', 'error': 2.0, 'seeds': 2}, {'law': 'B', 'seeds': 1}]
+    """
+    kinds: dict[tuple[Any, ...], list[TableRow]] = {}
+    for row in rows:
+        kinds.setdefault(tuple(row.get(name) for name in alike), []).append(row)
+    return [_one_of(own, alike) | {"seeds": len(own)} for own in kinds.values()]
+
+
+def _one_of(rows: Sequence[TableRow], alike: Sequence[str]) -> TableRow:
+    names = dict.fromkeys(name for row in rows for name in row)
+    found = {name: [row[name] for row in rows if row.get(name) is not None] for name in names}
+    return {name: values[0] if name in alike else _middle(values) for name, values in found.items() if values}
+
+
+def _middle(values: Sequence[Any]) -> Any:
+    if isinstance(values[0], bool):
+        return fmean(values)
+    return median(values) if isinstance(values[0], int | float) else values[0]
 
 
 def shown(value: Any) -> str:

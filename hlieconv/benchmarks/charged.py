@@ -1,5 +1,6 @@
 """Charged five-body systems from end points alone: EGNN's n-body experiment."""
 
+import functools
 import time
 import warnings
 from collections.abc import Iterator
@@ -31,12 +32,15 @@ COARSE = 0.01
 FAR: dict[str, Any] = {"loss": "rollout", "chunk": 2, "integrator": "leapfrog", "progress": False}
 
 #: Updates of the rivals' weights.
-UPDATES = {"hlieconv": 300, "egnn": 4000}
+UPDATES = {"hlieconv": 3200, "egnn": 4000}
+
+#: Of the data that a law is read from.
+SEEDS = 3
 
 
-def seen(part: str, smoke: bool) -> Ends:
+def seen(part: str, smoke: bool, seed: int = 0) -> Ends:
     """The ends of a part of the data."""
-    _, dataset = charged(part, 60 if smoke else None)
+    _, dataset = charged(part, 60 if smoke else None, seed=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of the gaps
         data = trajectories_of(dataset)
@@ -74,16 +78,15 @@ def floors(smoke: bool) -> list[TableRow]:
     return rows
 
 
-def law(smoke: bool) -> list[TableRow]:
+def law(smoke: bool, seed: int) -> list[TableRow]:
     """The law that is read from end points, followed by the steps that do best on the validation systems."""
-    _, train = charged("train", 60 if smoke else None)
+    _, train = charged("train", 60 if smoke else None, seed=seed)
     started = time.process_time()
     model = PairExpansion.of(train)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         fit(model, train, step=COARSE, **FAR)
-    test, validation = seen("test", smoke), seen("validation", smoke)
-    some = seen("train", smoke)
+    test, validation, some = (seen(part, smoke, seed) for part in ("test", "validation", "train"))
     some = some.take(torch.arange(min(len(some.end), 2000)))
     row: TableRow = {"model": f"PairExpansion, leapfrog, step {COARSE:g}", "law": model.law()}
     row["mse"] = error(_field(model, test), test, Leapfrog(step=COARSE))
@@ -96,9 +99,7 @@ def law(smoke: bool) -> list[TableRow]:
             found.append((own, integrator, clip, model.estimates))
     own, integrator, clip, model.estimates = min(found, key=lambda trial: trial[0])
     step: Any = integrator
-    how = (
-        f"{type(integrator).__name__}, step {step.step:g}, {'not clipped' if clip is None else f'clipped at {clip:g}'}"
-    )
+    how = f"{type(integrator).__name__}, step {step.step:g}, clipped at {clip or 'no force'}"
     row = {"model": f"PairExpansion, steps chosen by validation: {how}", "law": model.law(), "validation": own}
     row["mse"] = error(_field(model, test), test, integrator, clip)
     return [*rows, row | {"cpu_seconds": time.process_time() - started}]
@@ -139,7 +140,7 @@ def _inputs(ends: Ends) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def figures(rows: list[TableRow]) -> Iterator[Figure]:
     """What is stated of the rows."""
-    best = next((row["mse"] for row in rows if "chosen by validation" in row["model"]), None)
+    best = max((row["mse"] for row in rows if "chosen by validation" in row["model"]), default=None)
     yield Figure("mean square error of the law, steps chosen by validation", best, 1e-3)
     yield Figure("the same, aim", best, 3e-4)
     own = next((row["mse"] for row in rows if "generator's own" in row["model"]), None)
@@ -148,8 +149,10 @@ def figures(rows: list[TableRow]) -> Iterator[Figure]:
 
 BENCHMARK = Benchmark(
     title="Charged five-body systems: mean square error of positions 1,000 steps later",
-    columns={"model": "model", "mse": "MSE", "cpu_seconds": "CPU s", "law": "law"},
-    parts={"floors": floors, "law": law, "egnn": egnn, "hlieconv": hlieconv},
+    columns={"model": "model", "seeds": "seeds", "mse": "MSE", "cpu_seconds": "CPU s", "law": "law"},
+    parts={"floors": floors}
+    | {f"law, seed {seed}": functools.partial(law, seed=seed) for seed in range(SEEDS)}
+    | {"egnn": egnn, "hlieconv": hlieconv},
     figures=figures,
     published=[
         {"model": "EGNN, published", "mse": 0.0070},
@@ -158,4 +161,5 @@ BENCHMARK = Benchmark(
         {"model": "CGENN, published", "mse": 0.0039},
         {"model": "multivector neurons, published", "mse": 0.0035},
     ],
+    alike=("model",),
 )

@@ -16,7 +16,9 @@ from hlieconv.dynamics.fitting import fit
 from hlieconv.dynamics.rollouts import rollout
 from hlieconv.models import AbstractModel, HLieConv, PairExpansion
 from hlieconv.study.stated import Figure
+from systems import PhaseSpace
 from systems.dataset.reading import trajectory_of
+from systems.integrators import BlanesMoanSRKN6, Leapfrog
 
 #: Trajectories to train on, bodies of these, and bodies of larger systems on which a law is tested besides.
 COUNTS, BODIES = {"springs": 100, "binary Lennard-Jones": 10}, {"springs": (5, 20), "binary Lennard-Jones": (20, 75)}
@@ -29,6 +31,12 @@ TOLD: dict[str, dict[str, Any]] = {
 
 #: Of the trajectories that a model is tested on: their seed, and how many of each size.
 TEST_SEED, TRIALS = 100, (20, 2)
+
+#: Steps with which the exact law is followed, for what they leave of the accuracy.
+FLOORS = {
+    "steps of order 6 of 0.001": BlanesMoanSRKN6(step=0.001, compile="auto"),
+    "leapfrog, step 0.001": Leapfrog(step=0.001, compile="auto"),
+}
 
 #: Updates of the weights of the network.
 UPDATES = 1000
@@ -44,9 +52,26 @@ def errors(model: AbstractModel, task: str, bodies: int, trials: int, integrator
         warnings.simplefilter("ignore", UserWarning)
         found = rollout(model, true, integrator=integrator)
     (_, a), (_, b) = (trajectory_of(x, dtype=torch.float64) for x in (true, found))
+    return _errors(system, a, b)
+
+
+def _errors(system: Any, a: PhaseSpace, b: PhaseSpace) -> tuple[float, float]:
     with torch.no_grad():
         energies = [system.energy(x)[1:, :, None] for x in (a, b)]
     return _relative(*energies), _relative(a.q[1:].flatten(2), b.q[1:].flatten(2))
+
+
+def floors(task: str, smoke: bool) -> list[TableRow]:
+    """What the exact law reaches with other steps than those by which the test trajectories were made."""
+    bodies, rows = BODIES[task][0], list[TableRow]()
+    system, true = m3rg_data(task, 2 if smoke else TRIALS[0], TEST_SEED, bodies=bodies)
+    times, path = trajectory_of(true, dtype=torch.float64)
+    for words, integrator in FLOORS.items():
+        found = integrator.integrate(system, PhaseSpace(path.q[0], path.p[0]), times)
+        energy, positions = _errors(system, path, found)
+        row: TableRow = {"task": task, "bodies": bodies, "model": f"the exact law by {words}"}
+        rows.append(row | {"energy": energy, "positions": positions})
+    return rows
 
 
 def _relative(a: Float[Tensor, "time trajectory x"], b: Float[Tensor, "time trajectory x"]) -> float:
@@ -136,6 +161,8 @@ BENCHMARK = Benchmark(
         "cpu_seconds": "CPU s",
         "law": "law",
     },
-    parts={task: _part(law, task) for task in COUNTS} | {"springs, network": _part(network, "springs")},
+    parts={f"{task}, floors": _part(floors, task) for task in COUNTS}
+    | {task: _part(law, task) for task in COUNTS}
+    | {"springs, network": _part(network, "springs")},
     figures=figures,
 )

@@ -4,6 +4,7 @@
 BENCHMARKS: dict[str, str] = {
     "charged": "hlieconv.benchmarks.charged:BENCHMARK",
     "hnn": "hlieconv.benchmarks.hnn:BENCHMARK",
+    "laws": "hlieconv.benchmarks.laws:BENCHMARK",
     "m3rg": "hlieconv.benchmarks.m3rg:BENCHMARK",
     "springs-from-few": "hlieconv.benchmarks.springs_from_few:BENCHMARK",
     "srnn": "hlieconv.benchmarks.srnn:BENCHMARK",

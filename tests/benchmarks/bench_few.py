@@ -13,9 +13,9 @@ import warnings
 from pathlib import Path
 
 import torch
-from laws import LAWS
 from rows_of_trials import go_on
 
+from hlieconv.benchmarks.laws_data import LAWS
 from hlieconv.dynamics import chunk_error
 from hlieconv.dynamics.expansion.solving import solve
 from hlieconv.dynamics.trajectories import trajectories_of

@@ -12,9 +12,9 @@ import warnings
 from pathlib import Path
 
 import torch
-from laws import LAWS
 from rows_of_trials import go_on
 
+from hlieconv.benchmarks.laws_data import LAWS
 from hlieconv.dynamics import chunk_error, fit
 from hlieconv.dynamics.chunks import chunks_of
 from hlieconv.dynamics.fitting import bodies_of

@@ -16,9 +16,9 @@ import warnings
 from pathlib import Path
 
 import torch
-from laws import LAWS, UNTUNED
 from rows_of_trials import go_on
 
+from hlieconv.benchmarks.laws_data import LAWS, UNTUNED
 from hlieconv.dynamics import chunk_error
 from hlieconv.dynamics.expansion.solving import solve
 from hlieconv.dynamics.trajectories import trajectories_of
@@ -27,22 +27,6 @@ from systems.integrators import BlanesMoanSRKN6
 
 RESULT = Path("results/laws.json")
 GOALS = {"right_form": 0.95, "coefficient_error": 1e-9, "median": 1e-15, "seconds": 10}
-
-
-def names(term):
-    """A shape with its exponents."""
-    pairs = zip(term.parameters, term.kinds, strict=True)
-    exponents = [f"{x:g}" for x, kind in pairs if kind == "exponent"] if term.shape != "spline" else []
-    return " ".join([term.shape, *exponents])
-
-
-def coefficient_error(model, expected):
-    """The largest relative error of the coefficients; None if the form is another."""
-    found = sorted((names(x.term), x.term.over, x.coefficient) for x in model.estimates)
-    wanted = sorted(expected)
-    if [x[:2] for x in found] != [x[:2] for x in wanted]:
-        return None
-    return max(abs(a[2] / b[2] - 1) for a, b in zip(found, wanted, strict=True))
 
 
 def trial(name, seed, count=100):
@@ -56,7 +40,7 @@ def trial(name, seed, count=100):
         solve(model, trajectories_of(train), seed=seed)
     seconds = time.process_time() - begun
     errors = chunk_error(model, test, integrator=BlanesMoanSRKN6(step=case.spacing / 3))
-    error = None if case.expected is None else coefficient_error(model, case.expected)
+    error = case.coefficient_error(model.estimates)
     return {
         "seconds": round(seconds, 2),
         "right_form": None if case.expected is None else error is not None,

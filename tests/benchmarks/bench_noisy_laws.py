@@ -14,10 +14,9 @@ import warnings
 from pathlib import Path
 
 import torch
-from bench_laws import coefficient_error
-from laws import LAWS, UNTUNED
 from rows_of_trials import go_on
 
+from hlieconv.benchmarks.laws_data import LAWS, UNTUNED
 from hlieconv.dynamics import evidence
 from hlieconv.dynamics.expansion.solving import solve
 from hlieconv.dynamics.trajectories import trajectories_of
@@ -38,7 +37,7 @@ def trial(name, seed):
         warnings.simplefilter("ignore", UserWarning)
         solve(model, trajectories_of(train), chunks=0, seed=seed)
     seconds = time.process_time() - begun
-    error = None if case.expected is None else coefficient_error(model, case.expected)
+    error = case.coefficient_error(model.estimates)
     return {
         "seconds": round(seconds, 2),
         "right_form": None if case.expected is None else error is not None,

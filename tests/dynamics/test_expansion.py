@@ -5,15 +5,19 @@ import torch
 
 import hlieconv.diagnostics  # noqa: F401 (the accessor)
 from hlieconv.dynamics import chunk_error, fit, load, rollout
+from hlieconv.dynamics.chunks import Places
 from hlieconv.dynamics.expansion import search, solving
+from hlieconv.dynamics.expansion.ends import ends_of
 from hlieconv.dynamics.expansion.equations import least_squares
+from hlieconv.dynamics.expansion.polishing import paths_of, polished
+from hlieconv.dynamics.expansion.solving import bodies_in
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.model import PairExpansion
 from hlieconv.models.expansion.terms import Factor, Pair
 from hlieconv.training.run import progress_of
 from systems import AbstractNewtonian, Charges, Gravity, HarmonicTrap, Springs, Variable, simulate
-from systems.integrators import BlanesMoanSRKN6
+from systems.integrators import BlanesMoanSRKN6, Leapfrog
 
 
 def solve(model, dataset, **options):
@@ -327,3 +331,15 @@ def test_a_law_from_end_points_alone():
         fit(model, far(seen=False), **settings)
     with pytest.raises(ValueError, match="dataset: expected at least 10 systems"):
         fit(model, dataset.isel(trajectory=slice(0, 9)), **settings)
+    close_passages_hold_no_law_back(model, dataset)
+
+
+def close_passages_hold_no_law_back(model, dataset):
+    """Ends that any change of the law moves by far, and not in proportion, do not decide its coefficients."""
+    data, steps = trajectories_of(dataset), Leapfrog(step=0.04)
+    seen = ends_of(Places(data, 2, whole=1).read(torch.arange(data.count)), bodies_in(model, data))
+    ends = seen._replace(duration=4 * seen.duration)
+    law = [model.estimates[0]._replace(coefficient=1.0)]
+    ends = ends._replace(end=paths_of(model, law, ends, steps)[-1])
+    [found], _ = polished(model, [law[0]._replace(coefficient=1.01)], ends, steps, steps=3)
+    assert abs(found.coefficient - 1) < 1e-4

@@ -25,7 +25,8 @@ def polished(
 ) -> tuple[list[Estimate], Float[Tensor, "point sample n d"]]:
     """The law whose coefficients and shapes meet the last positions best, by Gauss-Newton, and its paths.
 
-    Positions that are missed by far redescend (see `robust_weights`): a few close passages decide nothing.
+    Positions that are missed by far redescend (see `robust_weights`), and those that any change of the law moves by far
+    count for as little: how they move is not linear. So a few close passages decide nothing.
     """
     law, error = list(law), torch.zeros(0)
     places = free_of([x.term for x in law])
@@ -39,7 +40,9 @@ def polished(
         a = torch.stack(columns, 1)
         usable = (a.isfinite().all(1) & residual.isfinite()).to(a)
         a, residual = (x.nan_to_num(0.0, 0.0, 0.0) for x in (a, residual))
-        weight = usable * robust_weights(residual, torch.full_like(residual, 1e-12 * float(ends.end.abs().max())))
+        reach = 1 + sensitivity(a)
+        least = torch.full_like(residual, 1e-12 * float(ends.end.abs().max()))
+        weight = usable * robust_weights(residual / reach, least) / reach.square()
         scaled, size = normalised(a * weight.sqrt()[:, None])
         inverse = torch.linalg.pinv(scaled.mT @ scaled, rtol=1e-12)
         step = (inverse @ (scaled.mT @ (weight.sqrt() * residual))) / size
@@ -62,6 +65,12 @@ def polished(
         shapes = tuple(of_shape.get((i, k), 0.0) for k in range(len(x.term.parameters)))
         found.append(Estimate(x.term, x.coefficient, errors[i], shapes))
     return found, paths
+
+
+def sensitivity(a: Float[Tensor, "row term"]) -> Float[Tensor, " row"]:
+    """How much more a row changes with the parameters than rows usually do."""
+    usual = torch.stack([x[x > 0].median() if (x > 0).any() else x.new_ones(()) for x in a.abs().mT])
+    return (a / usual).norm(dim=1)
 
 
 def paths_of(

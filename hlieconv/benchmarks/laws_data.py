@@ -1,53 +1,67 @@
 """Sixteen laws, the systems that obey them, and what a reader of them should find."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
 
-from systems import AbstractNewtonian, Charges, Gravity, PhaseSpace, Springs, Variable, simulate
-from systems.integrators import BlanesMoanSRKN6
+from hlieconv.models.expansion.law import Estimate
+from systems import AbstractNewtonian, Charges, Gravity, PhaseSpace, Springs, Variable
+from systems.integrators import AbstractIntegrator, BlanesMoanSRKN6
+from systems.simulation import simulate
 
+#: Of the points of a trajectory, in seconds.
 SPACING = 5 / 499
 
+#: Of the polygon near the corners of which bodies begin.
+SIDE = 1.3
 
-class Pairs(AbstractNewtonian):
+
+class PairLaw(AbstractNewtonian):
     """A potential of the distances r of bodies with a feature k: sum over i < j of k_i k_j phi(r), plus what is own."""
 
     variables = (*AbstractNewtonian.variables, Variable("stiffness", ("body",), "1", "stiffness"))
-    stiffness: torch.Tensor
-    phi: Callable
+    stiffness: Tensor
+    phi: Callable[[Tensor], Tensor]
 
-    def potential(self, q):
+    def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
         apart = torch.eye(q.shape[-2], dtype=q.dtype)
-        r = (sum(x.square() for x in self.differences(q)) + apart).sqrt()
+        r = sum((x.square() for x in self.differences(q)), apart).sqrt()
         product = self.stiffness[..., :, None] * self.stiffness[..., None, :]
         return (product * type(self).phi(r)).triu(1).sum((-2, -1)) + self.rest(q)
 
-    def rest(self, q):
+    def rest(self, q: Float[Tensor, "*batch n d"]) -> Tensor:
         """What is no function of distances."""
         return torch.zeros(())
 
 
-def law_of(function, rest=None):
+def law_of(
+    function: Callable[[Tensor], Tensor], rest: Callable[[Any, Tensor], Tensor] | None = None
+) -> type[AbstractNewtonian]:
     """A class of systems with this function of the distance."""
-    own = {"phi": staticmethod(function)} | ({"rest": rest} if rest is not None else {})
-    return type("Law", (Pairs,), own)
+    own: dict[str, Any] = {"phi": staticmethod(function)} | ({"rest": rest} if rest is not None else {})
+    return type("Law", (PairLaw,), own)
 
 
-def trap(self, q):
+def trap(self: Any, q: Tensor) -> Tensor:
+    """m_i q_i^2 + k_i q_i^4 / 5, about the origin."""
     square = q.square().sum(-1)
     return (self.mass * square + 0.2 * self.stiffness * square.square()).sum(-1)
 
 
-def field(self, q):
+def field(self: Any, q: Tensor) -> Tensor:
+    """2 m_i y_i + k_i y_i^2 / 2."""
     y = q[..., 1]
     return (2 * self.mass * y + 0.5 * self.stiffness * y.square()).sum(-1)
 
 
-def angles(self, q):
+def angles(self: Any, q: Tensor) -> Tensor:
     """k_i cos^2 of the angle at i between j and k, softened."""
     x = q[..., :, None, :] - q[..., None, :, :]
     square, upper = x.square().sum(-1) + 0.3, torch.ones(q.shape[-2], q.shape[-2], dtype=q.dtype).triu(1)
@@ -55,7 +69,7 @@ def angles(self, q):
     return 0.5 * (self.stiffness[..., None, None] * cosine * upper).sum((-3, -2, -1))
 
 
-def triangles(self, q):
+def triangles(self: Any, q: Tensor) -> Tensor:
     """Softened dipoles of three bodies (Axilrod and Teller 1943): no product of functions of two arms."""
     i, j, k = torch.combinations(torch.arange(q.shape[-2]), 3).T
     a, b, c = ((q[..., x, :] - q[..., y, :]).square().sum(-1) for x, y in ((i, j), (j, k), (i, k)))
@@ -75,11 +89,12 @@ class Case:
     spacing: float = SPACING
     options: tuple[tuple[str, Any], ...] = ()
     arranged: bool = False
-    """Whether bodies begin near the corners of a hexagon, as singular repulsion asks for."""
+    """Whether bodies begin near the corners of a regular polygon, as singular repulsion asks for."""
 
-    def sample(self, count, seed, bodies=6):
+    def sample(self, count: int, seed: int, bodies: int = 6) -> tuple[AbstractNewtonian, PhaseSpace]:
+        """So many systems of this law (planets are fewer by two), and their first states."""
         options = dict(self.options)
-        if not issubclass(self.kind, Pairs):
+        if not issubclass(self.kind, PairLaw):
             return self.kind.sample(
                 count, seed=seed, bodies=4 if self.kind is Gravity and bodies == 6 else bodies, **options
             )
@@ -87,20 +102,45 @@ class Case:
         q = state.q
         if self.arranged:
             angle = 2 * torch.pi * torch.arange(bodies, dtype=q.dtype) / bodies
-            q = 1.3 * torch.stack([angle.cos(), angle.sin()], -1) + 0.2 * q
+            radius = SIDE / (2 * math.sin(math.pi / bodies))
+            q = radius * torch.stack([angle.cos(), angle.sin()], -1) + 0.2 * q
         return self.kind(mass=springs.mass, stiffness=springs.stiffness), PhaseSpace(q, state.p)
 
-    def trajectories(self, count, seed, bodies=6, points=50, noise=0.0):
+    def trajectories(
+        self,
+        count: int,
+        seed: int,
+        bodies: int = 6,
+        points: int = 50,
+        noise: float = 0.0,
+        integrator: AbstractIntegrator | None = None,
+    ) -> xr.Dataset:
         """The first half second of each system, or more points; with noise of a part of the spread of q and of p."""
         system, state = self.sample(count, seed, bodies)
         times = torch.arange(points, dtype=torch.float64) * self.spacing
-        integrator = None if system.has_closed_form else BlanesMoanSRKN6(step=self.spacing / 4)
+        if integrator is None and not system.has_closed_form:
+            integrator = BlanesMoanSRKN6(step=self.spacing / 4)
         dataset, generator = simulate(system, state, times, integrator), np.random.default_rng(seed)
         for name in ("q", "p") if noise else ():
             value = dataset[name]
             noisy = value + noise * float(value.std()) * generator.standard_normal(value.shape)
             dataset = dataset.assign({name: noisy.assign_attrs(value.attrs)})
         return dataset
+
+    def coefficient_error(self, found: Sequence[Estimate]) -> float | None:
+        """The largest relative error of the coefficients; None if the form is another, or in no library."""
+        terms = sorted((_words(x), x.term.over, x.coefficient) for x in found)
+        wanted = sorted(self.expected or ())
+        if not wanted or [x[:2] for x in terms] != [x[:2] for x in wanted]:
+            return None
+        return max(abs(a[2] / b[2] - 1) for a, b in zip(terms, wanted, strict=True))
+
+
+def _words(estimate: Estimate) -> str:
+    """The shape of a term with its exponents."""
+    term = estimate.term
+    pairs = zip(term.parameters, term.kinds, strict=True)
+    return " ".join([term.shape, *(f"{x:g}" for x, kind in pairs if kind == "exponent" and term.shape != "spline")])
 
 
 E12, E24 = (float(torch.tensor(x, dtype=torch.float64).exp()) for x in (1.2, 2.4))
@@ -144,6 +184,7 @@ LAWS = {
         law_of(lambda r: 0.5 * r**2 + 0.25 * r**4), (("power 2", "i < j", 0.5), ("power 4", "i < j", 0.25))
     ),
 }
-#: Laws of three bodies that are in no library.
+#: The fifteen of them on which others are compared; below are laws of three bodies that are in no library.
+NAMES = tuple(LAWS)
 LAWS["Axilrod-Teller"] = Case(law_of(lambda r: 0.5 * r**2, triangles), None)
 UNTUNED = ("Lennard-Jones", "Yukawa", "Gaussian well", "logarithm", "hardening springs")
