@@ -14,7 +14,7 @@ MEANINGS = {
     "state_error": "relative error of the state, geometric mean over trajectories, mean over times",
     "ended": "trajectories whose computation ended early",
     "gaps": "states at which a body was not seen",
-    "valid_time": "seconds until that error exceeds 0.1, median over trajectories",
+    "valid_time": "time until that error exceeds 0.1, median over trajectories",
 }
 DRIFT = "largest drift in time, median over trajectories"
 

@@ -10,15 +10,18 @@ from typing import Any
 def summary_of(dataset: Any) -> str:
     """One line that says what trajectories a Dataset holds."""
     from systems.dataset.reading import times_of
+    from systems.units import OWN, time_unit
 
     times = times_of(dataset)
     first, last = (f"{float(x):g}" for x in (times[0].min(), times[times == times].max()))
     if times[-1].ravel()[0] < times[0].ravel()[0]:
         first, last = f"{float(times[0].max()):g}", f"{float(times[times == times].min()):g}"
+    clock = time_unit(dataset.attrs.get("unit_system", ""))
+    unit = "" if clock == OWN else f" {clock}"
     return (
         f"{_number(dataset, 'trajectory', 'trajectories')} of {dataset.attrs.get('system', 'an unknown system')}, "
         f"{_number(dataset, 'body', 'bodies')} in {_number(dataset, 'space', 'dimensions', 'dimension')}, "
-        f"{_number(dataset, 'time', 'points', 'point')} from {first} to {last} s, "
+        f"{_number(dataset, 'time', 'points', 'point')} from {first} to {last}{unit}, "
         f"by {dataset.attrs.get('integrator', 'measurement')}"
     )
 

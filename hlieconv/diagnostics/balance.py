@@ -6,10 +6,14 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from hlieconv.diagnostics.momentum_map import along
+from hlieconv.diagnostics.conserved import ENERGY
+from hlieconv.diagnostics.momentum_map import along, unit_in
 from systems.dataset.reading import system_of, trajectory_of
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractVectorField
+
+#: The dimension of a power.
+POWER = "kg m^2 / s^3"
 
 
 def energy_balance(dataset: xr.Dataset, system: AbstractVectorField | None = None) -> xr.Dataset:
@@ -65,16 +69,19 @@ def energy_balance(dataset: xr.Dataset, system: AbstractVectorField | None = Non
     work = torch.cat([torch.zeros_like(power[:, :1]), pieces.cumsum(1)], 1)
     total, added = power.sum(0), power.clamp(min=0).sum(0)
     found = {
-        "energy": (energy, "energy"),
-        "rate": (rate, "dE/dt"),
-        "power_in": (added, "power that forces add"),
-        "power_dissipated": (added - total, "power that forces take"),
-        "rate_gap": (rate - total, "dE/dt less all power"),
-        "gap": (energy - energy[0] - work.sum(0), "energy gained less all work"),
+        "energy": (energy, "energy", ENERGY),
+        "rate": (rate, "dE/dt", POWER),
+        "power_in": (added, "power that forces add", POWER),
+        "power_dissipated": (added - total, "power that forces take", POWER),
+        "rate_gap": (rate - total, "dE/dt less all power", POWER),
+        "gap": (energy - energy[0] - work.sum(0), "energy gained less all work", ENERGY),
     }
-    account = {name: along(dataset, value, name, text, "1") for name, (value, text) in found.items()}
+    account = {
+        name: along(dataset, value, name, text, unit_in(dataset, dimension))
+        for name, (value, text, dimension) in found.items()
+    }
     names = xr.DataArray(list(field.forces), dims="force", name="force")
-    for name, value in {"power": power, "work": work}.items():
-        parts = [along(dataset, x, name, f"{name} of each force", "1") for x in value]
+    for name, (value, dimension) in {"power": (power, POWER), "work": (work, ENERGY)}.items():
+        parts = [along(dataset, x, name, f"{name} of each force", unit_in(dataset, dimension)) for x in value]
         account[name] = xr.concat(parts, names, combine_attrs="override")
     return xr.Dataset(account)

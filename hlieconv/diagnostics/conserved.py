@@ -7,12 +7,15 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.diagnostics.momentum_map import Charge, along, charges, require_cartesian, units_of
+from hlieconv.diagnostics.momentum_map import Charge, along, charges, require_cartesian, unit_in, units_of
 from hlieconv.groups import T
 from hlieconv.groups.algebra import axis_name
 from systems.dataset.blocks import by_trajectory
 from systems.dataset.reading import system_of, trajectory_of
 from systems.vector_field import AbstractHamiltonian, AbstractVectorField
+
+#: The dimension of an energy.
+ENERGY = "kg m^2 / s^2"
 
 
 def energy(dataset: xr.Dataset, hamiltonian: AbstractHamiltonian | None = None) -> xr.DataArray:
@@ -22,7 +25,8 @@ def energy(dataset: xr.Dataset, hamiltonian: AbstractHamiltonian | None = None) 
         ValueError: if there is none to be had.
     """
     if hamiltonian is None and "energy" in dataset:
-        return dataset["energy"]
+        own = {"trajectory_time": dataset["trajectory_time"]} if "trajectory_time" in dataset else {}
+        return dataset["energy"].assign_coords(own)
     field: AbstractVectorField = system_of(dataset) if hamiltonian is None else hamiltonian
     found = field.hamiltonian
     if found is None:
@@ -34,7 +38,7 @@ def energy(dataset: xr.Dataset, hamiltonian: AbstractHamiltonian | None = None) 
 def _energy_of(dataset: xr.Dataset, hamiltonian: AbstractHamiltonian) -> xr.DataArray:
     _, state = trajectory_of(dataset)
     with torch.no_grad():
-        return along(dataset, hamiltonian.energy(state), "energy", "energy", "1")
+        return along(dataset, hamiltonian.energy(state), "energy", "energy", unit_in(dataset, ENERGY))
 
 
 def momentum(dataset: xr.Dataset) -> xr.DataArray:

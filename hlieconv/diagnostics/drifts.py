@@ -68,7 +68,7 @@ def _drift(dataset: xr.Dataset, quantity: str, hamiltonian: AbstractHamiltonian 
         values, scale = angular_momentum(dataset), _charge_scale(dataset, rotations(dataset))
     else:
         raise ValueError(f"quantity: expected energy, momentum or angular_momentum, got {quantity}")
-    change = abs(values - values.isel(time=0, drop=True))
+    change = abs(values - values.isel(time=0).reset_coords(drop=True))
     share = (change / scale.where(scale > 0, 1)).where(~presence(dataset).ended, np.inf)
     attrs = {"units": "1", "long_name": f"drift of the {values.attrs.get('long_name', quantity)}"}
     return share.transpose(*values.dims).rename(f"{quantity}_drift").assign_attrs(attrs)

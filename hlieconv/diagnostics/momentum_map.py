@@ -23,6 +23,7 @@ from systems.dataset.blocks import by_trajectory
 from systems.dataset.reading import trajectory_of, variables_of
 from systems.door import in_steps
 from systems.phase_space import PhaseSpace
+from systems.units import N_BODY, OWN, base_of, coherent
 
 
 @in_steps
@@ -141,7 +142,7 @@ def boost(dataset: xr.Dataset) -> xr.DataArray:
     mass = variables_of(dataset, ["mass"], dtype=state.q.dtype)["mass"]
     times = times.reshape(len(times), -1).to(state.q.dtype)
     k = torch.stack([charge(state, times) for charge in boosts(mass, state.q.shape[-1])], -1)
-    return along(dataset, k, "boost", "charge of Galilean boosts", "1")
+    return along(dataset, k, "boost", "charge of Galilean boosts", unit_in(dataset, "kg m"))
 
 
 def require_cartesian(dataset: xr.Dataset) -> xr.Dataset:
@@ -164,6 +165,17 @@ def along(dataset: xr.Dataset, values: Tensor, name: str, long_name: str, units:
     return xr.DataArray(values.cpu().numpy(), dims=dims, coords=coords, name=name, attrs=attrs).transpose(
         "trajectory", ...
     )
+
+
+def unit_in(dataset: xr.Dataset, dimension: str) -> str:
+    """The unit of a dimension in the system of units of a Dataset; "1" where it names none.
+
+    Args:
+        dataset: trajectories.
+        dimension: as a product of powers of "m", "kg" and "s".
+    """
+    name = dataset.attrs.get("unit_system", "")
+    return OWN if name in ("", N_BODY) else coherent(dimension, base_of(name))
 
 
 def units_of(dataset: xr.Dataset, charge: Charge) -> str:

@@ -9,7 +9,7 @@ from matplotlib import animation
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hlieconv.plots.style import COLOURS, MANY, edge_lines, edges_of, label, style, times_of
+from hlieconv.plots.style import COLOURS, MANY, edge_lines, edges_of, label, style, time_label, times_of
 from systems.checks import Index
 from systems.files import appearing, locked
 
@@ -68,6 +68,7 @@ def animate_trajectories(
     shown = np.unique(np.linspace(0, len(runs[0]) - 1, frames).round().astype(int))
     length = max(1, round(tail * len(runs[0])))
     times = times_of(dataset["q"]) if "time" in dataset.coords else dataset["trajectory_time"][trajectory].values
+    unit = time_label(dataset).removeprefix("time").replace("(", "").replace(")", "")
     new = ax is None
     with style():
         figure = plt.figure(figsize=(4.0, 4.0), dpi=100) if new else ax.get_figure(root=True)
@@ -94,7 +95,7 @@ def animate_trajectories(
                     _set(dot, run[index : index + 1, body])
             for run, link in zip(runs, links, strict=False):
                 _set(link, np.concatenate([np.zeros_like(run[index, :1]), run[index]]))
-            ax.set_title(f"t = {times[index]:.2f} s")
+            ax.set_title(f"t = {times[index]:.4g}{unit}")
             return []
 
         moving = animation.FuncAnimation(figure, draw, frames=shown.tolist(), blit=False)

@@ -9,7 +9,7 @@ from hlieconv.diagnostics.momentum_map import charges_of
 from hlieconv.groups.abstract import AbstractGroup
 from hlieconv.noether import Growth
 from hlieconv.noether.growth import growth_law
-from hlieconv.plots.style import ROUND_OFF, axes_or_new, plot_band, times_of
+from hlieconv.plots.style import ROUND_OFF, axes_or_new, plot_band, time_label, times_of
 
 
 def plot_charges(dataset: xr.Dataset, group: AbstractGroup | str, *, ax: Axes | None = None) -> Axes:
@@ -27,11 +27,11 @@ def plot_charges(dataset: xr.Dataset, group: AbstractGroup | str, *, ax: Axes | 
         ValueError: if the coordinates are generalised.
     """
     ax = axes_or_new(ax)
-    units = set()
-    for name, values in charges_of(dataset, group).items():
-        plot_band(ax, values - values.isel(time=0, drop=True), label=symbol(str(name)))
+    units, found = set(), charges_of(dataset, group)
+    for name, values in found.items():
+        plot_band(ax, values - values.isel(time=0).reset_coords(drop=True), label=symbol(str(name)))
         units.add(values.attrs["units"])
-    ax.set_xlabel("time (s)")
+    ax.set_xlabel(time_label(found))
     ax.set_ylabel("change of the charge" + (f" ({units.pop()})" if len(units) == 1 and units != {"1"} else ""))
     ax.legend()
     return ax
@@ -58,7 +58,7 @@ def plot_growth(drift: xr.DataArray, *, ax: Axes | None = None, **line) -> Axes:
     late = times >= 0.02 * times[-1]
     late[0] = False
     ax.loglog(times[late], growth(torch.tensor(times[late])), "--", color=drawn.get_color(), linewidth=1.0)
-    ax.set_xlabel("time (s)")
+    ax.set_xlabel(time_label(drift))
     ax.set_ylabel("drift")
     ax.legend()
     return ax

@@ -15,7 +15,7 @@ from hlieconv.diagnostics.conserved import energy, rotations, translations
 from hlieconv.noether.growth import growth_law
 from hlieconv.plots.charges import law_text, symbol
 from hlieconv.plots.saving import figure_path, save_figure
-from hlieconv.plots.style import ROUND_OFF, STYLE, plot_band, times_of
+from hlieconv.plots.style import ROUND_OFF, STYLE, plot_band, time_label, times_of
 from hlieconv.plots.time_series import drift_of
 
 #: Widths of a column and of a page of most journals, in inches (86 and 178 mm).
@@ -84,7 +84,7 @@ def plot_conservation(
             ax.set_title(title)
             ax.legend(loc="best", handlelength=1.2)
         for ax in axes[-1]:
-            ax.set_xlabel("time (s)")
+            ax.set_xlabel(time_label(dataset))
         for ax in axes[:, 0]:
             ax.set_ylabel("relative drift")
         if path is not None:

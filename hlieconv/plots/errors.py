@@ -4,7 +4,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from hlieconv.diagnostics.errors import geometric_mean, state_error
-from hlieconv.plots.style import ROUND_OFF, axes_or_new, label, times_of
+from hlieconv.plots.style import ROUND_OFF, axes_or_new, label, time_label, times_of
 
 
 def plot_error(dataset: xr.Dataset, reference: xr.Dataset, *, ax: Axes | None = None, **line) -> Axes:
@@ -15,6 +15,6 @@ def plot_error(dataset: xr.Dataset, reference: xr.Dataset, *, ax: Axes | None = 
     low, high = error.quantile([0.1, 0.9], dim="trajectory")
     ax.fill_between(times_of(error), low, high, color=drawn.get_color(), alpha=0.2, linewidth=0)
     ax.set_yscale("log")
-    ax.set_xlabel("time (s)")
+    ax.set_xlabel(time_label(error))
     ax.set_ylabel(label(error))
     return ax

@@ -62,6 +62,17 @@ def label(array: xr.DataArray) -> str:
     return str(name) if units == "1" else f"{name} ({units})"
 
 
+def time_label(data: xr.DataArray | xr.Dataset) -> str:
+    """The label of an axis of time: in seconds, or in what the data count time in.
+
+    Example:
+        >>> time_label(xr.DataArray([1.0], dims="time", coords={"time": ("time", [0.0], {"units": "yr"})}))
+        'time (yr)'
+    """
+    names = data.coords if isinstance(data, xr.DataArray) else data.variables
+    return label(data["trajectory_time" if "trajectory_time" in names else "time"])
+
+
 #: From so many bodies on all of them are drawn at once, without a line and a colour for each.
 MANY = 200
 

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 
 from hlieconv.diagnostics.conserved import angular_momentum, energy, momentum, rotations, translations
 from hlieconv.diagnostics.drifts import drift
-from hlieconv.plots.style import axes_or_new, label, plot_band, times_of
+from hlieconv.plots.style import axes_or_new, label, plot_band, time_label, times_of
 from systems.checks import Index
 
 
@@ -38,7 +38,7 @@ def plot_drift(dataset: xr.Dataset, component: str = "energy", *, ax: Axes | Non
     values = drift_of(dataset, component)
     line.setdefault("label", component)
     plot_band(ax, values, log=True, **line)
-    ax.set_xlabel("time (s)")
+    ax.set_xlabel(time_label(values))
     ax.set_ylabel("drift")
     return ax
 
@@ -75,6 +75,6 @@ def _plot_curve(array: xr.DataArray, ax: Axes | None, line: dict) -> Axes:
         start, mean = float(times_of(array)[0]), float(values.mean())
         ax.update_datalim([(start, 0.0), (start, 1.3 * mean)])  # other curves may still widen them
         ax.autoscale_view()
-    ax.set_xlabel("time (s)")
+    ax.set_xlabel(time_label(array))
     ax.set_ylabel(label(array))
     return ax

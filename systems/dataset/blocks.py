@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 import xarray as xr
 
+from systems.dataset.schema import shaped
 from systems.vector_field import AbstractVectorField
 
 #: Numbers of q in a block: those of a chunk of Zarr in float64.
@@ -93,6 +94,7 @@ def by_trajectory(function: Callable[Given, Result]) -> Callable[Given, Result]:
         dataset = bound.args[0]
         if not isinstance(dataset, xr.Dataset) or not {"q", "p"} <= {*dataset.variables}:
             return function(*args, **options)  # which says what is wrong
+        shaped(dataset)
         if dataset["q"].chunks is not None and not any(map(_is_field, (*bound.args, *bound.kwargs.values()))):
             return _behind_dask(function, dataset, bound.args[1:], bound.kwargs)
         rows = blocks_of(dataset)

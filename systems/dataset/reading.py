@@ -13,7 +13,7 @@ from torch import Tensor
 
 from systems.checks import Index, check
 from systems.dataset.blocks import blocks_of, is_beyond_memory
-from systems.dataset.schema import COMPANIONS, EDGES, STATE_DIMS, parameters_of
+from systems.dataset.schema import COMPANIONS, EDGES, STATE_DIMS, is_known, parameters_of, shaped
 from systems.dataset.times import as_coordinate
 from systems.edges import matrix_of
 from systems.phase_space import PhaseSpace
@@ -68,7 +68,7 @@ def state_of(
     Raises:
         ValueError: if there is no such time, or a body was not seen then.
     """
-    points = dataset.sizes["time"]
+    points = shaped(dataset).sizes["time"]
     check("time", time, -points <= time < points, f"an index below {points}")
     blocks = blocks_of(dataset, whole_chunks=True) if is_beyond_memory(dataset) else [slice(None)]
     some = (dataset.isel(trajectory=rows, time=[time]) for rows in blocks)  # in files chunks hold many times
@@ -93,9 +93,16 @@ def times_of(
 
 
 def mask_of(dataset: xr.Dataset, *, device: torch.device | str = "cpu") -> Bool[Tensor, "trajectory n"] | None:
-    """True where a body exists; None if all do."""
-    mask = dataset["mask"].transpose("trajectory", "body").values
-    return None if mask.all() else torch.tensor(mask, device=device)
+    """True where a body exists; None if all do.
+
+    Raises:
+        ValueError: if the Dataset is not `shaped`.
+    """
+    mask = shaped(dataset)["mask"].transpose("trajectory", "body").values
+    if mask.dtype != bool:  # as after dataset.astype
+        known = bool(np.isin(mask, (0, 1)).all())
+        check("mask", mask.dtype, known, "True or False for each body")
+    return None if mask.all() else torch.tensor(mask.astype(bool), device=device)
 
 
 def variables_of(
@@ -121,7 +128,7 @@ def variables_of(
         )
     mask, found, along_edges = mask_of(dataset, device=device), {}, set(EDGES) <= {*names}
     for name in names:
-        value = _parameter(dataset[name], dtype, device)
+        value = _parameter(dataset, name, dtype, device)
         if "edge" in dataset[name].dims and not along_edges:
             value = matrix_of(edges_of(dataset), value, dataset.sizes["body"])
         shared = "trajectory" not in dataset[name].dims
@@ -162,16 +169,18 @@ def system_of(
     Raises:
         ValueError: if there is no such system, or the Dataset lacks one of its parameters.
     """
-    known: str = dataset.attrs.get("system", "") if name is None else name
+    known: str = shaped(dataset).attrs.get("system", "") if name is None else name
     if " + " in known:
         return _sum_of(dataset, known.split(" + "), dtype, device)
     kind: type[AbstractVectorField] = system_class(known)
     if missing := [v.name for v in kind.variables if not (v.name in dataset or v.optional)]:
         raise ValueError(f"dataset: {kind.name} needs the variables {', '.join(missing)}, which it lacks")
     stored = [variable.name for variable in kind.variables if variable.name in dataset]
-    values: dict[str, Any] = {name: _parameter(dataset[name], dtype, device) for name in stored}
+    values: dict[str, Any] = {name: _parameter(dataset, name, dtype, device) for name in stored}
     if "fixed" in dataset and "fixed" in kind.marks:
-        values["fixed"] = torch.tensor(dataset["fixed"].transpose("trajectory", "body").values, device=device)
+        values["fixed"] = torch.tensor(
+            dataset["fixed"].transpose("trajectory", "body").values.astype(bool), device=device
+        )
     if EDGES[0] in dataset:
         values["edges"] = edges_of(dataset).to(device)
     system = kind(mask=mask_of(dataset, device=device), **values)
@@ -192,12 +201,18 @@ def _sum_of(
     return functools.reduce(operator.add, parts)
 
 
-def _parameter(array: xr.DataArray, dtype: torch.dtype | None, device: torch.device | str) -> Tensor:
+def _parameter(dataset: xr.Dataset, name: str, dtype: torch.dtype | None, device: torch.device | str) -> Tensor:
+    """0 where no body is; a ValueError if one is whose value nobody knows."""
+    array = dataset[name]
+    if bool(array.isnull().any()) and not is_known(array, dataset["mask"]):
+        words = "NaN or infinity: are these trajectories of several systems?"
+        raise ValueError(f"dataset: expected finite values of {name} for every body, got {words}")
     own = [dim for dim in ("trajectory", "body", "other_body", "edge", "space") if dim in array.dims]
     return _tensor(array.transpose(*own).fillna(0), dtype, device)
 
 
 def _tensor(array: xr.DataArray, dtype: torch.dtype | None, device: torch.device | str) -> Tensor:
     values = array.values
-    values = values.astype(values.dtype.newbyteorder("="), copy=not values.flags.writeable)
+    shareable = values.flags.writeable and min(values.strides, default=0) >= 0
+    values = values.astype(values.dtype.newbyteorder("="), order="K" if shareable else "C", copy=not shareable)
     return torch.from_numpy(values).to(device, dtype)

@@ -223,17 +223,52 @@ def validate(dataset: xr.Dataset) -> xr.Dataset:
     return dataset
 
 
+def shaped(dataset: xr.Dataset) -> xr.Dataset:
+    """The Dataset itself, if it has states, times and masks of bodies with their dims: what every reader of it needs.
+
+    Raises:
+        ValueError: naming what is missing, empty or has other dims, as after ``dataset.isel(trajectory=0)``.
+
+    Example:
+        >>> from systems import from_arrays
+        >>> shaped(from_arrays([[[0.0, 1.0]], [[1.0, 1.0]]], times=[0, 1], mass=3.0).isel(time=[]))
+        Traceback (most recent call last):
+            ...
+        ValueError: dataset: expected at least one time, got none
+    """
+    if problems := list(_shape_problems(dataset)):
+        raise ValueError(f"dataset: {'; '.join(problems)}")
+    return dataset
+
+
+def _shape_problems(dataset: xr.Dataset) -> Iterator[str]:
+    missing = [name for name in ("q", "p", "mask") if name not in dataset]
+    yield from (f"{name}: expected a variable of this name, got none" for name in missing)
+    lost = gained = False
+    for name in CORE:
+        own, dims = set(CORE[name].dims), set(dataset[name].dims) if name in dataset else set()
+        if name not in dataset or own == dims:
+            continue
+        lost, gained = lost or dims < own, gained or dims > own
+        expected, got = ", ".join(CORE[name].dims), ", ".join(map(str, dataset[name].dims))
+        yield f"{name}: expected dims {expected}, got {got or 'none'}"
+    if lost:
+        yield "a selection keeps its dim if it is a list, as in isel(trajectory=[0])"
+    if gained:
+        yield "xr.concat with data_vars='minimal', and isel in place of where, leave alone what lacks a dim"
+    if not missing:
+        empty = [dim for dim in STATE_DIMS if dataset.sizes.get(dim) == 0]
+        yield from (f"expected at least one {dim}, got none" for dim in empty)
+    if not missing and not ({"time", "trajectory_time"} & {*dataset.variables}):
+        yield "time: expected either a coordinate time or a variable trajectory_time, got neither"
+
+
 def _problems(dataset: xr.Dataset) -> Iterator[str]:
     version = dataset.attrs.get("schema_version", 0)
     if version != SCHEMA_VERSION:
         yield f"schema_version: expected {SCHEMA_VERSION}, got {version or 'none'}"
-    missing = [name for name in ("q", "p", "mask") if name not in dataset]
-    yield from (f"{name}: expected a variable of this name, got none" for name in missing)
-    misshapen = [name for name in CORE if name in dataset and set(dataset[name].dims) != set(CORE[name].dims)]
-    for name in misshapen:
-        expected, got = ", ".join(CORE[name].dims), ", ".join(map(str, dataset[name].dims))
-        yield f"{name}: expected dims {expected}, got {got or 'none'}"
-    if missing or misshapen:
+    if misshapen := list(_shape_problems(dataset)):
+        yield from misshapen
         return
     kinds = {name: dataset[name].dtype for name in ("q", "p")}
     if kinds["q"].kind != "f" or kinds["q"].itemsize not in (4, 8) or kinds["q"] != kinds["p"]:
@@ -258,21 +293,33 @@ def _problems(dataset: xr.Dataset) -> Iterator[str]:
         if absent := [key for key in ("units", "long_name") if not isinstance(array.attrs.get(key), str)]:
             yield f"{name}: expected the attributes {', '.join(absent)}, got none"
     for name, array in parameters_of(dataset).items():
-        if set(array.dims) <= {"trajectory", "body"}:
+        if not is_known(array, dataset["mask"]):
+            of_pairs = " for every pair of bodies" if "other_body" in array.dims else ""
+            yield f"{name}: expected finite values{of_pairs}, got NaN or infinity"
+        elif name == "mass" and set(array.dims) <= {"trajectory", "body"}:
             real = array.where(dataset["mask"], 1)
-            if not bool(np.isfinite(real).all()):
-                yield f"{name}: expected finite values, got NaN or infinity"
-            elif name == "mass" and not bool((real >= 0 if _may_be_zero(dataset, name) else real > 0).all()):
+            if not bool((real >= 0 if _may_be_zero(dataset, name) else real > 0).all()):
                 yield f"mass: expected positive values, got {float(real.min()):g}"
-        elif set(array.dims) <= {"trajectory", "body", "other_body"} and not _finite_pairs(array, dataset["mask"]):
-            yield f"{name}: expected a finite value for every pair of bodies, got NaN or infinity"
 
 
-def _finite_pairs(array: xr.DataArray, mask: xr.DataArray) -> bool:
-    """Whether the values of all pairs of two bodies that exist are finite."""
-    mask = mask.astype(bool)  # one of numbers is a problem of its own
-    other = mask.rename(body="other_body")
-    return bool(np.isfinite(array.where(mask & other & (mask["body"] != other["other_body"]), 0)).all())
+def is_known(array: xr.DataArray, mask: xr.DataArray) -> bool:
+    """Whether a parameter is finite wherever a body exists, or two of a pair; of what has other dims nothing is asked.
+
+    Example:
+        >>> mask = xr.DataArray([[True, True], [True, False]], dims=("trajectory", "body"))
+        >>> mass = xr.DataArray([[1.0, 2.0], [3.0, np.nan]], dims=("trajectory", "body"))
+        >>> is_known(mass, mask), is_known(mass.isel(body=[1, 0]), mask)
+        (True, False)
+    """
+    dims, mask = {*array.dims}, mask.astype(bool)  # a mask of numbers is a problem of its own
+    if not dims <= {"trajectory", "body", "other_body", "edge", "space"}:
+        return True
+    if "other_body" in dims:
+        other = mask.rename(body="other_body")
+        array = array.where(mask & other & (mask["body"] != other["other_body"]), 0)
+    elif "body" in dims:
+        array = array.where(mask, 0)
+    return bool(np.isfinite(array).all())
 
 
 def _may_be_zero(dataset: xr.Dataset, name: str) -> bool:
