@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hlieconv.dynamics.trajectories import Trajectories
+from systems.checks import check
 from systems.dataset.schema import COMPANIONS
 from systems.phase_space import PhaseSpace
 
@@ -85,6 +86,7 @@ class Places:
 
     def __post_init__(self) -> None:
         points = len(self.data.times)
+        check("dataset", f"{points} of each trajectory", points > 1, "points at two times at least")
         if points < self.length:
             far = (
                 f": for points far apart take chunk={points}, the loss rollout and a short step"

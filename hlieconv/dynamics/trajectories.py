@@ -152,8 +152,8 @@ def trajectories_of(dataset: xr.Dataset, *, along_edges: bool = False) -> Trajec
         UserWarning: if trajectories have gaps: a body that exists and was not seen at some time.
 
     Raises:
-        ValueError: if it does not follow the schema, holds infinite positions or momenta, or parameters of pairs that
-            are not finite.
+        ValueError: if it does not follow the schema, no body was seen at any time, or it holds infinite positions or
+            momenta, or parameters of pairs that are not finite.
 
     Example:
         >>> from systems import Springs, simulate
@@ -174,6 +174,8 @@ def trajectories_of(dataset: xr.Dataset, *, along_edges: bool = False) -> Trajec
     generalised = dataset.attrs.get("coordinate_system") == "generalised"
     data = Trajectories(count, n, mask, features, generalised, dataset=dataset, times=times, eps=eps)
     if not is_beyond_memory(dataset):
+        seen = bool(data.state.q.isfinite().any())
+        check("dataset", "NaN everywhere", seen, "bodies that were seen at some time")
         warn_of_gaps(times, data.state, data.companions.get("rates"), "trajectories")
     return data
 

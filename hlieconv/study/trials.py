@@ -31,7 +31,7 @@ def run_trial(trial: Trial, size: Effort, path: Path, device: str = "auto") -> d
     resumed = run.exists()
     trained, cpu, seconds = train_trial(trial, steps=size.steps, run=run, device=device)
     model: Any = trained.model
-    steps = trained.history[-1]["step"] if trained.history else 0
+    last = trained.history[-1] if trained.history else {}
     started = time.process_time()
     measured = _finite(evaluate(model.cpu(), trial, size))
     result = {
@@ -42,9 +42,9 @@ def run_trial(trial: Trial, size: Effort, path: Path, device: str = "auto") -> d
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "settings": asdict(trained.settings),
         "cost": {
-            "cpu_seconds": None if resumed else cpu,
-            "seconds": None if resumed else seconds,
-            "steps": steps,
+            "cpu_seconds": last.get("cpu_seconds") if resumed else cpu,
+            "seconds": last.get("seconds") if resumed else seconds,
+            "steps": last.get("step", 0),
             "measuring_cpu_seconds": time.process_time() - started,
         },
         "size": size._asdict(),

@@ -194,6 +194,11 @@ def test_bad_data_are_named():
     gaps.q[:, ::4] = float("nan")
     with pytest.raises(ValueError, match="without a gap"):
         quick(small(), gaps)
+    gaps.q[:] = float("nan")
+    with pytest.raises(ValueError, match="dataset: expected bodies that were seen at some time, got 'NaN everywhere'"):
+        quick(small(), gaps)
+    with pytest.raises(ValueError, match="dataset: expected points at two times at least, got '1 of each trajectory'"):
+        quick(small(), DATA.isel(time=[0]))
 
 
 def test_the_paper_preset_is_the_paper():

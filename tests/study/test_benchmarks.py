@@ -34,7 +34,7 @@ def test_the_page_shows_the_committed_results(name):
 
 @pytest.mark.parametrize("name", COMMITTED)
 def test_a_missed_figure_fails(name, tmp_path, capsys):
-    """As committed every figure holds; each fails where one row, or one number of all rows, is far worse."""
+    """As committed no figure is missed; each fails where one row, or one number of all rows, is far worse."""
     task, file = benchmark(name), ROOT / f"results/benchmarks/{name}.json"
     result = json.loads(file.read_text())
     rows = [row for own in result["parts"].values() for row in own]
@@ -51,7 +51,7 @@ def test_a_missed_figure_fails(name, tmp_path, capsys):
             (tmp_path / "worse.json").write_text(json.dumps(result))
         for row, old in zip(rows, kept, strict=True):
             row |= old
-    assert missed == set(range(len(lines)))
+    assert missed == {i for i, line in enumerate(lines) if not line.startswith("waits")}
     assert main(["reproduce", name, "--check", "-o", str(file)]) == 0
     assert main(["reproduce", name, "--check", "-o", str(tmp_path / "worse.json")]) == 1
     assert "FAIL" in capsys.readouterr().out
