@@ -14,6 +14,15 @@ from systems import SYSTEMS
 #: Characters of a header: a file without lines is no table, and thousands of columns take minutes.
 HEADER = 2**16
 
+#: What may separate columns; else it is spaces.
+SEPARATORS, SPACES = (",", ";", "\t"), r"\s+"
+
+#: Columns whose values are names.
+LABELS = ("body", "trajectory")
+
+#: What stands for a number that is missing.
+MISSING = ("NA", "N/A", "NaN", "nan", "null", "NULL", "None", "-", "--")
+
 
 class ImportTable(AbstractCommand):
     help = "write the measured trajectories of a table or of named arrays to a file of trajectories"
@@ -24,7 +33,8 @@ class ImportTable(AbstractCommand):
             metavar="F",
             help="file of the arrays q, p or v, m and t (.npz, .mat, .h5), "
             "or table with the columns time, body, x, y[, z] and px, py[, pz] or mass (momenta are then estimated), "
-            "a column trajectory if there are several, and any other variables of the bodies",
+            "a column trajectory if there are several, and any other variables of the bodies; columns are separated by "
+            "commas, semicolons, tabs or spaces",
         )
         add_output(parser, None, "file to write, .nc or .zarr; by default the name of F with the suffix .nc")
         text = "known system that was measured, if it is one of these"
@@ -49,24 +59,89 @@ class ImportTable(AbstractCommand):
 
 
 def _table(path: Path) -> Any:
-    """A table with each of its columns once.
+    """A table with each of its columns once; those without a name, such as the index that pandas writes, are left out.
+
+    Columns are separated by commas, semicolons, tabs or spaces, as the header is. Where a comma separates no columns it
+    may stand in numbers for the point. Dates are those of ISO 8601. Lines before the header that begin with # are
+    comments; the last of them may be the header itself, as numpy.savetxt writes it.
 
     Raises:
         ValueError: if it has no header, or the file cannot be read.
     """
-    import pandas as pd
-
     from systems.files import check_regular
 
     check_regular(path)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            line = file.readline(HEADER)
-        if len(line) == HEADER:
-            raise ValueError(f"its first line has {HEADER} characters or more")
-        counts = collections.Counter(filter(None, next(csv.reader([line]), [])))
-        if twice := [name for name, count in counts.items() if count > 1]:
+        names, separator, skipped = _header(path)
+        if twice := [name for name, count in collections.Counter(filter(None, names)).items() if count > 1]:
             raise ValueError(f"the column {', '.join(twice)} is there more than once")
-        return pd.read_csv(path, compression=None)  # no file unpacks into more than itself
+        table = _read(path, names, separator, skipped, decimal=".")
+        if separator != "," and _texts(table):
+            table = min(table, _read(path, names, separator, skipped, decimal=","), key=lambda x: len(_texts(x)))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"table: expected a CSV file in UTF-8, got {path}, which is not: {error}") from error
     except (ValueError, OSError, csv.Error) as error:
         raise ValueError(f"table: expected a CSV file with a header, got {path}: {error}") from error
+    return _dated(table)
+
+
+def _header(path: Path) -> tuple[list[str], str, int]:
+    """The names of the columns, what separates them, and how many lines there are before the rows."""
+    skipped, comment = 0, ""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        while (line := file.readline(HEADER)).startswith("#") or line.isspace():
+            skipped, comment = skipped + 1, line.lstrip("#") if line.startswith("#") else comment
+            if len(line) == HEADER:
+                break
+    if len(line) == HEADER:
+        raise ValueError(f"its first line has {HEADER} characters or more")
+    separator = next((x for x in sorted(SEPARATORS, key=line.count, reverse=True) if x in line), SPACES)
+    names, before = _fields(line, separator), _fields(comment, separator)
+    return (before, separator, skipped) if "time" in before and "time" not in names else (names, separator, skipped + 1)
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    fields = line.split() if separator == SPACES else next(csv.reader([line], delimiter=separator), [])
+    return [field.strip() for field in fields]
+
+
+def _read(path: Path, names: list[str], separator: str, skipped: int, *, decimal: str) -> Any:
+    """The named columns; labels are as they are written, so that a body may be called NA."""
+    import pandas as pd
+
+    missing = {name: [""] if name in LABELS else ["", *MISSING] for name in names}
+    table = pd.read_csv(
+        path,
+        sep=separator,
+        decimal=decimal,
+        header=None,
+        skiprows=skipped,
+        names=[*range(len(names) + 1)],  # one more than there should be
+        skipinitialspace=True,
+        keep_default_na=False,
+        na_values=dict(enumerate([*(missing[name] for name in names), [""]])),
+        encoding="utf-8-sig",
+        compression=None,  # no file unpacks into more than itself
+    )
+    beyond = table.pop(len(names))
+    if not beyond.isna().all() or not isinstance(table.index, pd.RangeIndex):
+        raise ValueError(f"a row has more fields than the header, which has {len(names)}")
+    table.columns = names
+    return table.loc[:, [bool(name) for name in names]]
+
+
+def _texts(table: Any) -> list[str]:
+    """The columns of text that are no labels."""
+    return [name for name, kind in table.dtypes.items() if kind.kind not in "biuf" and name not in LABELS]
+
+
+def _dated(table: Any) -> Any:
+    """The table, with its times as dates if all of them are dates of ISO 8601."""
+    import pandas as pd
+
+    if "time" not in _texts(table):
+        return table
+    dates = pd.to_datetime(table["time"], format="ISO8601", utc=True, errors="coerce")
+    if (bad := table["time"][dates.isna() & pd.to_numeric(table["time"], errors="coerce").isna()]).size:
+        raise ValueError(f"time: expected numbers, or dates such as 2024-01-31T12:00, got {bad.iloc[0]!r}")
+    return table.assign(time=dates)
