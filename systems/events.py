@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -20,6 +20,7 @@ from systems.checks import check
 from systems.door import in_steps
 from systems.numbers import to_tensor
 from systems.phase_space import PhaseSpace
+from systems.tracing import pushed_forward
 from systems.vector_field import AbstractSeparable, AbstractVectorField
 
 
@@ -35,6 +36,8 @@ class AbstractEvent(ABC):
         name: of the event in a Dataset; by default that of its class.
     """
 
+    bounds: ClassVar[bool] = False
+    """Whether no trajectory is meant to be beyond the zero."""
     _: KW_ONLY
     direction: int = 0
     terminal: bool = False
@@ -56,7 +59,14 @@ class AbstractEvent(ABC):
 
     def check(self, field: AbstractVectorField, state: PhaseSpace) -> None:
         """A ValueError that names what does not fit the field and the state, before any work starts."""
-        shape, batch = tuple(self.values(field, state).shape), tuple(state.q.shape[:-2])
+        try:
+            found, _ = pushed_forward(lambda q, p: self.values(field, PhaseSpace(q, p)), tuple(state), tuple(state))
+        except (AttributeError, RuntimeError, TypeError) as error:
+            words = f"events: expected {self.name} to be made of torch's operations on a state, which gives numbers"
+            raise ValueError(f"{words}, got the error: {error}") from error
+        if found.dtype != state.q.dtype:
+            raise ValueError(f"events: expected {self.name} to have values of {state.q.dtype}, got {found.dtype}")
+        shape, batch = tuple(found.shape), tuple(state.q.shape[:-2])
         if shape[:-1] != batch or len(shape) != len(batch) + 1:
             raise ValueError(f"events: expected {self.name} to have values of shape {(*batch, 'part')}, got {shape}")
 
@@ -175,6 +185,7 @@ class Collision(AbstractOfPairs):
         (array([5], dtype=int8), array([[0.753574]]), array([0.4, 0.6]))
     """
 
+    bounds: ClassVar[bool] = True
     radius: float | Sequence[float] | Tensor
     _: KW_ONLY
     direction: int = -1
@@ -258,6 +269,7 @@ class Escape(AbstractEvent):
         True
     """
 
+    bounds: ClassVar[bool] = True
     distance: float
     _: KW_ONLY
     direction: int = 1

@@ -61,7 +61,8 @@ def remarks(dataset: xr.Dataset, events: Sequence[AbstractEvent]) -> list[str]:
     kinds, times = dataset["event_kind"].values, dataset["event_time"].values
     never = [event.name for k, event in enumerate(events) if not event.terminal and not (kinds == k).any()]
     found = [f"{name} happens to no trajectory" for name in never]
-    blur = 1e-12 * np.maximum(1, np.abs(times[:, 1:]))
+    span = np.ptp(times[np.isfinite(times)]) if np.isfinite(times).any() else 0.0
+    blur = 1e-12 * np.maximum(span, np.abs(times[:, 1:]))
     together = int((np.abs(np.diff(times, axis=1)) <= blur).any(1).sum())
     if together:
         found.append(

@@ -38,7 +38,7 @@ from systems.ranks import Ranks, ranks
 from systems.threads import one_core_each
 from systems.units import time_unit
 from systems.vector_field import AbstractHamiltonian, AbstractVectorField
-from systems.watching import check_events
+from systems.watching import check_events, warn_of_starts
 from systems.work import Drawn, Work
 
 #: Of a Zarr store, regions that one process fills at a time are about so many numbers of q, and so many at least.
@@ -155,6 +155,7 @@ def simulate(
         check(name, value, value is None or value >= 1, "at least 1")
     check("client", client, client is None or path is not None, "none without a path")
     check_events(events, field, state, elapsed)
+    warn_of_starts(events, field, state)
     work = Work(
         field,
         state,

@@ -8,6 +8,7 @@ and an event is as accurate as the method. Derivatives follow from the implicit 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from systems.integrators.steps import substep_counts
 from systems.phase_space import PhaseSpace
 from systems.status import Status
 from systems.vector_field import AbstractVectorField
-from systems.zeros import Finder, Zeros, some
+from systems.zeros import Finder, Zeros, rounding, some
 
 #: Numbers in the pieces of a solution that are looked at together.
 VALUES = 2**24
@@ -137,6 +138,26 @@ def check_events(events: Sequence[AbstractEvent], field: AbstractVectorField, st
         event.check(field, state)
     if events:
         check("times", len(times), len(times) >= 2, "two times or more, between which events are looked for")
+
+
+def warn_of_starts(events: Sequence[AbstractEvent], field: AbstractVectorField, state: PhaseSpace) -> None:
+    """Say so where trajectories start beyond a zero that bounds them: inside of another body, or far away."""
+    for event in events:
+        if not (event.bounds and event.direction):
+            continue
+        with torch.no_grad():
+            values = event.direction * event.values(field, state)
+            row, part = (values > 0).nonzero(as_tuple=True)
+            if not len(row):
+                continue
+            near = rounding(event, field.select(row), PhaseSpace(*(x[row] for x in state)), part)
+        if count := len(row[values[row, part] > near].unique()):
+            warnings.warn(
+                f"events: {count} of {len(state.q)} trajectories start beyond {event.name}, which is found only where "
+                "they cross it again",
+                UserWarning,
+                stacklevel=4,
+            )
 
 
 def _intervals(times: Tensor, method: AbstractIntegrator, state: PhaseSpace) -> Iterator[slice]:

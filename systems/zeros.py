@@ -123,7 +123,7 @@ class Finder:
             middle = self._refined(event, turning, order=1)
             field, state = self.field.select(self.rows[turning.row]), self._state(turning, middle)
             value = event.values(field, state).gather(-1, turning.part[:, None])[:, 0]
-            touches = value.abs() <= _rounding(event, field, state, turning.part)
+            touches = value.abs() <= rounding(event, field, state, turning.part)
             beyond = (value * a[turns] < 0) & ~touches
             found += [
                 some(turning._replace(end=middle, first=a[turns], last=value), beyond),
@@ -142,7 +142,7 @@ class Finder:
         size = values.abs().nan_to_num(0).amax((0, 1))
         row, part = (here[0].abs() <= size * torch.finfo(size.dtype).eps ** 0.5).nonzero(as_tuple=True)
         state = PhaseSpace(*(x[0, piece[0, row, part], row] for x in self.path))
-        near = here[0, row, part].abs() <= _rounding(event, self.field.select(self.rows[row]), state, part)
+        near = here[0, row, part].abs() <= rounding(event, self.field.select(self.rows[row]), state, part)
         here[0, row, part] = torch.where(near, 0, here[0, row, part])
         first = values[0].scatter(0, piece, here)
         return torch.cat([first[None], values[1:]])
@@ -208,7 +208,7 @@ def _at(mask: Tensor, start: Tensor, end: Tensor, first: Tensor, last: Tensor) -
     return _Brackets(piece, row, part, start[mask], end[mask], first[mask], last[mask])
 
 
-def _rounding(event: AbstractEvent, field: AbstractVectorField, state: PhaseSpace, part: Tensor) -> Tensor:
+def rounding(event: AbstractEvent, field: AbstractVectorField, state: PhaseSpace, part: Tensor) -> Tensor:
     """What no more than rounding of the states ``(m, n, d)`` can make of the values of their parts ``(m,)``."""
     gradient = torch.func.grad(lambda z: event.values(field, z).gather(-1, part[:, None]).sum())(state)
     sizes = [(x * y).abs().sum((-2, -1)) for x, y in zip(gradient, state, strict=True)]

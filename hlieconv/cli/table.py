@@ -73,6 +73,8 @@ def _table(path: Path) -> Any:
     check_regular(path)
     try:
         names, separator, skipped = _header(path)
+        if not any(names):
+            raise ValueError("it has none")
         if twice := [name for name, count in collections.Counter(filter(None, names)).items() if count > 1]:
             raise ValueError(f"the column {', '.join(twice)} is there more than once")
         table = _read(path, names, separator, skipped, decimal=".")
@@ -141,7 +143,9 @@ def _dated(table: Any) -> Any:
 
     if "time" not in _texts(table):
         return table
-    dates = pd.to_datetime(table["time"], format="ISO8601", utc=True, errors="coerce")
-    if (bad := table["time"][dates.isna() & pd.to_numeric(table["time"], errors="coerce").isna()]).size:
+    times: Any = table["time"]
+    dates: Any = pd.to_datetime(times, format="ISO8601", utc=True, errors="coerce")
+    numbers: Any = pd.to_numeric(times, errors="coerce")
+    if (bad := times[dates.isna() & numbers.isna()]).size:
         raise ValueError(f"time: expected numbers, or dates such as 2024-01-31T12:00, got {bad.iloc[0]!r}")
     return table.assign(time=dates)

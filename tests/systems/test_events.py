@@ -1,6 +1,7 @@
 """Events: found where independent truth says, for every integrator, on their own for each trajectory."""
 
 import math
+import warnings
 from pkgutil import resolve_name
 
 import numpy as np
@@ -18,6 +19,7 @@ from systems import (
     Crossing,
     Escape,
     Gravity,
+    HarmonicTrap,
     HenonHeiles,
     Pendulum,
     PhaseSpace,
@@ -189,6 +191,30 @@ def test_two_events_at_one_time_are_both_kept_and_said():
     assert dataset.event_kind.attrs["flag_meanings"] == "first second"
 
 
+@pytest.mark.parametrize("bound", [Collision(1.0), Escape(1.5), Collision(1.0, terminal=False)])
+def test_a_start_beyond_a_bound_is_said(bound):
+    """Two bodies that start inside of each other were never told to collide."""
+    system, state = HarmonicTrap(1.0, mass=[1.0, 1.0]), PhaseSpace.of([[-1.0, 0], [1, 0]], [[0.0, 1], [0, -1]])
+    within = PhaseSpace(*(torch.stack([x, x / (2 if isinstance(bound, Collision) else 0.5)]) for x in state))
+    with pytest.warns(UserWarning, match=f"1 of 2 trajectories start beyond {bound.name}"):
+        simulate(system, within, [0.0, 0.1], events=[bound])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # at the bound itself, but for rounding, a trajectory is not beyond it
+        touching = Collision(1.0 + 1e-16) if isinstance(bound, Collision) else Escape(1.0 - 1e-16)
+        simulate(system, state, [0.0, 0.1], events=[touching])
+
+
+def test_events_of_femtoseconds_are_told_apart():
+    system, state = HarmonicTrap(1.0, mass=[1.0]), PhaseSpace.of([[1.0]], [[0.0]])
+    fast = HarmonicTrap(1e28, mass=[1.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        slow, quick = (
+            simulate(s, state, [0.0, end], events=[Plane([1.0])]) for s, end in ((system, 9.0), (fast, 9e-14))
+        )
+    np.testing.assert_allclose(quick.event_time * 1e14, slow.event_time, rtol=1e-12)
+
+
 def test_a_start_at_a_zero_is_no_event():
     system, state = HenonHeiles.sample(3, seed=0)
     on = simulate(system, state, [0.0, 12.0], events=[SECTION])
@@ -275,6 +301,12 @@ def test_a_time_of_each_trajectory_and_files_in_parts(tmp_path, monkeypatch):
         (lambda: Plane([1.0, 0.0], body=3), "body: expected an index below 1"),
         (lambda: Plane([1.0, 0.0], direction=2), "direction: expected -1, 0 or 1"),
         (lambda: Crossing(lambda state: state.q), "events: expected crossing to have values of shape"),
+        (lambda: Crossing(lambda z: z.q[..., 0, 0] > 1), "events: expected crossing to .*numbers"),
+        (
+            lambda: Crossing(lambda z: torch.tensor(np.sin(z.q.numpy()[..., 0, 0]))),
+            "events: expected crossing .* torch",
+        ),
+        (lambda: Crossing(lambda z: z.velocity), "events: expected crossing .* got the error: .*velocity"),
         (lambda: Collision(1.0), "two bodies or more for collision"),
         (lambda: Collision(0.0), "radius: expected a positive number"),
         (lambda: CloseApproach(-1.0), "within: expected a positive number"),
