@@ -55,6 +55,12 @@ class Kink(OwnLaw):
         return self.pairs(q, lambda square: (square.sqrt() - 0.8).clamp(min=0).square())
 
 
+class Centre(OwnLaw):
+    def potential(self, q):
+        square = self.existing(q).square().sum(-1)
+        return self.pairs(q, lambda square: 0.3 * square) - (self.mass * (square + 0.25).rsqrt()).sum(-1)
+
+
 class Trapped(OwnLaw):
     def potential(self, q):
         square = self.existing(q).square().sum(-1)
@@ -86,6 +92,11 @@ LAWS = {
         lambda n, s: own(Trapped, n, s),
         "SO2",
         {("power", (2.0,)): 0.3, ("power", (2.0,), "i"): 1.0, ("power", (4.0,), "i"): 0.2},
+    ),
+    "centre": (
+        lambda n, s: own(Centre, n, s),
+        "SO2",
+        {("power", (2.0,)): 0.3, ("softened", (0.5, -1.0), "i"): -1.0},
     ),
 }
 
@@ -341,5 +352,5 @@ def close_passages_hold_no_law_back(model, dataset):
     ends = seen._replace(duration=4 * seen.duration)
     law = [model.estimates[0]._replace(coefficient=1.0)]
     ends = ends._replace(end=paths_of(model, law, ends, steps)[-1])
-    [found], _ = polished(model, [law[0]._replace(coefficient=1.01)], ends, steps, steps=3)
+    [found], _ = polished(model, [law[0]._replace(coefficient=1.01)], ends, steps, steps=4)
     assert abs(found.coefficient - 1) < 1e-4

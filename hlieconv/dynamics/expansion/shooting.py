@@ -222,6 +222,7 @@ class _Segments:
         if polish:
             columns = b[shot.passing].flatten(0, 1)
             scale = columns.norm(dim=0)
+            scale = torch.where(scale > 0, scale, 1.0)  # the length of (r^2 + e^2)^1 does nothing
             inverse = torch.linalg.pinv((columns / scale).mT @ (columns / scale), rtol=1e-13)
             step = inverse @ ((columns / scale).mT @ left[shot.passing].flatten()) / scale
             errors = (inverse.diagonal().clamp(min=0) * max(shot.chi_square, 1.0)).sqrt() / scale

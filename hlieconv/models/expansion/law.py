@@ -95,7 +95,10 @@ def text(estimates: Sequence[Estimate]) -> str:
     line = ""
     for estimate in estimates:
         sign = ("-" if estimate.coefficient < 0 else "") if not line else (" - " if estimate.coefficient < 0 else " + ")
-        line += f"{sign}{concise(abs(estimate.coefficient), estimate.error)} {_plain(expression(estimate.term))}"
+        function = f" {_plain(expression(estimate.term))}"
+        if function.startswith(" 1/"):
+            function = function[2:]
+        line += f"{sign}{concise(abs(estimate.coefficient), estimate.error)}{function}"
     return f"V = {line or '0'}"
 
 

@@ -54,7 +54,7 @@ class TermLibrary:
     def plain(self) -> list[Term]:
         """Terms without parameters to be found: powers of distances, polynomials of coordinates."""
         shapes = [("power", (p,)) for p in POWERS] + [("logarithm", ())]
-        return [*self._of_pairs(shapes), *self._of_bodies()]
+        return [*self._of_pairs(shapes), *self._of_centre(shapes), *self._of_bodies()]
 
     def shaped(self) -> list[Term]:
         """Terms with a length or an exponent that data decide."""
@@ -64,7 +64,7 @@ class TermLibrary:
         shapes += [("softened", (0.3 * self.length, exponent), (True, True)) for exponent in (-2.0, 3.0)]
         for name in ("exponential", "gaussian", "yukawa"):
             shapes += [(name, (self.length * a,), (True,)) for a in RANGES]
-        return [*self._of_pairs(shapes)]
+        return [*self._of_pairs(shapes), *self._of_centre(shapes)]
 
     def triples(self) -> list[Term]:
         """Terms of three bodies."""
@@ -96,20 +96,26 @@ class TermLibrary:
             for bodies, pairs in self.products():
                 yield Pair(name, parameters, free, bodies, pairs)
 
+    def _of_centre(self, shapes: Sequence[tuple]) -> Iterator[Term]:
+        """Terms of the distance of one body from the origin, where the group turns all bodies about it."""
+        if isinstance(self.group, SO2 | SO3):
+            for name, parameters, *rest in shapes:
+                free = rest[0] if rest else (False,) * len(parameters)
+                yield from (Central(name, parameters, free, single) for single in self._singles())
+
+    def _singles(self) -> list[tuple[Factor, ...]]:
+        return [(), *((a,) for a in self._factors())]
+
     def _of_bodies(self) -> Iterator[Term]:
         """Terms of one body, and of pairs in one direction, where the group tells directions apart."""
         group, d = self.group, self.group.dimension
-        singles = [(), *((a,) for a in self._factors())]
-        if isinstance(group, SO2 | SO3):
-            for power in (1.0, 2.0, 3.0, 4.0, 6.0):
-                yield from (Central("power", (power,), (False,), single) for single in singles)
         if isinstance(group, SE2 | SE3 | SO2 | SO3):
             return
         free = group.others if isinstance(group, T) else range(d)
         for exponents in itertools.product(*(range(DEGREE + 1) if axis in free else (0,) for axis in range(d))):
             if 0 < sum(exponents) <= DEGREE:
                 powers = tuple(map(float, exponents))
-                yield from (Monomial("monomial", powers, (False,) * d, single) for single in singles)
+                yield from (Monomial("monomial", powers, (False,) * d, single) for single in self._singles())
         # The sum of all squares is the squared distance, which is there already.
         for a, b in itertools.combinations_with_replacement(range(d), 2):
             if (a, b) != (d - 1, d - 1):
