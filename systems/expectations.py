@@ -31,6 +31,8 @@ class Expectation(NamedTuple):
 
     words: str
     refuse: Refuse
+    detail: Callable[[Any], str] = lambda value: ""
+    """Of a value that is refused: more words, such as the field that is wrong."""
 
 
 class Limits(NamedTuple):
@@ -85,9 +87,10 @@ class Expectations:
         masked = any(name == "mask" and value is not None for name, value in named)
         with jaxtyped("context"):  # the letters of shapes mean the same in all arguments
             for name, value in named:
-                words, refuse = self.of(name, masked)
+                words, refuse, detail = self.of(name, masked)
                 if (error := refuse(value)) is not None:
-                    raise error(f"{name}: expected {words}{_beside(value, refuse, named)}, got {shown(value)}")
+                    words += detail(value) + _beside(value, refuse, named)
+                    raise error(f"{name}: expected {words}, got {shown(value)}")
 
 
 def _beside(value: Any, refuse: Refuse, named: list[tuple[str, Any]]) -> str:
@@ -175,8 +178,13 @@ def _of_class(kind: Any, limits: Limits) -> Expectation:
         return _number("a finite number" if limits.finite else "a number", numbers.Real, limits)
     if kind is bool:
         return _simple("True or False", _is_bool)
-    name = kind.__name__.removeprefix("Abstract")
-    return _instance(WORDS.get(kind, f"a{'n' if name[0] in 'AEIOUH' and name[:2].isupper() else ''} {name}"), kind)
+    words = WORDS.get(kind, _with_article(kind.__name__.removeprefix("Abstract")))
+    return _dataset(words, kind) if kind.__name__ == "Dataset" else _instance(words, kind)
+
+
+def _with_article(name: str) -> str:
+    spelt = name[:2].isupper()  # as letters: an HLieConv
+    return f"a{'n' if name[0] in ('AEIOUH' if spelt else 'AEIO') else ''} {name}"
 
 
 def _simple(words: str, allowed: Callable[[Any], bool]) -> Expectation:
@@ -185,6 +193,24 @@ def _simple(words: str, allowed: Callable[[Any], bool]) -> Expectation:
 
 def _instance(words: str, kind: type) -> Expectation:
     return _simple(words, lambda value: isinstance(value, kind))
+
+
+def _dataset(words: str, kind: type) -> Expectation:
+    """A selection by a number, ``isel(trajectory=0)``, has lost the dimension that all functions of states look for."""
+
+    def is_of_trajectories(value: Any) -> bool:
+        return "q" not in value or bool(dict(value["q"].sizes).get("trajectory"))
+
+    def refuse(value: Any) -> type[Exception] | None:
+        if not isinstance(value, kind):
+            return ArgumentTypeError
+        return None if is_of_trajectories(value) else ValueError
+
+    def detail(value: Any) -> str:
+        bad = isinstance(value, kind) and not is_of_trajectories(value)
+        return " with at least one trajectory, selected by a list as in isel(trajectory=[0])" if bad else ""
+
+    return Expectation(words, refuse, detail)
 
 
 def _number(words: str, kind: type, limits: Limits) -> Expectation:
@@ -285,13 +311,25 @@ def _named_tuple(kind: Any) -> Expectation:
     """Its fields agree in shape with one another. NaN marks what is not there."""
     fields = [expectation(hint, ANY_NUMBER) for hint in typing.get_type_hints(kind).values()]
 
+    def refused(value: Any) -> tuple[str, type[Exception]] | None:
+        """Of the first field that is refused: what it may be, and the error."""
+        with jaxtyped("context"):
+            for name, one, x in zip(kind._fields, fields, value, strict=True):
+                if (error := one.refuse(x)) is not None:
+                    return f"{name} is {one.words}", error
+        return None
+
     def refuse(value: Any) -> type[Exception] | None:
         if not isinstance(value, kind):
             return ArgumentTypeError
-        with jaxtyped("context"):
-            return next(filter(None, (one.refuse(x) for one, x in zip(fields, value, strict=True))), None)
+        found = refused(value)
+        return None if found is None else found[1]
 
-    return Expectation(f"a {kind.__name__}", refuse)
+    def beside(value: Any) -> str:
+        found = refused(value) if isinstance(value, kind) else None
+        return "" if found is None else f" whose {found[0]}"
+
+    return Expectation(_with_article(kind.__name__), refuse, beside)
 
 
 def _tensor_of_shape(kind: Any, limits: Limits) -> Expectation:
@@ -336,6 +374,8 @@ def shown(value: Any) -> str:
         return f"{type(value).__name__}({', '.join(map(shown, value))})"
     if isinstance(value, type):
         return f"the class {value.__name__}"
+    if type(value).__name__ == "Dataset" and "q" in value:
+        return f"q of dims ({', '.join(f'{dim} {size}' for dim, size in value['q'].sizes.items())})"
     if isinstance(value, str | int | float | complex | bytes | list | tuple | set | dict | None):
         return reprlib.repr(value)
     return f"an object of type {type(value).__name__}"

@@ -187,19 +187,28 @@ def test_nearly_dependent_generators(ratio):
 # --- modules ---
 
 
-def fields_of(name, dtype=torch.float32):
-    """A model, and its vector field of three bodies as a function of all coordinates."""
+def model_of(name, dtype=torch.float32):
+    """A model, and features of three bodies."""
     kind = pkgutil.resolve_name(MODELS[name])
     torch.manual_seed(0)
     options = {"bodies": 3} if "bodies" in inspect.signature(kind).parameters else {}
     options |= {"dimension": 2} if name == "generalised" else {}
     options |= {"width": 8} if "width" in inspect.signature(kind).parameters else {}
     model = kind(**options).to(dtype).eval()
-    features = {x: torch.ones(() if x in model.trajectory_features else 3, dtype=dtype) for x in model.features}
+    return model, {x: torch.ones(() if x in model.trajectory_features else 3, dtype=dtype) for x in model.features}
+
+
+def derivative_of(field, z):
+    """What a field of three bodies says of all coordinates."""
+    return torch.cat(field(z.new_zeros(1, 1), PhaseSpace(z[..., :3, :], z[..., 3:, :])), -2)
+
+
+def fields_of(name, dtype=torch.float32):
+    """A model, and its vector field of three bodies as a function of all coordinates."""
+    model, features = model_of(name, dtype)
 
     def derivative(z, scale=1.0):
-        field = model.condition({name: scale * value for name, value in features.items()})
-        return torch.cat(field(torch.zeros(1, 1, dtype=dtype), PhaseSpace(z[..., :3, :], z[..., 3:, :])), -2)
+        return derivative_of(model.condition({name: scale * value for name, value in features.items()}), z)
 
     return model, derivative
 
@@ -234,6 +243,75 @@ def test_models_are_copied_pickled_and_saved(model_name):
     model, derivative = fields_of(model_name)
     derivative(state_of())
     check_copies(model)
+
+
+def test_features_of_any_dtype_are_the_same(model_name):
+    model, features = model_of(model_name)
+    truth = derivative_of(model.condition(features), state_of())
+    for dtype in (torch.int64, torch.float64):
+        found = derivative_of(model.condition({name: x.to(dtype) for name, x in features.items()}), state_of())
+        torch.testing.assert_close(found.float(), truth)
+        assert found.dtype == torch.float32 or not [*model.parameters()]
+
+
+#: A law has no weights.
+NETWORKS = [name for name in MODELS if name != "expansion"]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_field_is_that_of_its_model_as_it_is(name):
+    model, features = model_of(name)
+    field = model.condition(features)
+    for same in (copy.deepcopy(field), pickled(field)):
+        assert torch.equal(derivative_of(same, state_of()), derivative_of(field, state_of()))
+    for _ in range(2):  # a loop of somebody's own, which conditions once
+        derivative_of(field, state_of()).square().sum().backward()
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.mul_(1.1)
+        assert torch.equal(derivative_of(field, state_of()), derivative_of(model.condition(features), state_of()))
+    model.frame.load_state_dict(model.frame.state_dict())
+    with pytest.raises(ValueError, match="condition it again"):
+        derivative_of(field, state_of())
+    derivative_of(model.condition(features), state_of())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("framed", [False, True])
+def test_a_field_refuses_coordinates_of_others(name, framed):
+    model, features = model_of(name)
+    if framed:
+        model.frame.momentum.fill_(2.0)
+    field, z = model.condition(features), state_of(2)
+    n, d = 3, z.shape[-1]
+    assert derivative_of(field, z).isfinite().all()
+    for wrong in (torch.ones(2, n + 1, d), torch.ones(2, n, d + 1), torch.ones(2, n, d, dtype=torch.float64)):
+        with pytest.raises(ValueError, match=rf"state: {name} was conditioned on 3 bodies .* got \(2, ., .\) in"):
+            field(torch.zeros(1, 1), PhaseSpace(wrong, wrong))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_ensembles_of_models(name):
+    model, features = model_of(name)
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for weight in other.parameters():
+            weight.mul_(1.1)
+
+    class Field(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, z):
+            return derivative_of(self.model.condition(features), z)
+
+    states = [{f"model.{key}": x for key, x in one.state_dict().items()} for one in (model, other)]
+    stacked, field = {key: torch.stack([one[key] for one in states]) for key in states[0]}, Field()
+    z = state_of()
+    found = torch.func.vmap(lambda state: torch.func.functional_call(field, state, (z,)))(stacked)
+    truth = torch.stack([derivative_of(one.condition(features), z) for one in (model, other)])
+    torch.testing.assert_close(found, truth, rtol=1e-3, atol=1e-5)
 
 
 def test_models_follow_the_default_dtype(model_name, float64):

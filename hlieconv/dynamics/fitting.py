@@ -19,7 +19,7 @@ from hlieconv.dynamics.chunks import DRAWN_BESIDE, Chunks, Places, require_some
 from hlieconv.dynamics.compilation import check_mode, compiled
 from hlieconv.dynamics.expansion.bodies import ExpansionBodies
 from hlieconv.dynamics.free_parameters import FreeParameters
-from hlieconv.dynamics.last_layer import has_last_layer, is_solved, solve_last_layer
+from hlieconv.dynamics.last_layer import has_last_layer, is_frozen, is_solved, solve_last_layer
 from hlieconv.dynamics.loading import rollout_section, trained_of
 from hlieconv.dynamics.losses import Relative, make_loss, restart_length
 from hlieconv.dynamics.quality import check_motion, check_range, warn_of_rounding
@@ -36,12 +36,13 @@ from hlieconv.dynamics.trajectories import (
     with_measured_noise,
 )
 from hlieconv.models import AbstractModel
+from hlieconv.models.abstract import units_of
 from hlieconv.models.expansion.model import PairExpansion
 from hlieconv.training.best import check_patience
-from hlieconv.training.device import device_named
+from hlieconv.training.device import device_named, learning
 from hlieconv.training.loop import Shuffle, train
 from hlieconv.training.result import Fit
-from hlieconv.training.run import Run, agree, keep, kept_weights
+from hlieconv.training.run import UNITS, Run, agree, keep, kept_weights
 from systems import AbstractVectorField
 from systems.checks import check, check_choice
 from systems.fingerprint import fingerprint
@@ -61,6 +62,7 @@ MANY_STEPS = 20
 LOOKED_AT = 2**14
 
 
+@learning()
 def fit(
     model: AbstractModel | AbstractVectorField | Sequence[AbstractModel] | str,
     dataset: xr.Dataset,
@@ -160,6 +162,7 @@ def fit(
     kept = {} if path is None or overwrite else kept_weights(path, description)
     bodies.measure(_some(chunks[0]), recalibrate=recalibrate, kept=kept)
     rollout = rollout_section(chosen, spacing_of(chunks[0].times))
+    units = units_of(dataset, getattr(model, "features", ()))
     if bodies.solved:
         training = _solution(bodies, data, chosen)
     else:
@@ -173,10 +176,11 @@ def fit(
         "settings": asdict(chosen),
         "data": {"trajectories": data.count, "sha256": fingerprint(bodies.known | data.fingerprint)} | validated,
         "rollout": rollout,
+        UNITS: units,
         "versions": versions(("hlieconv", "torch")),
     }
     history = keep(path, config, model, training, overwrite=overwrite)
-    bodies.trained(trained_of(rollout))
+    bodies.trained(trained_of(rollout)._replace(units=units))
     return Fit(model.eval(), history, chosen)
 
 
@@ -226,6 +230,7 @@ def _check_last_layer(model: AbstractModel | AbstractVectorField, chosen: Settin
             "which forces are linear functions"
         )
     check("loss", chosen.loss, chosen.loss == "force_matching", "force_matching, as last_layer is solved by forces")
+    check("last_layer", "solved", not is_frozen(model), "descent or auto, as the last layer requires no gradient")
 
 
 def _compare_with_preset(model: AbstractModel | AbstractVectorField, preset: str) -> None:

@@ -37,12 +37,17 @@ def has_last_layer(model: object) -> bool:
     return isinstance(model, HLieConv) and isinstance(model.energy, PairReadout)
 
 
+def is_frozen(model: object) -> bool:
+    """Whether weights that would be solved for are to stay as they are: those that require no gradient."""
+    return not all(layer.weight.requires_grad for layer in _readout_of(model).kernels)
+
+
 def is_solved(model: object, settings: Settings, chunks: Chunks) -> bool:
     """Whether the last layer of a model is to be solved by these settings, from these chunks."""
     if settings.last_layer != "auto":
         return settings.last_layer == "solved"
     pays = settings.loss == "force_matching" and settings.steps >= LONG and chunks.q.shape[-2] <= FEW
-    return pays and chunks.errors is None and has_last_layer(model)
+    return pays and chunks.errors is None and has_last_layer(model) and not is_frozen(model)
 
 
 @torch.no_grad()

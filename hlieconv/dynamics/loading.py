@@ -11,7 +11,7 @@ from hlieconv.dynamics.settings import Settings
 from hlieconv.models import MODELS, AbstractModel
 from hlieconv.models.abstract import Trained
 from hlieconv.training import loading
-from hlieconv.training.run import CONFIG, read_config
+from hlieconv.training.run import CONFIG, UNITS, read_config
 from systems import SYSTEMS, AbstractVectorField
 from systems.integrators import INTEGRATORS
 
@@ -42,7 +42,8 @@ def load(
     )
     if isinstance(found, AbstractModel):
         try:
-            found.trained = trained_of(read_config(path)["rollout"])
+            config = read_config(path)
+            found.trained = trained_of(config["rollout"])._replace(units=config.get(UNITS, {}))
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f"{Path(path) / CONFIG}: expected the section rollout (spacing, integrator, step); "

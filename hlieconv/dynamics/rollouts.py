@@ -79,7 +79,8 @@ def rollout(
         client: a ``distributed.Client``, whose workers compute the parts of the file (see `systems.simulate`).
 
     Raises:
-        ValueError: if the Dataset lacks a feature of the model, and for wrong times.
+        ValueError: if the Dataset lacks a feature of the model, or has other units than its training data, and for
+            wrong times.
 
     Warns:
         UserWarning: if the model was trained through steps of another integrator of low order: it has learned the
@@ -96,6 +97,7 @@ def rollout(
     """
     validate(dataset)
     model.check_coordinates(dataset)
+    model.check_units(dataset)
     parameter = model.like
     where: dict[str, Any] = {
         "dtype": dtype or _dtype_for(parameter.dtype, dataset),

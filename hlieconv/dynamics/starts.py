@@ -46,6 +46,7 @@ class Starts:
         features = variables_of(some, self.model.features, dtype=self.dtype, device=device)
         field = self.model.condition(self.model.checked(features, mask), mask)
         field.coordinates = self.dataset.attrs.get("coordinate_system", "cartesian")
+        field.units = self.dataset.attrs.get("unit_system", "")
         return field, state_of(some, dtype=self.dtype, device=device)
 
     def true(self, numbers: range) -> AbstractHamiltonian | None:

@@ -73,7 +73,10 @@ def from_generators(
         >>> helix.lift(torch.tensor([[2.0, 2.0, torch.pi]])).orbit.round()  # where the helix meets the plane z = 0
         tensor([[[2., 2.]]])
     """
-    generators = [torch.as_tensor(matrix, dtype=torch.float64) for matrix in matrices]
+    generators = [torch.as_tensor(matrix) for matrix in matrices]
+    if any(matrix.is_complex() for matrix in generators):
+        raise ValueError("matrices: expected real numbers, got complex ones: i A is no generator where A is one")
+    generators = [matrix.detach().to(torch.float64) for matrix in generators]
     if not generators:
         raise ValueError("matrices: expected at least one generator, got none")
     basis = torch.stack(generators)

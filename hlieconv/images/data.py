@@ -16,6 +16,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from hlieconv.images.download import check_md5, download
+from systems.checks import check
 from systems.dataset.integrity import unzipped
 from systems.dataset.named_arrays import read_npz
 from systems.files import appearing, check_regular, locked
@@ -49,7 +50,8 @@ class ImageData(NamedTuple):
 
     @property
     def classes(self) -> int:
-        return int(self.train_labels.max()) + 1
+        """How many there are: one more than the largest label, of images to test on too."""
+        return 1 + max(int(labels.max()) for labels in (self.train_labels, self.test_labels) if len(labels))
 
     def first(self, train: int | None = None, test: int | None = None) -> "ImageData":
         """Only the first so many of each."""
@@ -60,6 +62,27 @@ class ImageData(NamedTuple):
             self.test_images[:test],
             self.test_labels[:test],
         )
+
+
+def checked(data: ImageData) -> ImageData:
+    """The images, unless something is wrong with them.
+
+    Raises:
+        ValueError: for no images to train on, or labels below 0.
+
+    Example:
+        >>> few = digits().first(5, 5)
+        >>> checked(few._replace(test_labels=few.test_labels - 10))
+        Traceback (most recent call last):
+        ...
+        ValueError: test_labels: expected classes 0, 1, ..., got -9
+    """
+    check("train_images", "none", len(data.train_images) > 0, "images to train on")
+    for name in ("train_labels", "test_labels"):
+        labels = getattr(data, name)
+        least = int(labels.min()) if len(labels) else 0
+        check(name, least, least >= 0, "classes 0, 1, ...")
+    return data
 
 
 def digits(*, seed: int = 0) -> ImageData:

@@ -1,5 +1,6 @@
 """A classifier of images whose symmetry is a choice."""
 
+import warnings
 from functools import partial
 from typing import Any
 
@@ -13,11 +14,16 @@ from hlieconv.groups.registry import resolved
 from hlieconv.nn import BottleneckBlock, LieConv, LieResNet, Lifting, Neighbourhood
 from hlieconv.nn.config import config_of
 from hlieconv.nn.resnet import Geometry, Stem
+from systems.checks import check_type
 from systems.tracing import constant, outside, readable
 
 #: How far a pixel's point lies from the pixel's centre, in pixels: on an exact grid many points are equally far, and
 #: which of them counts as nearest would be left to rounding.
 JITTER = 1e-3
+
+#: Floats beyond this are those of bytes that were not divided by 255: few standardised images have any as large. By so
+#: much resampling and rounding may leave [0, 1].
+LARGEST, ROUNDED = 16.0, 0.02
 
 #: Image sizes whose geometry is kept.
 SIZES_KEPT = 8
@@ -171,6 +177,7 @@ class ImageClassifier(nn.Module):
         return super().__getstate__() | {"_of_size": {}}
 
     def _checked(self, images: Tensor) -> Tensor:
+        check_type("images", type(images).__name__, isinstance(images, Tensor), "a tensor")
         if images.ndim != 4 or images.shape[1] != self.colours:
             raise ValueError(f"images: expected shape (batch, {self.colours}, h, w), got {tuple(images.shape)}")
         images = intensities(images, self.network.readout.weight)
@@ -197,7 +204,11 @@ def intensities(images: Tensor, like: Tensor) -> Tensor:
     """Grey values in the dtype and on the device of a floating-point tensor: integers from 0 to 255 become 0 to 1.
 
     Raises:
-        ValueError: for integers out of range (looked up on the CPU only), or complex numbers.
+        ValueError: for integers out of range, floats as large as those of bytes (both looked up on the CPU only), or
+            complex numbers.
+
+    Warns:
+        UserWarning: for floats that are otherwise outside of [0, 1], such as standardised ones (on the CPU only).
 
     Example:
         >>> intensities(torch.tensor([0, 51, 255]), torch.tensor(1.0))
@@ -206,12 +217,30 @@ def intensities(images: Tensor, like: Tensor) -> Tensor:
     if images.is_complex():
         raise ValueError(f"images: expected integers from 0 to 255 or floats in [0, 1], got {images.dtype}")
     if images.is_floating_point() or images.dtype == torch.bool:
+        low, high = _ends(images)
+        if max(-low, high) > LARGEST:
+            raise ValueError(f"images: expected floats in [0, 1], or integers from 0 to 255, got {low:g} to {high:g}")
+        if low < -ROUNDED or high > 1 + ROUNDED:
+            warnings.warn(
+                f"images: expected floats in [0, 1], got {low:g} to {high:g}: scores mean something only if the "
+                "model was trained on such images, which fit_images does not do",
+                UserWarning,
+                stacklevel=2,
+            )
         return images.to(like)
-    if images.dtype != torch.uint8 and readable(images) and images.numel():
-        low, high = (x.item() for x in images.double().aminmax())  # torch compares no unsigned integers but bytes
+    if images.dtype != torch.uint8:
+        low, high = _ends(images)
         if low < 0 or high > 255:
             raise ValueError(f"images: expected integers from 0 to 255, got {low:.0f} to {high:.0f}")
     return images.to(like) / 255
+
+
+def _ends(images: Tensor) -> tuple[float, float]:
+    """The smallest and the largest of the values, 0 where they cannot be looked at."""
+    if not readable(images) or not images.numel():
+        return 0.0, 0.0
+    low, high = images.detach().double().aminmax()  # torch compares no unsigned integers but bytes
+    return low.item(), high.item()
 
 
 def values_of(images: Float[Tensor, "batch c h w"], pixels: Int[Tensor, " n"]) -> Float[Tensor, "batch n c"]:

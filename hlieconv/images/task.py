@@ -12,16 +12,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hlieconv.images.augmentation import distorted
-from hlieconv.images.data import ImageData, rotate
+from hlieconv.images.data import ImageData, checked, rotate
 from hlieconv.images.loading import CLASSIFIERS
 from hlieconv.images.model import ImageClassifier, intensities
 from hlieconv.images.settings import image_settings
 from hlieconv.nn.equivariance import lifted_with
-from hlieconv.training.device import device_named, products_in
+from hlieconv.training.device import device_named, learning, products_in
 from hlieconv.training.loop import Shuffle
 from hlieconv.training.result import Fit
 from hlieconv.training.settings import arguments_of
-from hlieconv.training.supervised import fit_samples
+from hlieconv.training.supervised import fit_samples, seeded
 from systems.checks import check
 from systems.fingerprint import fingerprint
 
@@ -32,6 +32,7 @@ BLOCK, CURVE = 250, 1000
 ANGLES = (0.0, 15.0, 30.0, 45.0, 60.0, 75.0, 90.0, 135.0, 180.0)
 
 
+@learning()
 def fit_images(
     data: ImageData,
     *,
@@ -61,20 +62,20 @@ def fit_images(
         The fit; ``validation`` in its history is the fraction of wrong classes.
 
     Raises:
-        ValueError: for a setting out of range, or a folder with another run.
+        ValueError: for a setting out of range, no images to train on, classes below 0, or a folder with another run.
     """
     chosen = image_settings(preset, **changes)
+    checked(data)
     target = device_named(device)
     held_out = round(chosen.validation * len(data.train_images))
-    images, labels = data.train_images[held_out:].to(target), data.train_labels[held_out:].to(target)
+    images, labels = data.train_images[held_out:].to(target), data.train_labels[held_out:].to(target).long()
     unseen = data.train_images[:held_out].to(target), data.train_labels[:held_out].to(target)
     if not len(images):
         raise ValueError(f"validation: expected a fraction that leaves images to train on, got {chosen.validation}")
     batches = Shuffle(len(images), chosen.batch, seed=chosen.seed, device=target)
-    torch.manual_seed(chosen.seed)
     colours, *size = images.shape[1:]
-    of_model = arguments_of(ImageClassifier, chosen)
-    model = ImageClassifier(size=size, colours=colours, classes=data.classes, **of_model).to(target)
+    of_model = arguments_of(ImageClassifier, chosen) | {"size": size, "colours": colours, "classes": data.classes}
+    model = seeded(chosen.seed, lambda: ImageClassifier(**of_model)).to(target)
 
     def loss(model: ImageClassifier, index: Tensor) -> Tensor:
         some = intensities(images[index], model.network.readout.weight)
@@ -175,12 +176,18 @@ def evaluate_images(
         JSON values: images, error (fraction of wrong classes, in a single pass) and its interval of 95 %, confusion
         (rows: true classes, columns: predicted ones), rotation (angle in degrees, accuracy), and averaged (rotations,
         error, interval), if there are several.
+
+    Raises:
+        ValueError: for data without test images, or with classes below 0.
     """
     check("rotations", rotations, rotations >= 1, "at least 1")
+    checked(data)
+    check("test_images", "none", len(data.test_images) > 0, "images to test on")
     device = next(model.parameters()).device
-    images, labels = data.test_images.to(device), data.test_labels.to(device)
+    images, labels = data.test_images.to(device), data.test_labels.to(device).long()
     found = classes_of(model, images)
-    confusion = torch.zeros(data.classes, data.classes, dtype=torch.int64, device=device)
+    classes = max(model.classes, data.classes)
+    confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device)
     confusion.index_put_((labels, found), torch.ones_like(labels), accumulate=True)
     some, of_some = intensities(images[:CURVE], model.network.readout.weight), labels[:CURVE]
     curve = []

@@ -2,7 +2,7 @@
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
@@ -14,11 +14,20 @@ from hlieconv.groups.registry import motions
 from hlieconv.models.frame import Frame
 from hlieconv.nn.config import arguments_of, config_of
 from systems import AbstractVectorField
-from systems.checks import check_choice
+from systems.checks import check, check_choice, check_type
 from systems.dataset.schema import EDGES, parameters_of
 from systems.integrators import AbstractIntegrator
 
 Model = TypeVar("Model", bound="AbstractModel")
+
+#: The unit of numbers of which no unit is known.
+UNKNOWN = "1"
+
+
+def units_of(dataset: xr.Dataset, names: Iterable[str]) -> dict[str, str]:
+    """The units of positions, momenta and these variables of a Dataset, as far as they are known."""
+    units = {name: dataset[name].attrs.get("units", UNKNOWN) for name in ("q", "p", *names) if name in dataset}
+    return {name: unit for name, unit in units.items() if unit != UNKNOWN}
 
 
 class Trained(NamedTuple):
@@ -28,6 +37,8 @@ class Trained(NamedTuple):
     """Seconds from one point of the data to the next."""
     through: AbstractIntegrator | None
     """The integrator whose steps were part of the loss, if there was one."""
+    units: Mapping[str, str] = {}
+    """Of positions, momenta and features, by the names of Dataset variables; empty where nobody knows."""
 
 
 class AbstractModel(nn.Module, ABC):
@@ -109,6 +120,13 @@ class AbstractModel(nn.Module, ABC):
                 "angles, on which translations and rotations of space do not act: the model generalised takes them"
             )
 
+    def check_units(self, dataset: xr.Dataset) -> None:
+        """A ValueError if a Dataset is in other units than what the model was trained on; "1" may be any unit."""
+        for name, unit in self.trained.units.items() if self.trained else ():
+            got = dataset[name].attrs.get("units", UNKNOWN) if name in dataset else UNKNOWN
+            if got != unit and UNKNOWN not in (got, unit):
+                raise ValueError(f"dataset: expected {name} in {unit}, in which the model was trained, got {got}")
+
     @classmethod
     def preset_options(cls, preset: str) -> dict[str, Any]:
         """The arguments of the constructor that belong to a preset.
@@ -187,14 +205,27 @@ class AbstractModel(nn.Module, ABC):
         """
 
     def checked(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> dict[str, Tensor]:
-        """The model's own features, harmless where masked; a ValueError that names what is missing or misshapen."""
+        """The model's own features in its dtype, harmless where masked.
+
+        Raises:
+            ArgumentTypeError: for one that is no tensor.
+            ValueError: for what is missing or misshapen, naming it.
+        """
         owner = type(self).__name__
         if missing := [feature for feature in self.features if feature not in features]:
             raise ValueError(
                 f"features: {owner} was made for {', '.join(self.features)}, "
                 f"got {', '.join(features) or 'none'}: missing {', '.join(missing)}"
             )
-        n = features[self.features[0]].shape[-1]
+        for name in self.features:
+            check_type(name, features[name], isinstance(features[name], Tensor), "a tensor")
+        own_dtype = next((x.dtype for x in self.parameters()), None)  # a law has no weights, and any dtype
+        features = {
+            name: x if name in EDGES else x.to(own_dtype) for name, x in features.items() if name in self.features
+        }
+        first = features[self.features[0]]
+        check(self.features[0], tuple(first.shape), first.ndim > 0, "shape (*batch, n), one value for each body")
+        n = first.shape[-1]
         found = {name: features[name] for name in (*self.trajectory_features, *EDGES * self.edges)}
         for feature in (*self.body_features, *self.pair_features):
             value = features[feature]

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hlieconv.models.abstract import AbstractModel
+from hlieconv.models.conditioned import Conditioned
 from hlieconv.models.frame import Frame
 from hlieconv.models.inputs import Inputs, existing
 from systems import AbstractHamiltonian, AbstractNewtonian, AbstractVectorField, PhaseSpace
@@ -96,12 +97,13 @@ class AbstractNetwork(AbstractModel):
         """Values of all bodies ``(*batch, n, values)``, or one value ``(*batch,)``, from columns."""
 
 
-class ConditionedField(AbstractVectorField, ABC):
+class ConditionedField(Conditioned, ABC):
     """A network and its context, the features of the bodies: computed once."""
 
-    def set_context(self, model: AbstractNetwork, features: dict[str, Tensor]) -> None:
-        self.name = model.name  # type: ignore[misc]
-        self.model, self.features = model, features
+    model: AbstractNetwork
+
+    def __init__(self, model: AbstractNetwork, features: dict[str, Tensor], mask: Tensor | None, **values: Any) -> None:
+        super().__init__(model, features, mask, **values)
         self.body_columns = model.inputs.features.bodies(features, self.mask)
         self.pair_channels = model.inputs.features.pairs(features, self.mask)
 
@@ -110,18 +112,12 @@ class ConditionedField(AbstractVectorField, ABC):
         bodies = self.body_columns.expand(*state[0].shape[:-1], self.body_columns.shape[-1])
         return self.model.network(torch.cat([*state, bodies], -1), self.pair_channels, self.mask)
 
-    def select(self, index: slice | Tensor) -> Any:
-        return self.model.selected(self.features, self.mask, index)
-
 
 class LearnedField(ConditionedField):
     """dq/dt and dp/dt are what the network says."""
 
-    def __init__(self, model: AbstractNetwork, features: dict[str, Tensor], mask: Tensor | None) -> None:
-        super().__init__(mask=mask)
-        self.set_context(model, features)
-
     def forward(self, t: Float[Tensor, "*times"], state: PhaseSpace) -> PhaseSpace:
+        self.check_state(state)
         inputs = self.model.inputs
         values = self.evaluate(inputs.positions(state.q, self.mask), inputs.momenta(state.p, self.mask))
         derivative = existing(values, self.mask)
@@ -132,11 +128,8 @@ class LearnedField(ConditionedField):
 class LearnedHamiltonian(ConditionedField, AbstractHamiltonian):
     """H(q, p) is what the network says."""
 
-    def __init__(self, model: AbstractNetwork, features: dict[str, Tensor], mask: Tensor | None) -> None:
-        super().__init__(mask=mask)
-        self.set_context(model, features)
-
     def energy(self, state: PhaseSpace) -> Float[Tensor, "*batch"]:
+        self.check_state(state)
         inputs = self.model.inputs
         values = self.evaluate(inputs.positions(state.q, self.mask), inputs.momenta(state.p, self.mask))
         return inputs.energy * values
@@ -148,8 +141,8 @@ class LearnedPotential(ConditionedField, AbstractNewtonian):
     checked_on_gpu = False
 
     def __init__(self, model: AbstractNetwork, features: dict[str, Tensor], mask: Tensor | None) -> None:
-        super().__init__(mass=features["mass"], mask=mask)
-        self.set_context(model, features)
+        super().__init__(model, features, mask, mass=features["mass"])
 
     def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
+        self.check_points(q)
         return self.model.inputs.energy * self.evaluate(self.model.inputs.positions(q, self.mask))

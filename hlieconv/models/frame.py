@@ -9,7 +9,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from hlieconv.groups import AbstractGroup
+from hlieconv.models.conditioned import Conditioned
 from systems import AbstractHamiltonian, AbstractNewtonian, AbstractVectorField, PhaseSpace
+from systems.tracing import readable
 
 
 class Frame(nn.Module):
@@ -62,7 +64,9 @@ class Frame(nn.Module):
 
     @property
     def is_trivial(self) -> bool:
-        """Whether nothing is moved or scaled."""
+        """Whether nothing is moved or scaled, for certain: of frames of an ensemble, under vmap, nobody knows."""
+        if not readable(*self.buffers(), wait=True):
+            return False
         units = torch.stack([self.length, self.momentum, self.time])
         return not self.origin.any() and bool((units == 1).all() and (self.feature_units == 1).all())
 
@@ -181,11 +185,20 @@ class AbstractFramed(AbstractVectorField):
         chosen._modules = chosen._modules | {"inner": self.inner.select(index)}
         return chosen
 
+    def check_state(self, state: PhaseSpace) -> None:
+        self.inner.check_state(state)  # in which units does not matter
+
+    def existing(self, x: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
+        if isinstance(self.inner, Conditioned):
+            self.inner.check_points(x)
+        return super().existing(x)
+
     def pair_count(self, bodies: int) -> int:
         return self.inner.pair_count(bodies)
 
     def inward(self, state: PhaseSpace) -> PhaseSpace:
         """The state in the frame."""
+        self.check_state(state)
         return PhaseSpace(self.frame.positions(state.q), self.frame.momenta(state.p))
 
 
@@ -237,10 +250,10 @@ class FramedNewtonian(AbstractFramed, AbstractNewtonian):
         super().__init__(frame, inner, mass=mass)
 
     def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
-        return self.frame.energy * self.inner.potential(self.frame.positions(q))
+        return self.frame.energy * self.inner.potential(self.frame.positions(self.existing(q)))
 
     def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
-        return self.frame.force * self.inner.force(self.frame.positions(q))
+        return self.frame.force * self.inner.force(self.frame.positions(self.existing(q)))
 
 
 def translations_of(group: AbstractGroup) -> Float[Tensor, "count d"]:

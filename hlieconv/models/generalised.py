@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hlieconv.models.abstract import AbstractModel
+from hlieconv.models.conditioned import Conditioned
 from hlieconv.models.frame import Frame, power_of_two
 from hlieconv.models.inputs import Features
 from hlieconv.nn.convolution import perceptron
@@ -136,25 +137,21 @@ class Generalised(AbstractModel):
         self.columns.calibrate(self.of_bodies(self.checked(features, mask)), None)
 
 
-class GeneralisedHamiltonian(AbstractHamiltonian):
+class GeneralisedHamiltonian(Conditioned, AbstractHamiltonian):
     """What the networks say of given coordinates."""
 
     coordinates = "generalised"
 
-    def __init__(self, model: Generalised, features: dict[str, Tensor]) -> None:
-        super().__init__()
-        self.name = model.name
-        self.model, self.features = model, features
+    def __init__(self, model: Generalised, features: dict[str, Tensor], mask: None = None) -> None:
+        super().__init__(model, features, mask)
         self.context = model.columns.bodies(model.of_bodies(features), None).flatten(-2)
         self.known: Any = None
         if model.root is None:
             kind = system_class(model.mass_matrix)
             self.known = kind(**{name: features[name] for name in declared_names(kind) if name in features})
 
-    def select(self, index: slice | Tensor) -> Any:
-        return self.model.selected(self.features, None, index)
-
     def energy(self, state: PhaseSpace) -> Float[Tensor, "*batch"]:
+        self.check_state(state)
         q, p = state.q.flatten(-2), state.p.flatten(-2)
         seen = torch.cat([q.cos(), q.sin()], -1) if self.model.angles else q
         columns = torch.cat([seen, self.context.expand(*q.shape[:-1], -1)], -1)

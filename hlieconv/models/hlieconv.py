@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hlieconv.groups import AbstractGroup
 from hlieconv.groups.registry import resolved
 from hlieconv.models.abstract import AbstractModel
+from hlieconv.models.conditioned import Conditioned
 from hlieconv.models.expansion.model import PairExpansion
 from hlieconv.models.frame import Frame, translations_of
 from hlieconv.models.inputs import Features, existing, from_mean
@@ -277,7 +278,7 @@ def _recomputing(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable:
         return torch._dynamo.lookup_backend("inductor")(graph, inputs)
 
 
-class LieConvPotential(AbstractNewtonian):
+class LieConvPotential(Conditioned, AbstractNewtonian):
     """The Hamiltonian of given bodies."""
 
     checked_on_gpu = False
@@ -285,27 +286,24 @@ class LieConvPotential(AbstractNewtonian):
     """The law of which the network learns the residual, in the frame; None for none."""
 
     def __init__(self, model: HLieConv, features: dict[str, Tensor], mask: Tensor | None) -> None:
-        super().__init__(mass=features["mass"], mask=mask)
-        self.name = model.name  # type: ignore[misc]
-        self.model, self.features = model, features
+        super().__init__(model, features, mask, mass=features["mass"])
         self.context, self.known = model.context(features, mask), None
         if model.known is not None and model.known.estimates:
             outside = model.frame.inverse()
             law = model.known.condition(outside.features(features), mask)
             self.known = outside.outside(law, features["mass"])
 
-    def select(self, index: slice | Tensor) -> Any:
-        return self.model.selected(self.features, self.mask, index)
-
     def pair_count(self, bodies: int) -> int:
         along = self.context.along
         return super().pair_count(bodies) if along is None else along.neighbour.numel()
 
     def potential(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
+        self.check_points(q)
         energy = self.model(q, self.context)
         return energy if self.known is None else energy + self.known.potential(q)
 
     def force(self, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
+        self.check_points(q)
         found = (compiled_force() if self.model.compiled else force)(self.model, q, self.context)
         return found if self.known is None else found + self.known.force(q)
 

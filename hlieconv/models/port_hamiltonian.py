@@ -11,10 +11,11 @@ from torch.nn.functional import softplus
 
 from hlieconv.groups import AbstractGroup
 from hlieconv.models.abstract import AbstractModel
+from hlieconv.models.conditioned import Conditioned
 from hlieconv.models.frame import Frame, translations_of
 from hlieconv.models.hlieconv import HLieConv
 from hlieconv.nn.convolution import perceptron
-from systems import AbstractHamiltonian, AbstractVectorField, PhaseSpace
+from systems import AbstractHamiltonian, PhaseSpace
 from systems.checks import check, check_choice
 from systems.dataset.reading import mask_of, state_of, times_of, variables_of
 from systems.registry import system_class
@@ -178,13 +179,11 @@ def _size(x: Tensor) -> Tensor:
     return torch.where(size > 0, size, 1)
 
 
-class PortHamiltonianField(AbstractVectorField):
+class PortHamiltonianField(Conditioned):
     """What the networks say of given bodies; the energy of its ``hamiltonian`` is not kept, but has a balance."""
 
     def __init__(self, model: PortHamiltonian, features: dict[str, Tensor], mask: Tensor | None) -> None:
-        super().__init__(mask=mask)
-        self.name = model.name
-        self.model, self.features = model, features
+        super().__init__(model, features, mask)
         self.system = model.system.framed(features, mask)
         columns = model.system.columns.bodies(features, mask)
         self.columns = columns
@@ -208,10 +207,8 @@ class PortHamiltonianField(AbstractVectorField):
     def conserved(self) -> tuple[str, ...]:
         return ()
 
-    def select(self, index: slice | Tensor) -> Any:
-        return self.model.selected(self.features, self.mask, index)
-
     def forward(self, t: Float[Tensor, "*times"], state: PhaseSpace) -> PhaseSpace:
+        self.check_state(state)
         velocity = self.system.velocity(state.p)
         force = self.system.force(state.q)
         for term in self.terms(t, state.q, velocity).values():

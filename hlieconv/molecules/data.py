@@ -92,8 +92,13 @@ class Molecules(NamedTuple):
         """These targets in the units of `TARGETS`, the energies of the free atoms subtracted where that is usual.
 
         Raises:
-            ValueError: for an unknown target.
+            ValueError: for an unknown target, or for molecules without targets, such as a user's own.
         """
+        if self.target.shape[-1] != len(TARGETS):
+            raise ValueError(
+                f"molecules: expected the {len(TARGETS)} targets {', '.join(TARGETS)}, got {self.target.shape[-1]}: "
+                "molecules that only have places can be predicted, and neither fitted nor evaluated"
+            )
         columns = []
         for name in names:
             if name not in TARGETS:

@@ -1,6 +1,8 @@
 """A user's own molecules, from the files of other programs."""
 
 import io
+import re
+import warnings
 import zlib
 from collections.abc import Iterator
 from itertools import islice
@@ -15,6 +17,15 @@ from systems.dataset.integrity import unzipped
 
 #: What the authors of QM9 begin the second line of their files with.
 QM9_TAG = "gdb"
+
+#: The line that ends a record of an SDF; the same signs within a line are data.
+RECORD_END = re.compile(r"^\$\$\$\$.*\n?", re.MULTILINE)
+
+#: Names of files of such records, or of one.
+SDF = (".sdf", ".sd", ".mol")
+
+#: In the column of charges of an SDF: none, and an unpaired electron.
+NEUTRAL, RADICAL = "0", "4"
 
 
 class MoleculeRecord(NamedTuple):
@@ -39,10 +50,15 @@ def read_molecules(path: str | Path, *, count: int | None = None) -> Molecules:
         count: at most so many; None: all.
 
     Raises:
-        ValueError: if ASE is not installed or cannot read it; for unknown elements, or no atoms; or for a crystal:
-            the model knows no periodic images.
+        ValueError: if ASE is not installed or cannot read it; for unknown elements, or no atoms; for a crystal: the
+            model knows no periodic images; or for a record of an SDF in the format V3000.
 
-    Source: Ramakrishnan et al. 2014, doi:10.1038/sdata.2014.22, tables 2 and 3 (the format of QM9's files).
+    Warns:
+        UserWarning: for ions, radicals and molecules drawn in the plane, if the file says that they are: a model of QM9
+            knows neutral closed shells in space only, and predicts those in their place.
+
+    Source: Ramakrishnan et al. 2014, doi:10.1038/sdata.2014.22, tables 2 and 3 (the format of QM9's files); Dalby et
+    al. 1992, doi:10.1021/ci00007a012 (SDF).
     """
     path = Path(path)
     if count is not None and count < 1:
@@ -70,11 +86,11 @@ def read_molecules(path: str | Path, *, count: int | None = None) -> Molecules:
 def _records(path: Path) -> Iterator[MoleculeRecord]:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     kind = next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
-    if kind not in (".xyz", ".sdf", ".sd"):
+    if kind not in (".xyz", *SDF):
         yield from _by_ase(path.name, str(path), None)
         return
     try:
-        text = (unzipped(path) if suffixes[-1] == ".gz" else path.read_bytes()).decode()
+        text = (unzipped(path) if suffixes[-1] == ".gz" else path.read_bytes()).decode("utf-8-sig")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name}: not a readable text file ({error})") from error
     lines = text.splitlines()
@@ -82,10 +98,10 @@ def _records(path: Path) -> Iterator[MoleculeRecord]:
         yield from _of_qm9(path.name, lines)
     elif kind == ".xyz":
         yield from _by_ase(path.name, io.StringIO(text), None)
-    else:  # ASE reads the first record only
-        for record in text.split("$$$$"):
-            if record.strip():
-                yield from _by_ase(path.name, io.StringIO(record.removeprefix("\r").removeprefix("\n")), "sdf")
+    else:  # of an SDF ASE reads the first record only
+        for number, record in enumerate(one for one in RECORD_END.split(text.replace("\r\n", "\n")) if one.strip()):
+            _look_at_record(f"{path.name}, molecule {number}", record.splitlines())
+            yield from _by_ase(path.name, io.StringIO(record), "sdf")
 
 
 def _by_ase(name: str, source: str | io.StringIO, kind: str | None) -> Iterator[MoleculeRecord]:
@@ -97,12 +113,51 @@ def _by_ase(name: str, source: str | io.StringIO, kind: str | None) -> Iterator[
         kind = "extxyz"
     try:
         frames = ase.io.read(source, index=":", format=kind)
+    except KeyError as error:
+        raise ValueError(f"{name}: expected the elements {', '.join(ELEMENTS)}, got {error}") from error
     except Exception as error:  # ASE raises whatever its readers do
         raise ValueError(f"{name}: ASE cannot read it ({type(error).__name__}: {error})") from error
     for atoms in frames if isinstance(frames, list) else [frames]:
         if atoms.pbc.any():
             raise ValueError(f"{name}: expected molecules, got a crystal with the periods {atoms.cell.array.tolist()}")
+        charge = atoms.info.get("charge", atoms.get_initial_charges().sum())
+        if isinstance(charge, int | float | np.number) and round(float(charge)):  # partial charges sum to nearly 0
+            _warn(name, f"a charge of {charge:+g}")
         yield MoleculeRecord(atoms.numbers, atoms.positions, [], None)
+
+
+def _look_at_record(name: str, lines: list[str]) -> None:
+    """A ValueError or a warning for what an SDF says of a molecule beside its elements and positions.
+
+    The fourth line counts atoms and bonds and ends with the version. In V2000 each atom has a line with a column for
+    its charge, or a radical; lines M CHG and M RAD replace these.
+    """
+    counts = lines[3] if len(lines) > 3 else ""
+    if "V3000" in counts:
+        raise ValueError(f"{name}: expected an SDF of the version V2000, got V3000, which ASE does not read")
+    atoms = lines[4 : 4 + int(counts[:3])] if counts[:3].strip().isdigit() else []
+    properties = [line.split() for line in lines if line.startswith(("M  CHG", "M  RAD"))]
+    charges = sum(int(x) for kind in properties if kind[1] == "CHG" for x in kind[4::2])
+    if any(kind[1] == "RAD" and any(x != "0" for x in kind[4::2]) for kind in properties):
+        _warn(name, "unpaired electrons")
+    if not properties:
+        column = [line[36:39].strip() or NEUTRAL for line in atoms]
+        charges = sum(4 - int(x) for x in column if x.isdigit() and x not in (NEUTRAL, RADICAL))
+        if RADICAL in column:
+            _warn(name, "unpaired electrons")
+    if charges:
+        _warn(name, f"a charge of {charges:+g}")
+    if lines[1][20:22] == "2D":
+        _warn(name, "positions of a drawing in the plane")
+
+
+def _warn(name: str, found: str) -> None:
+    warnings.warn(
+        f"{name}: has {found}, which the model does not see: it predicts a neutral molecule of these atoms, at these "
+        "places",
+        UserWarning,
+        stacklevel=4,
+    )
 
 
 def _of_qm9(name: str, lines: list[str]) -> Iterator[MoleculeRecord]:

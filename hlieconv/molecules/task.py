@@ -17,10 +17,10 @@ from hlieconv.molecules.loading import REGRESSORS
 from hlieconv.molecules.model import LENGTH, MoleculeRegressor
 from hlieconv.molecules.settings import molecule_settings
 from hlieconv.nn.equivariance import lifted_with
-from hlieconv.training.device import device_named, products_in
+from hlieconv.training.device import device_named, learning, products_in
 from hlieconv.training.result import Fit
 from hlieconv.training.settings import arguments_of
-from hlieconv.training.supervised import Made, fit_samples
+from hlieconv.training.supervised import Made, fit_samples, seeded
 from systems.checks import check
 from systems.fingerprint import fingerprint
 
@@ -28,6 +28,7 @@ from systems.fingerprint import fingerprint
 BLOCK, VALIDATED = 250, 2000
 
 
+@learning()
 def fit_molecules(
     molecules: Molecules,
     targets: Sequence[str] = ("homo",),
@@ -71,14 +72,13 @@ def fit_molecules(
     on_device = Molecules(*(tensor.to(device_) for tensor in molecules))
     pool = 1 if chosen.normalise == "batch" else POOL
     batches = Buckets(molecules.n_atoms[train], chosen.batch, seed=chosen.seed, pool=pool)
-    torch.manual_seed(chosen.seed)
     of_model = arguments_of(MoleculeRegressor, chosen)
     additive = torch.tensor([TARGETS[name].additive for name in targets])
     of_model |= {
         "fill": None if chosen.fill == 1 else chosen.fill,
         "baseline": bool(chosen.baseline and additive.any()),
     }
-    model = MoleculeRegressor(targets=tuple(targets), **of_model).to(device_)
+    model = seeded(chosen.seed, lambda: MoleculeRegressor(targets=tuple(targets), **of_model)).to(device_)
     rest = wanted
     if model.baseline:
         weights = fitted(molecules, train, wanted[train] * additive)
@@ -148,18 +148,36 @@ def predict(
 ) -> Float[Tensor, "molecules targets"]:
     """The targets of these molecules (of all, without an index), in their units.
 
+    Args:
+        model: trained, in eval mode.
+        molecules: where they are.
+        index: which of them: their numbers, or True for each that is meant.
+
     Raises:
-        ValueError: for unknown elements, empty molecules, or molecules larger than the model's largest.
+        ValueError: for unknown elements, empty molecules, or molecules larger than the model's largest; or an index
+            that means none of them, or others than there are.
     """
     if index is None:
         checked("molecules", Molecules(*(tensor.cpu() for tensor in molecules)))
         check_size(molecules, model.largest)
         index = torch.arange(len(molecules.n_atoms), device=molecules.n_atoms.device)
+    index = _numbers(index, len(molecules.n_atoms))
     device = model.median.device
     molecules = Molecules(*(tensor.to(device) for tensor in molecules))
     order = molecules.n_atoms[index.to(device)].argsort(stable=True)
     found = torch.cat([model(*padded(molecules, part)) for part in index.to(device)[order].split(BLOCK)])
     return torch.empty_like(found).index_copy(0, order, found)
+
+
+def _numbers(index: Tensor, count: int) -> Tensor:
+    """Which of so many molecules an index means."""
+    if index.dtype == torch.bool:
+        check("index", tuple(index.shape), index.shape == (count,), f"shape ({count},), one value for each molecule")
+        index = index.nonzero()[:, 0]
+    good = index.ndim == 1 and len(index) > 0 and not index.is_floating_point()
+    good = good and -count <= int(index.min()) and int(index.max()) < count
+    check("index", index.tolist(), good, f"whole numbers below {count}, at least one")
+    return index % count
 
 
 def predict_ensemble(
@@ -199,8 +217,13 @@ def evaluate_molecules(
         JSON values, a row for each target (units, mean absolute error with its standard error, the error of the median
         of all molecules to train on, and whether the energies of the free atoms were subtracted); then the
         predictions, and what is true.
+
+    Raises:
+        ValueError: for molecules without targets, or so few that none is left to test on; and as `predict`.
     """
     train, _, test = split(len(molecules.n_atoms))
+    check("molecules", len(molecules.n_atoms), len(test) > 0, "at least 10, of which a tenth is tested on")
+    check("count", count, count != 0, "at least 1")
     test = test[:count]
     wanted = molecules.targets(model.targets).to(model.median)
     true, median = wanted[test], wanted[train].quantile(0.5, 0)

@@ -5,6 +5,8 @@ from typing import Any
 
 from torch import nn
 
+from systems.checks import plain
+
 
 def config_of(module: nn.Module) -> dict[str, Any]:
     """The arguments of the module's constructor: ``type(module)(**config_of(module))`` has the same shape.
@@ -19,7 +21,7 @@ def config_of(module: nn.Module) -> dict[str, Any]:
         >>> config_of(Scale())
         {'factor': 2.0}
     """
-    return {argument: getattr(module, argument) for argument in arguments_of(type(module))}
+    return {argument: plain(getattr(module, argument)) for argument in arguments_of(type(module))}
 
 
 def arguments_of(kind: type[nn.Module]) -> list[str]:

@@ -227,7 +227,8 @@ def _of_shared_pairs(kernel: Tensor, values: Tensor, neighbour: Tensor | None, w
     """sum_c W_c (sum_j s_ijc f_j) for one geometry: the entries of the batch are columns of one product."""
     m, k, mid = kernel.shape
     *batch, n, c_in = values.shape
-    columns = values.reshape(-1, n, c_in).transpose(0, 1).reshape(n, -1)
+    entries = math.prod(batch)  # there may be none
+    columns = values.reshape(entries, n, c_in).transpose(0, 1).reshape(n, entries * c_in)
     if neighbour is None:
         summed = kernel.mT.reshape(m * mid, k) @ columns
     else:
@@ -236,8 +237,8 @@ def _of_shared_pairs(kernel: Tensor, values: Tensor, neighbour: Tensor | None, w
         # Of a Function, compiled code loses the second derivatives.
         sums = _of_neighbours if torch.compiler.is_compiling() else _OfNeighbours.apply
         summed = sums(kernel, columns, neighbour)
-    summed = summed.reshape(m, mid, -1, c_in).permute(2, 0, 1, 3)
-    return (summed.reshape(-1, m, mid * c_in) @ weight.flatten(0, 1)).reshape(*batch, m, -1)
+    summed = summed.reshape(m, mid, entries, c_in).permute(2, 0, 1, 3)
+    return (summed.reshape(entries, m, mid * c_in) @ weight.flatten(0, 1)).reshape(*batch, m, weight.shape[-1])
 
 
 def _of_neighbours(kernel: Tensor, columns: Tensor, neighbour: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""Where to compute."""
+"""Where to compute, and in which of torch's modes."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import torch
 
@@ -22,6 +25,25 @@ def device_named(name: str | torch.device) -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError, TypeError) as error:
         raise ValueError(f"device: expected one that torch can use here, got {name}") from error
+
+
+@contextmanager
+def learning() -> Iterator[None]:
+    """A block that trains whatever block of torch it stands in: inference mode, no_grad and autocast end here.
+
+    In inference mode nothing has a derivative; the precision of products is a setting of the training.
+
+    Example:
+        >>> with torch.inference_mode(), learning():
+        ...     torch.ones(2, requires_grad=True).sum().backward()
+    """
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        yield
 
 
 def products_in(name: str, like: torch.Tensor) -> torch.autocast:

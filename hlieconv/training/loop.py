@@ -2,7 +2,8 @@
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -72,9 +73,10 @@ def train(
 ) -> list[dict[str, float | int]]:
     """Minimise ``loss(model, batches(step))`` over the model's parameters, in place.
 
-    The learning rate falls to zero by a cosine; the model ends in evaluation mode, with the average of its weights.
-    Any randomness in the loss is drawn from torch's own generators, seeded by ``(seed, step)``. With a `run`, all that
-    the training needs is kept on disk, and the same call goes on where it was killed: with the same bits on a CPU.
+    The learning rate falls to zero by a cosine; the model ends in evaluation mode, with the average of its weights, as
+    it does where Ctrl-C or an error of ``on_record`` ends the training. Any randomness in the loss is drawn from
+    torch's own generators, seeded by ``(seed, step)``. With a `run`, all that the training needs is kept on disk, and
+    the same call goes on where it was killed: with the same bits on a CPU.
 
     Under torchrun all processes make the same call. Each takes a share of every batch, all take the same step by the
     mean of their gradients, and the first one keeps the run: as one process would do it, to rounding, where the loss is
@@ -139,7 +141,7 @@ def train(
     end = state.step if best.over else steps
     model.train()
     bar = progress_bar(steps, unit="steps", initial=state.step, shown=progress and all_ranks.is_first)
-    with bar, between_steps() as asked, torch.random.fork_rng(devices=_devices(parameters)):
+    with state.usable(), bar, between_steps() as asked, torch.random.fork_rng(devices=_devices(parameters)):
         while state.step < end:
             rate = learning_rate * cosine(state.step, steps, warmup)
             torch.manual_seed(parallel.seed(_mix(seed, state.step)))
@@ -212,6 +214,16 @@ class _State:
         # The sum since the last record; on the device, so that no step waits for it.
         self.loss = torch.zeros((), dtype=torch.float64, device=average.weights[0].device)
 
+    @contextmanager
+    def usable(self) -> Iterator[None]:
+        """Whatever ends this block by an error, the model is one that can be used."""
+        try:
+            yield
+        except BaseException:
+            self.average.swap()
+            self.model.eval()
+            raise
+
     def update(self, gradients: Callable[[Any], Any], batch: Any, rate: float) -> None:
         """One step of the optimiser."""
         for group in self.optimiser.param_groups:
@@ -236,14 +248,16 @@ class _State:
     ) -> float:
         """With the averaged weights, and the model in its evaluation mode."""
         self.average.swap()
-        if settle is not None:
-            settle(self.model)
-        self.model.eval()
-        with torch.no_grad():
-            value = all_ranks.from_first(validate(self.model).item())
-        self.best.see(self.step, value, self.model)
-        self.model.train()
-        self.average.swap()
+        try:
+            if settle is not None:
+                settle(self.model)
+            self.model.eval()
+            with torch.no_grad():
+                value = all_ranks.from_first(validate(self.model).item())
+            self.best.see(self.step, value, self.model)
+        finally:
+            self.model.train()
+            self.average.swap()
         return value
 
     def weights(self) -> dict[str, Any]:

@@ -35,8 +35,9 @@ LINE_CHECKSUM, RECORDS_CHECKSUM = "crc32", "sha256 of the records"
 #: Of a record, what says how long it took: without it the same training is the same bytes.
 CLOCKS = {"seconds", "cpu_seconds"}
 
-#: The section of the configuration that says from how many hours the epochs were made.
-BUDGET = "budget"
+#: The sections of the configuration that say from how many hours the epochs were made, and what the data are counted
+#: in, which earlier versions did not keep.
+BUDGET, UNITS = "budget", "units"
 
 
 class Run:
@@ -394,7 +395,7 @@ def _version(config: dict[str, Any]) -> str:
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """What two configurations do not share, by name: before and after. What a budget paid for is in the epochs."""
-    sections = sorted({**old, **new}.keys() - {"versions", BUDGET})
+    sections = sorted({**old, **new}.keys() - {"versions", BUDGET} - ({UNITS} - old.keys()))
     pairs = [(old.get(section) or {}, new.get(section) or {}) for section in sections]
     return {
         key: (before.get(key), after.get(key))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple, TypeVar
 
-from systems.checks import check, check_choice
+from systems.checks import check, check_choice, plain
 
 Choices = TypeVar("Choices", bound="AbstractSettings")
 
@@ -106,7 +106,7 @@ def choose(
     known = [option.name for option in fields(settings)]
     if unknown := [name for name in changes if name not in known]:
         raise ValueError(f"{owner} has no setting {', '.join(unknown)}: its settings are {', '.join(known)}")
-    return replace(settings, **changes)
+    return replace(settings, **{name: plain(value) for name, value in changes.items()})
 
 
 def arguments_of(kind: type, settings: AbstractSettings) -> dict[str, Any]:

@@ -124,6 +124,19 @@ def fit_samples(
     return Fit(model, keep(path, config, model, training, overwrite=overwrite), chosen)
 
 
+def seeded(seed: int, make: Callable[[], Model]) -> Model:
+    """A model whose first weights a seed decides; torch's own generators stay where they are.
+
+    Example:
+        >>> a, b = seeded(0, lambda: nn.Linear(1, 1)), seeded(0, lambda: nn.Linear(1, 1))
+        >>> torch.equal(a.weight, b.weight)
+        True
+    """
+    with torch.random.fork_rng(devices=[]):  # models are made on the CPU
+        torch.manual_seed(seed)
+        return make()
+
+
 def _norms(model: nn.Module) -> list[MaskedBatchNorm]:
     return [module for module in model.modules() if isinstance(module, MaskedBatchNorm)]
 

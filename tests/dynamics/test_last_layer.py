@@ -31,6 +31,21 @@ def test_the_law_of_springs_lies_in_the_span_of_the_network(bodies):
     assert chunk_error(descended, unseen).median() > 1e-9
 
 
+def test_a_frozen_layer_stays_as_it_is(monkeypatch):
+    data = springs(count=20)[1]
+    monkeypatch.setattr(last_layer, "LONG", 1)  # then auto would solve
+    model = network(data)
+    model.energy.far.requires_grad_(False)
+    before = [layer.weight.clone() for layer in model.energy.kernels]
+    fit(model, data, steps=2, progress=False, compile="off")
+    same = [torch.equal(x, layer.weight) for x, layer in zip(before, model.energy.kernels, strict=True)]
+    assert same == [False, True]
+    with pytest.raises(
+        ValueError, match="last_layer: expected descent or auto, as the last layer requires no gradient"
+    ):
+        fit(model, data, last_layer="solved")
+
+
 def test_blocks_are_solved_with_what_they_bring():
     data, unseen = springs(count=20)[1], springs(count=30, points=5)[1]
     solved, descended = (trained(data, kind, blocks=1) for kind in ("solved", "descent"))

@@ -3,9 +3,12 @@
 import json
 
 import pytest
+import torch
 from small import Small, small, springs
 
-from hlieconv.dynamics import fit, load
+from hlieconv.dynamics import fit, load, rollout
+from hlieconv.models import HLieConv
+from systems import Gravity, simulate
 
 DATA = springs(spacing=0.03)[1]
 QUICK = {"optimiser": "adam", "steps": 2, "progress": False}
@@ -39,3 +42,25 @@ def test_a_run_of_an_earlier_version_says_so(tmp_path):
     file.write_text(json.dumps(config))
     with pytest.raises(ValueError, match=r"expected the section rollout .* earlier version"):
         load(tmp_path, model=Small)
+
+
+def test_units_are_those_of_the_training_data(tmp_path):
+    """A rollout is in the units of its Dataset, which are those that the model knows."""
+    system, state = Gravity.sample(2, seed=0, bodies=2)
+    times = torch.linspace(0, 0.5, 11, dtype=torch.float64)
+    own, other = (simulate(Gravity(mass=system.mass, units=u), state, times) for u in ("AU, yr, Msun", "SI"))
+    model = HLieConv.of(own, width=8, blocks=0)
+    fit(model, own, path=tmp_path, loss="rollout", step=0.05, **QUICK)
+    for known in (model, load(tmp_path)):
+        predicted = rollout(known, own)
+        for name in ("q", "p", "time", "energy", "true_energy"):
+            assert predicted[name].attrs["units"] == own[name.removeprefix("true_")].attrs["units"]
+        with pytest.raises(ValueError, match="dataset: expected q in AU, in which the model was trained, got m"):
+            rollout(known, other)
+        rollout(known, own.assign(q=own["q"].assign_attrs(units="1")))  # of numbers without units nobody knows
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["units"], config["sha256"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert rollout(load(tmp_path), other)["q"].attrs["units"] == "m"
+    again = fit(HLieConv.of(own, width=8, blocks=0), own, path=tmp_path, loss="rollout", step=0.05, **QUICK)
+    assert [record["step"] for record in again.history] == [1, 2]  # the same run

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from small import Small, small, springs
@@ -113,3 +114,28 @@ def test_a_model_tuned_on_other_data_keeps_its_scales(tmp_path):
     assert not all(torch.equal(tuned[name], before[name]) for name in weights)
     anew = quick(load(tmp_path / "run"), other, recalibrate=True).model.state_dict()
     assert not all(torch.equal(anew[name], before[name]) for name in before.keys() - weights)
+
+
+def test_the_modes_of_torch_around_a_training_change_nothing():
+    plain = quick(small()).history[-1]["loss"]
+    for mode in (torch.inference_mode, torch.no_grad, lambda: torch.autocast("cpu", torch.bfloat16)):
+        model = small()
+        with mode():
+            assert quick(model).history[-1]["loss"] == plain
+
+
+def test_numbers_of_arrays_are_numbers(tmp_path):
+    """A loop over widths, steps and learning rates, kept in a folder."""
+    for steps, width, rate in zip(np.array([3]), np.array([8]), np.float32([0.25]), strict=True):
+        model = quick(small(width=width), steps=steps, learning_rate=rate, batch=np.int32(4), path=tmp_path / "run")
+    settings = json.loads((tmp_path / "run" / "config.json").read_text())["settings"]
+    assert (settings["steps"], settings["learning_rate"], model.settings.batch) == (3, 0.25, 4)
+    assert_same_bits(load(tmp_path / "run", model=Small), model.model)
+
+
+def test_data_turned_round(tmp_path):
+    """Selections that only change how an array is looked at."""
+    turned = DATA.isel(body=slice(None, None, -1), trajectory=slice(None, None, -1))
+    copied = turned.copy(deep=True)
+    assert turned["q"].values.strides != copied["q"].values.strides
+    assert_same_bits(quick(small(), turned).model, quick(small(), copied).model)

@@ -130,3 +130,18 @@ def test_integers_of_any_dtype_are_scaled_alike(kind, dtype):
         wrong = torch.tensor([0, 1]).to(kind) - 2 if kind == torch.int8 else torch.tensor([0, 300]).to(kind)
         with pytest.raises(ValueError, match="images: expected integers from 0 to 255, got"):
             intensities(wrong, like)
+
+
+def test_floats_are_in_the_unit_interval(dtype):
+    like, grey = torch.tensor(1.0, dtype=dtype), torch.linspace(0, 1, 9)
+    assert torch.equal(intensities(grey.double(), like), grey.double().to(dtype))
+    with pytest.raises(ValueError, match=r"images: expected floats in .* got 0 to 255"):
+        intensities(255 * grey, like)
+    with pytest.warns(UserWarning, match=r"images: expected floats in .* got -1.5 to 1.5"):
+        intensities((grey - 0.5) * 3, like)
+
+
+@pytest.mark.parametrize("group", ["SE2", "RxSO2"])
+def test_no_images_have_no_scores(group):
+    model = ImageClassifier(group, size=(6, 6), channels=4, layers=1, classes=3)
+    assert model(torch.rand(0, 1, 6, 6)).shape == (0, 3)

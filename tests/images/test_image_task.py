@@ -141,3 +141,20 @@ def test_bad_arguments_are_one_line(options, message, tmp_path, capsys):
     assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_images_of_a_user(data):
+    """Labels of any integers; a class that is tested on and was never seen; torch's own generator stays where it is."""
+    few = data.first(30, 10)
+    few = few._replace(train_labels=(few.train_labels % 3).int(), test_labels=few.test_labels.int() % 3 + 4)
+    before = torch.get_rng_state()
+    model = fit_images(few, epochs=1.0, batch=10, **TINY).model
+    assert torch.equal(torch.get_rng_state(), before)
+    result = evaluate_images(model, few, angles=[0.0])
+    assert (model.classes, result["error"], len(result["confusion"])) == (7, 1.0, 7)
+    only = few._replace(train_labels=0 * few.train_labels, test_labels=0 * few.test_labels)
+    assert len(evaluate_images(model, only, angles=[0.0])["confusion"]) == 7
+    with pytest.raises(ValueError, match="test_images: expected images to test on"):
+        evaluate_images(model, few.first(30, 0))
+    with pytest.raises(ValueError, match=r"train_labels: expected classes 0, 1, ..., got -1"):
+        fit_images(few._replace(train_labels=few.train_labels - 1), **TINY)

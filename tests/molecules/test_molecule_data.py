@@ -238,6 +238,47 @@ def test_every_record_of_an_sdf(tmp_path, ends):
     assert read_molecules(path, count=2).n_atoms.tolist() == [2, 2]
 
 
+def sdf_record(title="", program="  program           3D", column=0, data="", atoms=("O", "H")):
+    """A record of an SDF of two atoms."""
+    lines = [f"{0:10.4f}{0:10.4f}{k:10.4f} {atom:<3} 0{column * (k == 0):3d}  0  0  0" for k, atom in enumerate(atoms)]
+    counts = "  2  1  0  0  0  0  0  0  0  0999 V2000"
+    return "\n".join([title, program, "", counts, *lines, "  1  2  1  0", f"{data}M  END", "$$$$", ""])
+
+
+WARNED = {
+    "lines of charges": (sdf_record(data="M  CHG  1   1  -1\n"), "molecule 0: has a charge of -1"),
+    "a column of charges": (sdf_record() + sdf_record(column=3), r"molecule 1: has a charge of \+1"),
+    "a radical": (sdf_record(data="M  RAD  1   1   2\n"), "unpaired electrons"),
+    "a column of radicals": (sdf_record(column=4), "unpaired electrons"),
+    "a drawing": (sdf_record(program="  program           2D"), "a drawing in the plane"),
+    "an xyz file": ("2\nProperties=species:S:1:pos:R:3 charge=-1\nO 0 0 0\nH 0 0 1\n", "has a charge of -1"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), WARNED.values(), ids=WARNED)
+def test_what_a_model_does_not_see_is_said(tmp_path, text, message):
+    path = tmp_path / f"own.{'sdf' if 'M  END' in text else 'xyz'}"
+    path.write_text(text)
+    with pytest.warns(UserWarning, match=message):
+        assert read_molecules(path).charge[:2].tolist() == [8, 1]
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_records_without_a_title_and_with_data(tmp_path, ends):
+    zwitterion = sdf_record(data="M  CHG  2   1  -1   2   1\n")
+    text = sdf_record() + sdf_record("a title of $$$$").replace("M  END\n", "M  END\n> <cost>\n5 $$$$\n\n") + zwitterion
+    (tmp_path / "own.sdf").write_bytes(text.replace("\n", ends).encode("utf-8-sig"))
+    assert read_molecules(tmp_path / "own.sdf").n_atoms.tolist() == [2, 2, 2]
+    (tmp_path / "own.mol").write_text(sdf_record().replace("$$$$\n", ""))
+    assert read_molecules(tmp_path / "own.mol").charge.tolist() == [8, 1]
+    (tmp_path / "new.sdf").write_text(sdf_record().replace("V2000", "V3000"))
+    with pytest.raises(ValueError, match="molecule 0: expected an SDF of the version V2000, got V3000"):
+        read_molecules(tmp_path / "new.sdf")
+    (tmp_path / "heavy.sdf").write_text(sdf_record(atoms=("O", "D")))
+    with pytest.raises(ValueError, match="expected the elements H, C, N, O, F, got 'D'"):
+        read_molecules(tmp_path / "heavy.sdf")
+
+
 def test_crystals_are_refused(tmp_path):
     pytest.importorskip("ase")
     path = tmp_path / "ice.xyz"

@@ -60,6 +60,32 @@ def test_commands(tmp_path, capsys):
     assert numbers[3:] == ["0", "0"]  # the same run twice
 
 
+def test_which_molecules_are_predicted():
+    some = molecules(20)
+    model = MoleculeRegressor(targets=["mu"], channels=8, layers=1).eval()
+    everything, meant = predict(model, some), some.n_atoms > 3
+    for index, rows in ((meant, meant.nonzero()[:, 0]), (torch.ones(20, dtype=torch.bool), torch.arange(20))):
+        torch.testing.assert_close(predict(model, some, index), everything[rows])
+    torch.testing.assert_close(predict(model, some, torch.tensor([-1, 3])), everything[[19, 3]])
+    for wrong in (torch.tensor([20]), meant[:5], torch.zeros(20, dtype=torch.bool), torch.tensor([0.5])):
+        with pytest.raises(ValueError, match="index: expected"):
+            predict(model, some, wrong)
+
+
+def test_molecules_that_nothing_can_be_learnt_from():
+    some = molecules(20)
+    model = MoleculeRegressor(targets=["mu"], channels=8, layers=1).eval()
+    places = some._replace(target=some.target[:, :0])
+    assert torch.equal(predict(model, places), predict(model, some))
+    for use in (lambda: fit_molecules(places, **TINY), lambda: evaluate_molecules(model, places)):
+        with pytest.raises(ValueError, match=r"molecules: expected the 12 targets mu, .* got 0"):
+            use()
+    with pytest.raises(ValueError, match="molecules: expected at least 10, of which a tenth is tested on, got 5"):
+        evaluate_molecules(model, molecules(5))
+    with pytest.raises(ValueError, match="count: expected at least 1, got 0"):
+        evaluate_molecules(model, some, count=0)
+
+
 def test_an_ensemble_is_a_mean_with_a_deviation():
     some = molecules(20)
     models = [MoleculeRegressor(targets=["mu"], channels=8, layers=1).eval() for _ in range(3)]

@@ -41,6 +41,16 @@ def _close():
     plt.close("all")
 
 
+@pytest.mark.parametrize("kind", [kind for kind in DRAW if kind != "growth"])
+def test_trajectories_keep_their_dimension(datasets, kind):
+    """A trajectory that was selected by its number, and a selection of none."""
+    for one in (datasets["plane"].isel(trajectory=1), datasets["plane"].isel(trajectory=[])):
+        with pytest.raises(ValueError, match=r"dataset: expected a Dataset with at least one trajectory"):
+            DRAW[kind](one, None)
+        with pytest.raises(ValueError, match=r"dataset: expected a Dataset with at least one trajectory"):
+            one.dynamics.momentum()
+
+
 @pytest.mark.parametrize("kind", DRAW)
 @pytest.mark.parametrize("name", ["plane", "space"])
 def test_draws_on_the_axes_given(datasets, kind, name):

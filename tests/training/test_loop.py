@@ -241,3 +241,22 @@ def test_the_global_generator_is_left_alone():
     regress(network())
     assert torch.equal(before, torch.get_rng_state())
     assert math.isfinite(torch.rand(()).item())
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, ZeroDivisionError])
+@pytest.mark.parametrize("where", ["record", "validation"])
+def test_a_training_that_is_ended_leaves_a_model_to_use(ending, where):
+    """In evaluation mode, with the average of its weights: as one that ends there by itself."""
+
+    def end(*_):
+        raise ending
+
+    model, whole = network(), network()
+    validate = end if where == "validation" else None
+    options = {"records": 1, "weight_average": 0.9}
+    with pytest.raises(ending):
+        regress(model, validate=validate, on_record=None if validate else end, **options)
+    regress(whole, **options)
+    assert not model.training
+    for found, truth in zip(model.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(found, truth)
