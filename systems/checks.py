@@ -64,6 +64,10 @@ def plain(value: Any) -> Any:
         >>> json.dumps([plain(np.arange(3)[1]), plain((np.float32(0.5), "SE2", True))])
         '[1, [0.5, "SE2", true]]'
     """
-    if isinstance(value, numbers.Real) and not isinstance(value, int | float):
-        return int(value) if isinstance(value, numbers.Integral) else float(value)
-    return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    if isinstance(value, tuple):
+        return tuple(plain(one) for one in value)
+    if isinstance(value, int | float) or not isinstance(value, numbers.Real):
+        return value
+    return int(value) if isinstance(value, numbers.Integral) else float(value)

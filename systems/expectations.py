@@ -360,6 +360,10 @@ def _is_bool(value: object) -> bool:
     return isinstance(value, bool | np.bool_)
 
 
+def _sizes_of(positions: Any) -> str:
+    return f"q of dims ({', '.join(f'{dim} {size}' for dim, size in positions.sizes.items())})"
+
+
 def shown(value: Any) -> str:
     """What came, in few words.
 
@@ -374,8 +378,8 @@ def shown(value: Any) -> str:
         return f"{type(value).__name__}({', '.join(map(shown, value))})"
     if isinstance(value, type):
         return f"the class {value.__name__}"
-    if type(value).__name__ == "Dataset" and "q" in value:
-        return f"q of dims ({', '.join(f'{dim} {size}' for dim, size in value['q'].sizes.items())})"
+    if (positions := getattr(value, "data_vars", {}).get("q")) is not None:
+        return _sizes_of(positions)
     if isinstance(value, str | int | float | complex | bytes | list | tuple | set | dict | None):
         return reprlib.repr(value)
     return f"an object of type {type(value).__name__}"

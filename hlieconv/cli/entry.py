@@ -73,12 +73,21 @@ def parser() -> argparse.ArgumentParser:
     whole = _Parser(
         prog="hlieconv", description="Hamiltonian dynamics with the symmetries you choose.", formatter_class=Formatter
     )
+    whole.add_argument("--version", action=_Version, nargs=0, help="print the versions of hlieconv and torch, and end")
     commands = whole.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         one = commands.add_parser(name, **described(command.help))
         one.set_defaults(run=command.run)
         command.add_arguments(one)
     return whole
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from systems.provenance import versions
+
+        print(*(f"{package} {version}" for package, version in versions(("hlieconv", "torch")).items()), sep="\n")
+        parser.exit()
 
 
 class _Parser(argparse.ArgumentParser):

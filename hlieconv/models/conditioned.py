@@ -1,6 +1,6 @@
 """What a model is once it knows its bodies."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,8 +13,8 @@ from systems.tracing import autocast_dtype
 class Conditioned(AbstractVectorField):
     """A vector field of a model and features of bodies; a subclass computes in its constructor what no state changes.
 
-    It follows the weights of its model: what was computed of others is computed again. It does not follow the frame,
-    in whose units its features are.
+    A field that is given away (see `Frame.outside`) follows the weights of its model: what was computed of others is
+    computed again. It does not follow the frame, in whose units its features are. In a training fields last for a step.
 
     Args:
         model: the model; the constructor of a subclass takes it, the features and the mask.
@@ -27,18 +27,22 @@ class Conditioned(AbstractVectorField):
         super().__init__(mask=mask, **values)
         self.name = model.name
         self.model, self.features = model, features
-        frame = [*model.frame.buffers()]
-        known = {id(x) for x in frame}
-        self.seen = [x for x in (*model.parameters(), *model.buffers()) if id(x) not in known], frame
-        self.versions = [*map(_version, self.seen)]
+        self.seen: Seen | None = None
 
     @property
     def bodies(self) -> int:
         return self.features[self.model.body_features[0]].shape[-1]
 
+    def follow(self) -> None:
+        """From now on take notice of what is written to the tensors of the model."""
+        if self.seen is None:
+            self.seen = Seen.of(self.model)
+
     def check_state(self, state: PhaseSpace) -> None:
-        for x in state:
-            self.check_points(x)
+        q, p = state
+        self.check_points(q)
+        if p.shape != q.shape or p.dtype != q.dtype:
+            self.check_points(p)
 
     def check_points(self, x: Tensor) -> None:
         """Make sure that the field is that of its model as it is now, and of these coordinates.
@@ -57,16 +61,16 @@ class Conditioned(AbstractVectorField):
                 f"state: {self.name} was conditioned on {n} bodies in {d} dimensions in {dtype}: expected shape "
                 f"(*batch, {n}, {d}), got {tuple(x.shape)} in {x.dtype}"
             )
-        if torch.compiler.is_compiling():
+        if self.seen is None or torch.compiler.is_compiling():
             return
-        weights, frame = map(_version, self.seen)
-        if frame != self.versions[1]:
+        if self.seen.frame_version != _version(self.seen.frame):
             raise ValueError(
                 f"model: {self.name} was conditioned before it was fitted, which has measured the units of its data: "
                 "condition it again"
             )
-        if weights != self.versions[0]:
+        if self.seen.version != _version(self.seen.tensors):
             vars(self).update(vars(type(self)(self.model, self.features, self.mask)))
+            self.follow()
 
     def existing(self, x: Tensor) -> Tensor:
         self.check_points(x)
@@ -76,10 +80,36 @@ class Conditioned(AbstractVectorField):
         return self.model.selected(self.features, self.mask, index)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies, pickled ones too, compute anew what has derivatives, and count what is written to their own model."""
-        return type(self), (self.model, self.features, self.mask)
+        """Copies, pickled ones too, compute anew what has derivatives, and follow their own model."""
+        return _copied, (type(self), self.model, self.features, self.mask, self.seen is not None)
+
+
+class Seen(NamedTuple):
+    """Tensors of a model, and how often something had been written to them."""
+
+    tensors: list[Tensor]
+    """All but those of its frame."""
+    version: int
+    frame: list[Tensor]
+    frame_version: int
+
+    @classmethod
+    def of(cls, model: Any) -> "Seen":
+        # Tensors of inference mode count nothing.
+        frame = [x for x in model.frame.buffers() if not x.is_inference()]
+        known = {id(x) for x in frame}
+        tensors = [x for x in (*model.parameters(), *model.buffers()) if id(x) not in known and not x.is_inference()]
+        return cls(tensors, _version(tensors), frame, _version(frame))
 
 
 def _version(tensors: list[Tensor]) -> int:
-    """How often something has been written to them."""
-    return sum(0 if x.is_inference() else x._version for x in tensors)
+    return sum(x._version for x in tensors)
+
+
+def _copied(
+    kind: type[Conditioned], model: Any, features: dict[str, Tensor], mask: Tensor | None, follows: bool
+) -> Conditioned:
+    field = kind(model, features, mask)
+    if follows:
+        field.follow()
+    return field

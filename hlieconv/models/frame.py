@@ -163,6 +163,8 @@ class Frame(nn.Module):
             field: in this frame.
             mass: of the bodies, in the data's units.
         """
+        if isinstance(field, Conditioned):
+            field.follow()
         if self.is_trivial:
             return field
         if isinstance(field, AbstractNewtonian):

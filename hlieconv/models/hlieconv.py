@@ -282,6 +282,7 @@ class LieConvPotential(Conditioned, AbstractNewtonian):
     """The Hamiltonian of given bodies."""
 
     checked_on_gpu = False
+    model: HLieConv
     known: Any
     """The law of which the network learns the residual, in the frame; None for none."""
 

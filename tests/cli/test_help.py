@@ -38,6 +38,13 @@ def test_every_command_prints_its_help(words, capsys):
     assert "(default: )" not in out
 
 
+def test_the_version(capsys):
+    with pytest.raises(SystemExit) as done:
+        cli.main(["--version"])
+    assert done.value.code == 0
+    assert re.fullmatch(r"hlieconv \d+\.\d+.*\ntorch \d+\.\d+.*\n", capsys.readouterr().out)
+
+
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_whatever_writes_can_wait(words):
     options = {flag for action in parser_of(words)._actions for flag in action.option_strings}
