@@ -179,7 +179,7 @@ def _of_class(kind: Any, limits: Limits) -> Expectation:
     if kind is bool:
         return _simple("True or False", _is_bool)
     words = WORDS.get(kind, _with_article(kind.__name__.removeprefix("Abstract")))
-    return _dataset(words, kind) if kind.__name__ == "Dataset" else _instance(words, kind)
+    return _instance(words, kind)
 
 
 def _with_article(name: str) -> str:
@@ -193,24 +193,6 @@ def _simple(words: str, allowed: Callable[[Any], bool]) -> Expectation:
 
 def _instance(words: str, kind: type) -> Expectation:
     return _simple(words, lambda value: isinstance(value, kind))
-
-
-def _dataset(words: str, kind: type) -> Expectation:
-    """A selection by a number, ``isel(trajectory=0)``, has lost the dimension that all functions of states look for."""
-
-    def is_of_trajectories(value: Any) -> bool:
-        return "q" not in value or bool(dict(value["q"].sizes).get("trajectory"))
-
-    def refuse(value: Any) -> type[Exception] | None:
-        if not isinstance(value, kind):
-            return ArgumentTypeError
-        return None if is_of_trajectories(value) else ValueError
-
-    def detail(value: Any) -> str:
-        bad = isinstance(value, kind) and not is_of_trajectories(value)
-        return " with at least one trajectory, selected by a list as in isel(trajectory=[0])" if bad else ""
-
-    return Expectation(words, refuse, detail)
 
 
 def _number(words: str, kind: type, limits: Limits) -> Expectation:
@@ -360,10 +342,6 @@ def _is_bool(value: object) -> bool:
     return isinstance(value, bool | np.bool_)
 
 
-def _sizes_of(positions: Any) -> str:
-    return f"q of dims ({', '.join(f'{dim} {size}' for dim, size in positions.sizes.items())})"
-
-
 def shown(value: Any) -> str:
     """What came, in few words.
 
@@ -378,8 +356,6 @@ def shown(value: Any) -> str:
         return f"{type(value).__name__}({', '.join(map(shown, value))})"
     if isinstance(value, type):
         return f"the class {value.__name__}"
-    if (positions := getattr(value, "data_vars", {}).get("q")) is not None:
-        return _sizes_of(positions)
     if isinstance(value, str | int | float | complex | bytes | list | tuple | set | dict | None):
         return reprlib.repr(value)
     return f"an object of type {type(value).__name__}"

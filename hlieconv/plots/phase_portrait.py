@@ -4,6 +4,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from hlieconv.plots.style import COLOURS, axes_or_new, label
+from systems.dataset.schema import shaped
 
 
 def plot_phase_portrait(
@@ -24,7 +25,7 @@ def plot_phase_portrait(
         ValueError: if there is no such body or axis.
     """
     for name, index in {"body": body, "space": space}.items():
-        if not 0 <= index < dataset.sizes[name]:
+        if not 0 <= index < shaped(dataset).sizes[name]:
             raise ValueError(f"{name}: expected an index below {dataset.sizes[name]}, got {index}")
     ax = axes_or_new(ax)
     chosen = dataset.isel(body=body, space=space)

@@ -11,6 +11,9 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
+from systems.checks import check
+from systems.dataset.schema import shaped
+
 #: Okabe and Ito 2008, without the yellow that vanishes on paper.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
@@ -92,6 +95,13 @@ def edge_lines(ax: Axes, points: np.ndarray, edges: np.ndarray) -> Any:
     drawn = lines(points[edges], colors="#888888", linewidths=min(1.0, 40 / max(len(points), 1) ** 0.5), zorder=1)
     ax.add_collection(drawn)
     return drawn
+
+
+def one_of(dataset: xr.Dataset, trajectory: int) -> xr.Dataset:
+    """One trajectory, with its dimension; a ValueError if there is none of this number."""
+    count = shaped(dataset).sizes["trajectory"]
+    check("trajectory", trajectory, -count <= trajectory < count, f"an index below {count}")
+    return dataset.isel(trajectory=[trajectory])
 
 
 def times_of(array: xr.DataArray) -> np.ndarray:

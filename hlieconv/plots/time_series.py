@@ -5,13 +5,13 @@ from matplotlib.axes import Axes
 
 from hlieconv.diagnostics.conserved import angular_momentum, energy, momentum, rotations, translations
 from hlieconv.diagnostics.drifts import drift
-from hlieconv.plots.style import axes_or_new, label, plot_band, time_label, times_of
+from hlieconv.plots.style import axes_or_new, label, one_of, plot_band, time_label, times_of
 from systems.checks import Index
 
 
 def plot_energy(dataset: xr.Dataset, trajectory: Index = 0, *, ax: Axes | None = None, **line) -> Axes:
     """The energy of one trajectory against time."""
-    return _plot_curve(energy(dataset.isel(trajectory=[trajectory])), ax, line)
+    return _plot_curve(energy(one_of(dataset, trajectory)), ax, line)
 
 
 def plot_momentum(
@@ -22,7 +22,7 @@ def plot_momentum(
     Raises:
         ValueError: if the trajectories have no such component.
     """
-    return _plot_curve(component_of(dataset.isel(trajectory=[trajectory]), component), ax, line)
+    return _plot_curve(component_of(one_of(dataset, trajectory), component), ax, line)
 
 
 def plot_drift(dataset: xr.Dataset, component: str = "energy", *, ax: Axes | None = None, **line) -> Axes:

@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from hlieconv.plots.style import COLOURS, MANY, axes_or_new, edge_lines, edges_of, label
+from hlieconv.plots.style import COLOURS, MANY, axes_or_new, edge_lines, edges_of, label, one_of
 from systems.checks import Index
 
 
@@ -29,7 +29,7 @@ def plot_trajectories(
     for data, line in ((dataset, "-"), (reference, "--")):
         if data is None:
             continue
-        paths = data["q"].isel(trajectory=trajectory).transpose("body", "time", "space").values
+        paths = one_of(data, trajectory)["q"].isel(trajectory=0).transpose("body", "time", "space").values
         paths = paths[..., :2] if paths.shape[-1] > 1 else np.concatenate([paths, np.zeros_like(paths)], -1)
         if line == "-" and len(edges := edges_of(data)):
             edge_lines(ax, paths[:, 0], edges)

@@ -156,7 +156,7 @@ FOREIGN = {
     "no times": (without("time"), "time: expected either a coordinate time or a variable trajectory_time"),
     "one trajectory selected": (
         lambda d: d.isel(trajectory=0),
-        r"at least one trajectory, selected by a list as in isel\(trajectory=\[0\]\), got q of dims \(time",
+        "q: expected dims trajectory, time, body, space, got time",
     ),
     "integers": (
         with_variable("q", values=lambda x: np.nan_to_num(x).astype(int)),
