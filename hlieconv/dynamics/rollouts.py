@@ -15,8 +15,10 @@ from torch import Tensor
 from hlieconv.dynamics.starts import Starts
 from hlieconv.dynamics.trajectories import spacing_of
 from hlieconv.models import AbstractModel
+from hlieconv.models.abstract import units_of
 from hlieconv.noether.projection import Projected
 from systems import AbstractVectorField, PhaseSpace
+from systems.checks import check
 from systems.dataset.blocks import is_beyond_memory
 from systems.dataset.reading import (
     mask_of,
@@ -97,7 +99,7 @@ def rollout(
     """
     validate(dataset)
     model.check_coordinates(dataset)
-    model.check_units(dataset)
+    _check_units(model, dataset)
     parameter = model.like
     where: dict[str, Any] = {
         "dtype": dtype or _dtype_for(parameter.dtype, dataset),
@@ -140,6 +142,14 @@ def rollout(
     field, state = starts(everything)
     state = _moved(field, state, start[0], seconds, integrator) if elsewhere else state
     return simulate(field, state, asked, integrator, settings=settings, true=starts.true(everything), **options)
+
+
+def _check_units(model: AbstractModel, dataset: xr.Dataset) -> None:
+    """A ValueError if a Dataset is in other units than what the model was trained on, where both are known."""
+    known = model.trained.units if model.trained else {}
+    for name, got in units_of(dataset, known).items():
+        unit = known.get(name, got)
+        check("dataset", f"{name} in {got}", got == unit, f"{name} in {unit}, as the model was trained")
 
 
 def _dtype_for(own: torch.dtype, dataset: xr.Dataset) -> torch.dtype:

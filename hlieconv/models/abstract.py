@@ -120,13 +120,6 @@ class AbstractModel(nn.Module, ABC):
                 "angles, on which translations and rotations of space do not act: the model generalised takes them"
             )
 
-    def check_units(self, dataset: xr.Dataset) -> None:
-        """A ValueError if a Dataset is in other units than what the model was trained on; "1" may be any unit."""
-        for name, unit in self.trained.units.items() if self.trained else ():
-            got = dataset[name].attrs.get("units", UNKNOWN) if name in dataset else UNKNOWN
-            if got != unit and UNKNOWN not in (got, unit):
-                raise ValueError(f"dataset: expected {name} in {unit}, in which the model was trained, got {got}")
-
     @classmethod
     def preset_options(cls, preset: str) -> dict[str, Any]:
         """The arguments of the constructor that belong to a preset.

@@ -55,7 +55,7 @@ def test_units_are_those_of_the_training_data(tmp_path):
         predicted = rollout(known, own)
         for name in ("q", "p", "time", "energy", "true_energy"):
             assert predicted[name].attrs["units"] == own[name.removeprefix("true_")].attrs["units"]
-        with pytest.raises(ValueError, match="dataset: expected q in AU, in which the model was trained, got m"):
+        with pytest.raises(ValueError, match="dataset: expected q in AU, as the model was trained, got 'q in m'"):
             rollout(known, other)
         rollout(known, own.assign(q=own["q"].assign_attrs(units="1")))  # of numbers without units nobody knows
     config = json.loads((tmp_path / "config.json").read_text())
