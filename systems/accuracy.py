@@ -1,4 +1,4 @@
-"""Whether fixed steps are short enough: an estimate before the work, and the energy after it."""
+"""Whether fixed steps are short enough, and phases known: an estimate before the work, and the energy after it."""
 
 import dataclasses
 import warnings
@@ -17,8 +17,12 @@ from systems.vector_field import AbstractSeparable, AbstractVectorField
 ENERGY_LOST = 0.01
 #: Relative errors of the first interval that are not passed over: of the caller's own step, and of none.
 OWN_STEP_ERROR, NO_STEP_ERROR = 1e-2, 1e-6
-#: Trajectories by which fixed steps are judged.
+#: Trajectories by which fixed steps and closed forms are judged.
 JUDGED = 16
+#: Bodies of which a closed form costs so little that it is computed once more to be judged.
+FEW = 64
+#: Roundings of a time by which a closed form is judged.
+ROUNDINGS = 64
 
 
 def warn_of_long_steps(
@@ -47,6 +51,36 @@ def warn_of_long_steps(
         warnings.warn(
             f"integrator: {given}: the first interval has a relative error of about {float(error):.1g}; a smaller step "
             "makes it smaller, and without an integrator simulate is exact to about 1e-9",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def warn_of_lost_phases(field: AbstractVectorField, state: PhaseSpace, elapsed: Tensor) -> None:
+    """Compare a closed form at the last time with itself a few roundings of that time later: it cannot tell the two.
+
+    A phase is a rate times a time, known to one part in 2^53 of itself: after 10^9 periods to a millionth of one. Where
+    it is lost altogether two times may look the same, which shorter ones do not.
+    """
+    if state.q.shape[-2] > FEW:
+        return
+    rows = slice(0, JUDGED)
+    state = PhaseSpace(state.q[rows], state.p[rows])
+    end = (elapsed[-1] if elapsed.ndim == 1 else elapsed[-1, rows]).double()
+    ends = torch.stack([end * 1e-4**k for k in range(9)])
+    later = ends * (1 + ROUNDINGS * torch.finfo(end.dtype).eps)
+    with torch.no_grad():
+        found = field.select(rows).closed_form(state, torch.cat([torch.zeros_like(ends[:1]), ends, later]))
+    errors = []
+    for x, first in zip(found, state, strict=True):
+        _, a, b = x.split([1, len(ends), len(ends)])
+        size = torch.maximum(a.abs().amax((-2, -1)), first.abs().amax((-2, -1)))
+        errors.append((b - a).abs().amax((-2, -1)) / torch.where(size > 0, size, 1) / ROUNDINGS)
+    error = float(torch.stack(errors).nan_to_num(0).amax())
+    if error > NO_STEP_ERROR:
+        warnings.warn(
+            f"times: so many periods pass that float64 no longer tells their phases: the last states have relative "
+            f"errors of about {error:.1g} or more, whatever is conserved",
             UserWarning,
             stacklevel=4,
         )

@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 from tqdm import tqdm
 
-from systems.accuracy import warn_of_long_steps
+from systems.accuracy import warn_of_long_steps, warn_of_lost_phases
 from systems.checks import ArgumentTypeError, check, check_choice
 from systems.clock import elapsed_of
 from systems.cluster import by_dask
@@ -118,9 +118,10 @@ def simulate(
             ``strict``, for a trajectory that ends early.
 
     Warns:
-        UserWarning: where an event never happens, only touches its zero, or happens together with another; where
-            trajectories end early; where fixed steps are too long, by an estimate of their error in the
-            first interval of time or by how much the energy changes.
+        UserWarning: where so many periods pass that a closed form (of up to 64 bodies) has lost their phases; where an
+            event never happens, only touches its zero, or happens together with another; where trajectories end early;
+            where fixed steps are too long, by an estimate of their error in the first interval of time or by how much
+            the energy changes.
 
     Example:
         >>> import torch
@@ -171,7 +172,9 @@ def simulate(
         drawn,
     )
     work.origin = origin
-    if integrator is not None and integrator.has_fixed_steps and len(times) > 1:
+    if integrator is None and len(times) > 1:
+        warn_of_lost_phases(field, state, elapsed)
+    elif integrator is not None and integrator.has_fixed_steps and len(times) > 1:
         warn_of_long_steps(field, state, of_some, eager(integrator))
     with (
         one_core_each(workers or torch.get_num_threads()) as pool,

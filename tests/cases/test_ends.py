@@ -3,12 +3,13 @@
 import pkgutil
 import warnings
 
+import mpmath as mp
 import numpy as np
 import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from systems import AbstractVectorField, Gravity, PhaseSpace, Springs, simulate
+from systems import AbstractVectorField, Gravity, HarmonicTrap, PhaseSpace, Springs, UniformField, simulate
 from systems.constrained import AbstractConstrained
 from systems.integrators import RK4, AdaptiveGauss, Gauss4, ImplicitMidpoint, Leapfrog, Torchdiffeq
 from systems.integrators.registry import INTEGRATORS
@@ -221,3 +222,39 @@ def test_an_integrator_may_be_named(name):
     assert found.attrs["integrator"] == name
     with pytest.raises(ValueError, match=r"integrator: expected one of .*leapfrog, .*, got 'leap'"):
         simulate(system, state, times, "leap")
+
+
+CLOCKS = {
+    "springs": (
+        Springs(mass=[1.0, 1.0], spring_constant=[[0.0, 0.5], [0.5, 0.0]]),
+        [[1.0, 0], [-1, 0]],
+        [[0, 0], [0, 0]],
+    ),
+    "kepler": (Gravity(mass=[1.0, 0], units="N-body"), [[0.0, 0], [1, 0]], [[0, 0], [0, 1]]),
+    "trap": (HarmonicTrap(1.0, mass=[1.0]), [[1.0, 0]], [[0, 0]]),
+}
+
+
+@pytest.mark.parametrize("time", [1e3, -1e6, 1e12, -1e17])
+@pytest.mark.parametrize("name", CLOCKS)
+def test_lost_phases_are_said(name, time):
+    """After 1e17 periods of a spring nobody knows where its bodies are, and their energy does not show it."""
+    field, q, p = CLOCKS[name]
+    body = 1 if name == "kepler" else 0
+    with mp.workdps(60):
+        truth = float(mp.cos(mp.mpf(time)))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found = float(simulate(field, (q, p), [0.0, time]).q[0, -1, body, 0])
+    said = any("so many periods" in str(warning.message) for warning in told)
+    assert said == (abs(time) > 1e10)
+    assert said or abs(found - truth) < 1e-6
+
+
+def test_motion_without_phases_is_good_for_ever():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fall = simulate(UniformField([2.0], mass=[1.0]), ([[0.0]], [[1.0]]), [0.0, 1e12])
+        rest = simulate(HarmonicTrap(1.0, mass=[1.0]), ([[0.0]], [[0.0]]), [0.0, 1e17])
+    np.testing.assert_allclose(fall.q[0, -1, 0, 0], 1e12 + 1e24, rtol=1e-14)
+    assert (rest.q == 0).all()
