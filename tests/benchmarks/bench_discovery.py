@@ -1,13 +1,14 @@
 """How often all charges are found, and how often some that there are not: rates over seeds, noise and sources.
 
     python tests/benchmarks/bench_discovery.py [seeds] [case or source ...] adds to results/discovery.json what is not
-    in it yet; sources are hamiltonian, data and fitted, by default all
+    in it yet; sources are hamiltonian, data, fitted and network, by default all
 
 100 trajectories of 100 points; white noise of a part of the standard deviation of q and of p. "fitted" reads a law
 from 80 of the trajectories, with the symmetry that they support, and looks for its charges if the law holds for the
-other 20: else nothing is claimed. A run finds all if what is true of the found charges has as many functionally
-independent ones as there are; it invents if some found charge lies, by more than half of its length, outside of the
-space of all conserved combinations of the library.
+other 20: else nothing is claimed. "network" trains a small HLieConv with that symmetry in the place of the law: its
+potential is in no library, so that all but the energy is to be found. A run finds all if what is true of the found
+charges has as many functionally independent ones as there are; it invents if some found charge lies, by more than half
+of its length, outside of the space of all conserved combinations of the library.
 """
 
 import functools
@@ -23,7 +24,7 @@ from discovery_cases import CASES
 from scipy.stats import beta
 
 from hlieconv.dynamics import evidence, fit
-from hlieconv.models import PairExpansion
+from hlieconv.models import HLieConv, PairExpansion
 from hlieconv.noether import discover, symmetry
 from systems import simulate
 from systems.provenance import provenance, write_result
@@ -36,7 +37,10 @@ TRAJECTORIES, POINTS = 100, 100
 OUTSIDE = 0.5
 
 #: By source, the levels of noise.
-SOURCES = {"hamiltonian": (0.0,), "data": NOISES, "fitted": NOISES}
+SOURCES = {"hamiltonian": (0.0,), "data": NOISES, "fitted": NOISES, "network": (0.0,)}
+
+#: Cases of the source "network".
+NETWORKS = ("springs_2d", "springs_rest_2d", "springs_3d", "springs_rest_3d", "three_body")
 
 #: Trajectories that the law of "fitted" is read from; the others judge it.
 READ = 80
@@ -85,6 +89,7 @@ def judged(case, found, truth):
         "all": len(found.independent) - false >= case.count,
         "false": false,
         "outside": round(max(outside, default=0.0), 4),
+        "nearly": len(found.approximate),
     }
 
 
@@ -109,6 +114,14 @@ def of_a_law(data, system, states, library):
         return discover(model.double(), simulate(system, states, torch.tensor([0.0, 1e-6]).double()), library)
 
 
+def of_a_network(data, system, states, library):
+    """The charges of a network that is trained on the data for some seconds."""
+    train = data.isel(trajectory=slice(READ))
+    network = HLieConv.of(train, group=symmetry(train).group, width=32, blocks=1)
+    model = fit(network, train, steps=300, progress=False).model
+    return discover(model.double(), simulate(system, states, torch.tensor([0.0, 1e-6]).double()), library)
+
+
 def trial(name, source, noise, seed):
     """One run."""
     case, (system, library, truth, exact) = CASES[name], prepared(name, seed)
@@ -119,6 +132,8 @@ def trial(name, source, noise, seed):
             found = discover(system, states, library)
         elif source == "data":
             found = discover(data, library=library)
+        elif source == "network":
+            found = of_a_network(data, system, states, library)
         else:
             found = of_a_law(data, system, states, library)
     except (ValueError, torch.linalg.LinAlgError) as refused:
@@ -169,7 +184,8 @@ def main(seeds, asked):
     trials = json.loads(RESULT.read_text())["trials"] if RESULT.exists() else {}
     for seed in range(seeds):
         for name in names:
-            for source, noise in [(kind, noise) for kind in sources for noise in SOURCES[kind]]:
+            own = [kind for kind in sources if kind != "network" or name in NETWORKS]
+            for source, noise in [(kind, noise) for kind in own for noise in SOURCES[kind]]:
                 key = f"{name},{source},{noise:g},{seed}"
                 if key not in trials:
                     trials[key] = trial(name, source, noise, seed) | {"commit": provenance()["commit"]}
