@@ -13,8 +13,11 @@ from hlieconv.noether.independence import independent
 from systems.checks import check
 from systems.phase_space import PhaseSpace
 
-#: A bracket that is a combination of charges, or zero, leaves this part of the product of its gradients.
+#: A bracket that is a combination of charges, or zero, leaves this part of its terms in any units.
 CLOSED = 1e-6
+
+#: Of terms that are themselves rounding of coefficients: terms count as at least this part of what gradients allow.
+LEAST = 1e-4
 
 #: Singular values of charges at the states, below this part of the largest, are those of a charge that others make up.
 DEPENDENT = 1e-9
@@ -50,7 +53,7 @@ class Algebra:
     errors: Float[Tensor, "a b c"]
     """Standard errors of the constants, of the fit to the states."""
     residual: float
-    """The largest part of a bracket, relative to its gradients, that no combination of the charges is."""
+    """The largest part of a bracket, relative to the sum of its |terms|, that no combination of the charges is."""
     commuting: tuple[str, ...]
     """As many independent charges in involution as there are in the list."""
     integrable: bool
@@ -116,7 +119,10 @@ def algebra(charges: Sequence[Observable], states: PhaseSpace) -> Algebra:
     gradients = [torch.func.grad(lambda s, charge=charge: charge(s).sum())(states) for charge in charges]
     if not all(bool(torch.isfinite(x).all()) for x in (values, *(z for gradient in gradients for z in gradient))):
         raise ValueError("states: expected ones at which charges and their derivatives are finite, got others")
-    flat = [torch.cat([x.flatten(1) for x in gradient], 1).double() for gradient in gradients]
+    q, p = (x.double().square().mean().sqrt() for x in states)
+    unit = torch.where((q > 0) & (p > 0), (q / p).sqrt(), 1)  # in units in which q and p are of one size
+    flat = [torch.cat([g.q.flatten(1).double() * unit, g.p.flatten(1).double() / unit], 1) for g in gradients]
+    slopes = [x.norm(dim=1) for x in flat]
     units = values.square().mean(0).sqrt()
     units = torch.where(units > 0, units, 1)
     sizes = torch.linalg.svdvals(values / units)
@@ -132,8 +138,9 @@ def algebra(charges: Sequence[Observable], states: PhaseSpace) -> Algebra:
     residual, extended, uncertain = 0.0, False, inverse.square().sum(1).sqrt()
     scale = torch.cat([units, torch.ones(1).double()])
     for a, b in itertools.combinations(range(len(charges)), 2):
-        bracket = poisson_bracket(charges[a], charges[b], states).value.double()
-        most = (flat[a].norm(dim=1) * flat[b].norm(dim=1)).square().mean().sqrt()
+        bracket, terms = (x.double() for x in poisson_bracket(charges[a], charges[b], states))
+        allowed = (slopes[a] * slopes[b]).square().mean().sqrt()
+        most = torch.maximum(terms.square().mean().sqrt(), LEAST * allowed)
         commute[a, b] = commute[b, a] = bool(bracket.square().mean().sqrt() <= CLOSED * most)
         if commute[a, b]:
             continue

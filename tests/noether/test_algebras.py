@@ -67,6 +67,12 @@ def test_algebras_of_matrices(matrices, name):
     assert found.errors.max() < 1e-9
 
 
+@pytest.mark.parametrize(("q", "p", "away"), [(1e9, 1e-20, 0.0), (1.0, 1.0, 1e6)])
+def test_units_and_the_origin_do_not_matter(q, p, away):
+    states = states_of(3, 3)
+    assert algebra(charges("SE3"), PhaseSpace(q * states.q + away, p * states.p)).name == "e(3)"
+
+
 @pytest.mark.parametrize("d", [2, 3])
 def test_groups_of_motion(d):
     mass = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
