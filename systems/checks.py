@@ -1,8 +1,7 @@
 """The check of a value: wrong input is named before any work starts."""
 
-import numbers
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated
 
 #: The mark of an annotation, ``Annotated[float, ANY]``: negative numbers, infinity and NaN mean something here. Other
 #: numbers of arguments count or measure, and the door refuses these.
@@ -53,21 +52,3 @@ def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
     """
     choices = list(choices)
     check(name, value, value in choices, f"one of {', '.join(map(str, choices))}")
-
-
-def plain(value: Any) -> Any:
-    """The same number, or sequence of numbers, as Python's own: what a loop over an array gives is no JSON value.
-
-    Example:
-        >>> import json
-        >>> import numpy as np
-        >>> json.dumps([plain(np.arange(3)[1]), plain((np.float32(0.5), "SE2", True))])
-        '[1, [0.5, "SE2", true]]'
-    """
-    if isinstance(value, list):
-        return [plain(one) for one in value]
-    if isinstance(value, tuple):
-        return tuple(plain(one) for one in value)
-    if isinstance(value, int | float) or not isinstance(value, numbers.Real):
-        return value
-    return int(value) if isinstance(value, numbers.Integral) else float(value)

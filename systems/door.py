@@ -8,6 +8,7 @@ call are bare, too: those of torch's modules, which all fields and networks are,
 
 import functools
 import inspect
+import numbers
 import sys
 from collections.abc import Callable
 from types import FunctionType
@@ -131,3 +132,21 @@ def _expectations(function: Callable[..., Any], owner: type | None) -> Any:
     from systems.expectations import Expectations
 
     return Expectations(inspect.signature(function), owner or function)
+
+
+def plain(value: Any) -> Any:
+    """The same number, or sequence of numbers, as Python's own: what a loop over an array gives is no JSON value.
+
+    Example:
+        >>> import json
+        >>> import numpy as np
+        >>> json.dumps([plain(np.arange(3)[1]), plain((np.float32(0.5), "SE2", True))])
+        '[1, [0.5, "SE2", true]]'
+    """
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    if isinstance(value, tuple):
+        return tuple(plain(one) for one in value)
+    if isinstance(value, int | float) or not isinstance(value, numbers.Real):
+        return value
+    return int(value) if isinstance(value, numbers.Integral) else float(value)

@@ -75,7 +75,7 @@ def checked(data: ImageData) -> ImageData:
         >>> checked(few._replace(test_labels=few.test_labels - 10))
         Traceback (most recent call last):
         ...
-        ValueError: test_labels: expected classes 0, 1, ..., got -9
+        ValueError: test_labels: expected classes 0, 1, ..., got -10
     """
     check("train_images", "none", len(data.train_images) > 0, "images to train on")
     for name in ("train_labels", "test_labels"):

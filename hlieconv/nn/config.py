@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from systems.checks import plain
+from systems.door import plain
 
 
 def config_of(module: nn.Module) -> dict[str, Any]:

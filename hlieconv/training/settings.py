@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple, TypeVar
 
-from systems.checks import check, check_choice, plain
+from systems.checks import check, check_choice
+from systems.door import plain
 
 Choices = TypeVar("Choices", bound="AbstractSettings")
 
