@@ -20,6 +20,7 @@ from hlieconv.dynamics import chunk_error
 from hlieconv.dynamics.expansion.solving import solve
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.model import PairExpansion
+from systems.integrators import AdaptiveGauss
 
 RESULT = Path("results/laws_from_few.json")
 
@@ -44,7 +45,8 @@ def trial(task, seed):
         solve(model, trajectories_of(train), seed=seed)
     row = {"seconds": round(time.process_time() - begun, 2), "found": model.law()[:200]}
     for n in bodies:
-        errors = chunk_error(model, case.trajectories(100, 1000 + seed, bodies=n, points=5))
+        test = case.trajectories(100, 1000 + seed, bodies=n, points=5, integrator=AdaptiveGauss())
+        errors = chunk_error(model, test, integrator=AdaptiveGauss())
         row |= {f"mean_{n}": float(errors.mean()), f"median_{n}": float(errors.median())}
     return row
 

@@ -10,6 +10,7 @@ import xarray as xr
 from hlieconv.dynamics import evidence
 from hlieconv.dynamics.chunks import chunks_of
 from hlieconv.dynamics.expansion import search, shooting
+from hlieconv.dynamics.expansion.forces import force, jacobian
 from hlieconv.dynamics.expansion.noise import Noise, noise_in, noise_of
 from hlieconv.dynamics.expansion.shooting import Shot, shoot
 from hlieconv.dynamics.expansion.solving import bodies_in, equations_of, solve
@@ -17,7 +18,7 @@ from hlieconv.dynamics.expansion.windows import window_targets
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.model import PairExpansion
-from hlieconv.models.expansion.terms import Factor, Pair
+from hlieconv.models.expansion.terms import Anisotropic, Bodies, Factor, Monomial, Pair, Triple
 from systems import Gravity, HarmonicTrap, MagneticField, PhaseSpace, Springs, from_arrays, simulate
 
 
@@ -106,6 +107,30 @@ def test_one_segment_alone_does_not_decide():
     assert not one.better(short)
     assert two.better(short)
     assert not short.better(two)
+    lost = Shot([], 6, freedom.clone(), freedom)
+    lost.each[0] = torch.inf  # a law that diverges in one segment
+    lost.each[1:] += 200
+    assert short.better(lost)
+    assert not lost.better(short)
+
+
+def test_jacobian_is_that_of_the_force():
+    """Of functions of distances, in one direction, of three bodies and of one."""
+    singles = Factor(""), Factor("")
+    terms = (
+        Pair("power", (-1.0,), (False,)),
+        Pair("softened", (0.3, -1.0), (True, False)),
+        Anisotropic("product", (0.0, 1.0), (False, False)),
+        Triple("cosine", (2.0, 0.5), (False, True), singles),
+        Monomial("monomial", (2.0, 1.0), (False, False)),
+    )
+    q = torch.randn(3, 4, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    bodies = Bodies({"mass": torch.ones(3, 4, dtype=torch.float64)}, None)
+    terms = [(term, term.weight(bodies)) for term in terms]
+    for law in (terms[:2], terms):
+        whole = torch.autograd.functional.jacobian(lambda x, law=law: force(law, x), q)
+        true = torch.stack([whole[k, :, :, k].reshape(8, 8) for k in range(3)])
+        torch.testing.assert_close(jacobian(law, q), true, rtol=1e-4, atol=1e-4)
 
 
 def test_what_is_much_like_a_law_is_tried():

@@ -7,6 +7,8 @@ equations.py   one equation a component of a force: columns of terms, robust sol
 refinement.py  the parameters of shapes, by variable projection
 search.py      which terms: the best pair, forward, backward, snapped exponents
 splines.py     a smooth function of the distance where no known one explains the forces
+forces.py      the force of a law on given bodies, and its derivatives
+variation.py   how trajectories depend on their first states and on the law
 shooting.py    the coefficients that fit noisy trajectories best
 ends.py        the law behind frames far apart
 solving.py     solve(model, dataset): all of it, the simplest library first

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hlieconv.dynamics.expansion.ends import Ends
 from hlieconv.dynamics.expansion.equations import Equations
-from hlieconv.dynamics.expansion.shooting import force_of
+from hlieconv.dynamics.expansion.forces import force_of
 from hlieconv.dynamics.expansion.targets import Targets
 from hlieconv.models.expansion.configuration import Configuration
 from hlieconv.models.expansion.model import PairExpansion

@@ -1,6 +1,6 @@
 """Which terms: the best pair, forward, backward, snapped exponents."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -204,17 +204,23 @@ def snapped(solution: Solution) -> Solution:
     return solution
 
 
-def relatives(solution: Solution) -> list[Solution]:
+def relatives(solution: Solution, needed: Collection[tuple] = ()) -> list[Solution]:
     """Laws that noise may hide behind this one: without one of the smaller terms, or with a shape much like another.
 
     Forces do not tell these apart; trajectories do.
+
+    Args:
+        solution: a law.
+        needed: families of terms without which, and with nothing else in their place, none need be tried; and with
+            the index of a parameter, those without which no shape need be.
     """
     terms, largest = solution.terms, int(solution.sizes.argmax())
-    shorter = [(*terms[:k], *terms[k + 1 :]) for k in range(len(terms)) if k != largest]
-    found = list[tuple[Term, ...]](shorter)
-    for some in (terms, *shorter):
+    without = {k: (*terms[:k], *terms[k + 1 :]) for k in range(len(terms)) if k != largest}
+    found = [some for k, some in without.items() if (terms[k].family,) not in needed]
+    for some in (terms, *without.values()):
         for i, term in enumerate(some):
-            found += [(*some[:i], other, *some[i + 1 :]) for other in _much_like(term)]
+            if (term.family, 0) not in needed:
+                found += [(*some[:i], other, *some[i + 1 :]) for other in _much_like(term)]
     return [solution.equations.solve(terms) for terms in dict.fromkeys(found)]
 
 

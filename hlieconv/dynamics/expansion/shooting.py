@@ -1,7 +1,7 @@
 """The coefficients that fit noisy trajectories best: multiple shooting with unknown first states."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,11 +9,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hlieconv.dynamics.chunks import Chunks, joined
-from hlieconv.dynamics.expansion.noise import typical_noise
-from hlieconv.dynamics.expansion.refinement import free_of
-from hlieconv.models.expansion.configuration import Configuration
+from hlieconv.dynamics.expansion.forces import Forces, force
+from hlieconv.dynamics.expansion.variation import Linear, Variation
 from hlieconv.models.expansion.law import Estimate
-from hlieconv.models.expansion.terms import Bodies, Term
+from hlieconv.models.expansion.terms import Bodies
 from systems import PhaseSpace
 
 #: Points of a segment, and segments, at most.
@@ -23,7 +22,16 @@ LENGTH, SEGMENTS = 50, 200
 FAR = 5.0
 
 #: Iterations of Gauss and Newton, at most; they end where a step lowers the sum of squares by less than this.
-ITERATIONS, SETTLED = 6, 1.0
+ITERATIONS, SETTLED = 12, 1.0
+
+#: A step by which the sum of squares grows by so much is shortened to this part.
+WORSE, SHORTER = 1.1, 0.3
+
+#: Laws that do not hold need no more than this part of what is left of the sum of squares.
+ROUGHLY = 0.03
+
+#: Tangents serve again while a step lowers the sum of squares by less than this part of what the step before did.
+CHORD = 0.1
 
 #: chi^2 of a law that holds is below this.
 CHI_SQUARE = 1.1
@@ -89,8 +97,9 @@ class Shot:
         either = self.fitting | other.fitting
         if 2 * int(either.sum()) > len(either):
             gain = gain[either]
-            alone = gain[gain.abs().argmax()] if len(gain) >= MANY else 0.0
-            return float(gain.sum() - alone) > more * float(self.freedom.sum().log())
+            if len(gain) >= MANY:
+                gain = gain[gain.abs().argsort()[:-1]]
+            return float(gain.sum()) > more * float(self.freedom.sum().log())
         gain = gain[self.passing & other.passing]
         return float(gain.sum()) > ERRORS * float(gain.std(correction=0)) * math.sqrt(len(gain))
 
@@ -125,7 +134,7 @@ def shoot(
     if len(keep) > SEGMENTS:
         keep = keep[torch.randperm(len(keep), generator=torch.Generator().manual_seed(seed))[:SEGMENTS]]
     own = bodies.take(number[keep])
-    return _Segments(estimates, whole.take(keep), own, force_of(known, own)).solve(polish)
+    return _Segments(estimates, whole.take(keep), own, known).solve(polish)
 
 
 def _seen(segments: Chunks, bodies: Bodies) -> Bool[Tensor, " segment"]:
@@ -136,34 +145,13 @@ def _seen(segments: Chunks, bodies: Bodies) -> Bool[Tensor, " segment"]:
     return enough if enough.any() else torch.ones_like(enough)
 
 
-def force_of(estimates: Sequence[Estimate], bodies: Bodies) -> Callable[[Tensor], Tensor]:
-    """The force of some terms on bodies, as a function of their positions ``(*batch, n, d)``."""
-    weighted = [(x.term, x.coefficient * x.term.weight(bodies)) for x in estimates]
-
-    def force(q: Tensor) -> Tensor:
-        configuration = Configuration(q)
-        return sum((term.force(configuration, weight) for term, weight in weighted), torch.zeros_like(q))
-
-    return force
-
-
 class _Segments:
     """Pieces of trajectories, and what a law predicts of them."""
 
     def __init__(
-        self,
-        estimates: Sequence[Estimate],
-        pieces: Chunks,
-        bodies: Bodies,
-        known: Callable[[Tensor], Tensor],
+        self, estimates: Sequence[Estimate], pieces: Chunks, bodies: Bodies, known: Sequence[Estimate]
     ) -> None:
-        self.known = known
-        self.estimates, self.pieces, self.bodies = list(estimates), pieces, bodies
-        terms = [estimate.term for estimate in estimates]
-        self.weights = [term.weight(bodies) for term in terms]
-        self.free = free_of(terms)
-        self.coefficients = torch.tensor([estimate.coefficient for estimate in estimates], dtype=torch.float64)
-        self.terms: list[Term] = terms
+        self.estimates, self.pieces, self.law = list(estimates), pieces, Forces(estimates, bodies, known)
         self.mass = bodies.features["mass"][..., None]
         self.real = torch.ones_like(self.mass) if bodies.mask is None else bodies.mask[..., None].to(self.mass)
         assert pieces.errors is not None  # pieces of `noise_in`
@@ -172,109 +160,78 @@ class _Segments:
         self.freedom = (seen - 2 * pieces.q.shape[-1] * self.real.sum((1, 2))).clamp(min=1)
         self.q, self.p = pieces.q[0].clone(), pieces.p[0].clone()
         self.data = self._scaled(pieces.q, pieces.p, slice(None)).movedim(0, -2).flatten(-2)
-        noise, duration = typical_noise(pieces), float((pieces.times[-1] - pieces.times[0]).mean())
-        moving = noise.q * float(self.mass.mean()) / duration  # a momentum by which a body is off as by the noise of q
-        self.steps = 1e-3 * torch.tensor([noise.q, min(noise.p, moving)], dtype=torch.float64)
 
     def solve(self, polish: bool) -> Shot:
-        errors = torch.zeros(len(self.terms) + len(self.free), dtype=torch.float64)
-        shot = Shot([], 0, self.freedom, self.freedom)
+        """The first states, and the law if it is to be polished, that fit best.
+
+        Tangents are taken again only where those of earlier states and coefficients bring little.
+        """
+        unknown = self.law.unknown if polish else 0
+        shot, errors = Shot([], unknown, self.freedom, self.freedom), torch.zeros(unknown, dtype=torch.float64)
+        move, linear, before, size = tuple[Tensor, Tensor](), None, 0.0, math.inf
         for k in range(ITERATIONS):
-            before, (shot, errors) = shot, self._iterate(polish)
-            if k and float((before.each - shot.each)[shot.passing].sum()) < SETTLED:
+            path, tangents = self._roll(polish=polish, tangents=linear is None)
+            linear = linear if tangents is None else Linear(tangents, unknown)
+            assert linear is not None  # the first roll has tangents
+            residual = self.data - path
+            size, last = float(residual.square().sum(1).nan_to_num(nan=math.inf).median()), size
+            if size > WORSE * last:  # too far: back to a part of the step
+                self._move(*((SHORTER - 1) * x for x in move))
+                linear, move, size = None, tuple(SHORTER * x for x in move), last
+                continue
+            left = linear.without_states(residual)
+            shot = replace(shot, each=left.square().sum(1).nan_to_num(nan=math.inf))
+            step, errors, gain = linear.law(left, shot.passing)
+            gain += float((residual.square().sum(1) - shot.each)[shot.passing].sum())
+            move = linear.states(residual, step), step
+            self._move(*move)
+            excess = float((shot.each - shot.freedom)[shot.passing].sum().nan_to_num().clamp(min=0))
+            if k and gain < max(SETTLED, ROUGHLY * excess * (not shot.holds)):
                 break
-        coefficients, others = errors[: len(self.terms)], dict(zip(self.free, errors[len(self.terms) :], strict=True))
-        estimates = []
-        for i, (term, old) in enumerate(zip(self.terms, self.estimates, strict=True)):
-            of_shape = tuple(float(others.get((i, k), 0.0)) for k in range(len(term.parameters)))
-            new = Estimate(term, float(self.coefficients[i]), float(coefficients[i]), of_shape)
-            estimates.append(new if polish else old)
-        return replace(shot, estimates=estimates, unknown=len(errors) if polish else 0)
+            linear, before = (linear if gain < CHORD * before else None), gain
+        return replace(shot, estimates=self._found(shot, errors) if polish else self.estimates)
 
-    def _iterate(self, polish: bool) -> tuple[Shot, Tensor]:
-        """One step; what is known before it, and the standard errors of what is unknown of the law."""
-        n, d = self.q.shape[-2:]
-        unknown = 2 * n * d
-        move = torch.zeros(unknown + 1, 2, 1, n, d, dtype=torch.float64)
-        steps = self.steps
-        for k in range(unknown):
-            move[k + 1].view(2, -1)[divmod(k, n * d)] = 1.0
-        q, p = self.q + move[:, 0] * steps[0], self.p + move[:, 1] * steps[1]
-        rolled = self._roll(q, p, self.coefficients, self.terms)
-        base = rolled[0]
-        tangents = (rolled[1:] - base) / steps.repeat_interleave(n * d)[:, None, None]
-        a = tangents.movedim(0, -1)  # (segment, residual, unknown)
-        normal = a.mT @ a
-        size = normal.diagonal(dim1=-2, dim2=-1).amax(-1)[:, None, None]
-        normal = normal + 1e-13 * size * torch.eye(unknown, dtype=a.dtype)
-        residual = self.data - base
+    def _found(self, shot: Shot, errors: Tensor) -> list[Estimate]:
+        """The terms of the law with standard errors, which grow where it does not fit."""
+        law, errors = self.law, errors * max(shot.chi_square, 1.0) ** 0.5
+        of_terms, of_shapes = errors[: len(law.terms)].tolist(), errors[len(law.terms) :].tolist()
+        places, found = dict(zip(law.free, of_shapes, strict=True)), []
+        for i, (term, coefficient) in enumerate(zip(law.terms, law.coefficients.tolist(), strict=True)):
+            own = tuple(places.get((i, k), 0.0) for k in range(len(term.parameters)))
+            found.append(Estimate(term, coefficient, of_terms[i], own))
+        return found
 
-        def states(x: Tensor) -> Tensor:
-            """The first states that explain most of columns ``(segment, residual, columns)``."""
-            return torch.linalg.solve(normal, a.mT @ x)
-
-        law = self._tangents_of_law(base) if polish else base.new_zeros(*base.shape, 0)
-        left = residual[..., None] - a @ states(residual[..., None])
-        b = law - a @ states(law)
-        each = left.square().sum((1, 2))
-        shot = Shot([], 0, each.nan_to_num(nan=math.inf), self.freedom)
-        step, errors = base.new_zeros(law.shape[-1]), base.new_zeros(len(self.terms) + len(self.free))
-        if polish:
-            columns = b[shot.passing].flatten(0, 1)
-            scale = columns.norm(dim=0)
-            scale = torch.where(scale > 0, scale, 1.0)  # the length of (r^2 + e^2)^1 does nothing
-            inverse = torch.linalg.pinv((columns / scale).mT @ (columns / scale), rtol=1e-13)
-            step = inverse @ ((columns / scale).mT @ left[shot.passing].flatten()) / scale
-            errors = (inverse.diagonal().clamp(min=0) * max(shot.chi_square, 1.0)).sqrt() / scale
-        change = states((residual - law @ step)[..., None])[..., 0].unflatten(-1, (2, n, d))
-        self.q, self.p = self.q + change[:, 0] * self.real, self.p + change[:, 1] * self.real
-        if polish:
-            self.coefficients = self.coefficients + step[: len(self.terms)]
-            self.terms = self._moved(step[len(self.terms) :])
-        return shot, errors
-
-    def _tangents_of_law(self, base: Tensor) -> Tensor:
-        columns = []
-        for i, coefficient in enumerate(self.coefficients):
-            step = 1e-5 * float(coefficient.abs().clamp(min=1e-3 * float(self.coefficients.abs().max())))
-            changed = self.coefficients.clone()
-            changed[i] += step
-            columns.append((self._roll(self.q[None], self.p[None], changed, self.terms)[0] - base) / step)
-        for k, (i, j) in enumerate(self.free):
-            step = 1e-5 * abs(self.terms[i].parameters[j])
-            change = [step if m == k else 0.0 for m in range(len(self.free))]
-            moved = self._roll(self.q[None], self.p[None], self.coefficients, self._moved(change))[0]
-            columns.append((moved - base) / step)
-        return torch.stack(columns, -1)
-
-    def _moved(self, change: Sequence[float] | Tensor) -> list[Term]:
-        """The terms with other values of their free parameters."""
-        terms = list(self.terms)
-        for (i, k), step in zip(self.free, change, strict=True):
-            parameters = list(terms[i].parameters)
-            parameters[k] += float(step)
-            terms[i] = terms[i].at(tuple(parameters))
-        return terms
+    def _move(self, states: Tensor, law: Tensor) -> None:
+        """Change the first states and the law by so much."""
+        q, p = states.unflatten(-1, (2, *self.q.shape[-2:])).unbind(1)
+        self.q, self.p = self.q + q * self.real, self.p + p * self.real
+        if len(law):
+            self.law.change(law)
 
     def _roll(
-        self, q: Tensor, p: Tensor, coefficients: Tensor, terms: Sequence[Term]
-    ) -> Float[Tensor, "moved segment residual"]:
-        """Where states ``(b, segment, n, d)`` go by RK4 from point to point, in units of the noise."""
-        out, times = [self._scaled(q, p, 0)], self.pieces.times
-
-        def force(x: Tensor) -> Tensor:
-            configuration = Configuration(x)
-            parts = zip(coefficients, terms, self.weights, strict=True)
-            return sum((c * term.force(configuration, weight) for c, term, weight in parts), self.known(x))
-
-        for k, h in enumerate(times.diff(dim=0)[..., None, None], start=1):
-            a1, b1 = p / self.mass, force(q)
-            a2, b2 = (p + h / 2 * b1) / self.mass, force(q + h / 2 * a1)
-            a3, b3 = (p + h / 2 * b2) / self.mass, force(q + h / 2 * a2)
-            a4, b4 = (p + h * b3) / self.mass, force(q + h * a3)
+        self, *, polish: bool, tangents: bool
+    ) -> tuple[Float[Tensor, "segment residual"], Float[Tensor, "segment residual unknown"] | None]:
+        """Where the first states go by RK4 from point to point, in units of the noise, and if asked the tangents."""
+        q, p, m, law = self.q, self.p, self.mass, self.law.weighted
+        variation = Variation(q, m, self.law, polish=polish) if tangents else None
+        path, moved = [self._scaled(q, p, 0)], [self._in_noise(variation, 0)] if variation else []
+        for k, h in enumerate(self.pieces.times.diff(dim=0)[..., None, None], start=1):
+            a1, b1 = p / m, force(law, q)
+            a2, b2 = (p + h / 2 * b1) / m, force(law, q + h / 2 * a1)
+            middle = q + h / 2 * a2
+            a3, b3 = (p + h / 2 * b2) / m, force(law, middle)
+            a4, b4 = (p + h * b3) / m, force(law, q + h * a3)
             q, p = q + h / 6 * (a1 + 2 * a2 + 2 * a3 + a4), p + h / 6 * (b1 + 2 * b2 + 2 * b3 + b4)
-            out.append(self._scaled(q, p, k))
-        return torch.stack(out, -2).flatten(-2)
+            path.append(self._scaled(q, p, k))
+            if variation:
+                variation.step(h, middle, q)
+                moved.append(self._in_noise(variation, k))
+        return torch.stack(path, -2).flatten(-2), torch.stack(moved, 1).flatten(1, 2) if moved else None
+
+    def _in_noise(self, variation: Variation, k: int) -> Float[Tensor, "segment state unknown"]:
+        """The derivatives of the states at a point in units of their errors."""
+        sizes = (size[k].expand_as(self.q).flatten(1)[..., None] for size in self.size)
+        return torch.cat([variation.q * next(sizes), variation.p * next(sizes)], 1)
 
     def _scaled(self, q: Tensor, p: Tensor, k: int | slice) -> Tensor:
         """The states at a point in units of their errors, zero where nothing was seen: ``(*batch, 2 n d)``."""

@@ -11,9 +11,10 @@ from torch import Tensor
 from hlieconv.dynamics.chunks import DRAWN_BESIDE, Chunks, Places, require_some
 from hlieconv.dynamics.expansion import search
 from hlieconv.dynamics.expansion.equations import Equations, Solution, normalised
+from hlieconv.dynamics.expansion.forces import force_of
 from hlieconv.dynamics.expansion.noise import FEWEST, noise_in
 from hlieconv.dynamics.expansion.refinement import free_of, with_tangents
-from hlieconv.dynamics.expansion.shooting import Shot, force_of, shoot
+from hlieconv.dynamics.expansion.shooting import Shot, shoot
 from hlieconv.dynamics.expansion.splines import collapsed, with_splines
 from hlieconv.dynamics.expansion.targets import POINTS, Targets, targets_of
 from hlieconv.dynamics.expansion.windows import window_targets
@@ -32,6 +33,9 @@ PIECES, STATES, NOISY_STATES = 500, 1000, 3000
 #: Terms of a law, at most; and of one that needs no other beside it.
 MOST, SHORT = 12, 3
 
+#: A term is needed whose coefficient is so many standard errors.
+NEEDED = 20
+
 #: How often, at most, laws are tried that are much like the best one.
 RELATIVES = 3
 
@@ -47,6 +51,8 @@ class Search:
     history: list[dict] = field(default_factory=list)
     shot: Shot | None = None
     """The best law after its trial."""
+    tried: set[tuple[str, ...]] = field(default_factory=set)
+    """The families of terms of the laws that had a trial: none has two."""
 
     def offer(self, name: str, found: Solution) -> None:
         """Take a law if it is better beyond doubt, or as good and shorter."""
@@ -55,13 +61,33 @@ class Search:
             sure = gain < -search.ERRORS * error and gain < -0.05
             taken = sure or (gain < 0.1 and 0 < len(found.terms) < len(self.best.terms))
         else:
-            shot = self.trial(found) if found.terms else None
+            shot = self.trial(found) if self._is_new(found) else None
             taken = shot is not None and (self.shot is None or shot.better(self.shot))
             self.shot = shot if taken else self.shot
         if taken:
             self.best = found
         relative = found.typical / self.equations.scale
         self.history.append({"lane": name, "terms": len(found.terms), "unexplained": relative, "taken": taken})
+
+    def _is_new(self, found: Solution) -> bool:
+        key = tuple(sorted(repr(term.family) for term in found.terms))
+        is_new = bool(key) and key not in self.tried
+        self.tried.add(key)
+        return is_new
+
+    @property
+    def needed(self) -> set[tuple]:
+        """Families of terms of the best law that it cannot miss, and with the index of a parameter that it cannot.
+
+        Their numbers are so many standard errors.
+        """
+        found = set[tuple]()
+        for x in () if self.shot is None else self.shot.estimates:
+            numbers = [((), x.coefficient, x.error)]
+            errors = x.parameter_errors or (0.0,) * len(x.term.parameters)
+            numbers += [((k,), *pair) for k, pair in enumerate(zip(x.term.parameters, errors, strict=True))]
+            found |= {(x.term.family, *place) for place, value, error in numbers if abs(value) > NEEDED * error > 0}
+        return found
 
     @property
     def explained(self) -> bool:
@@ -242,14 +268,10 @@ def searched(
 
 def _offer_relatives(found: Search) -> None:
     """Laws that are much like the best one, and then like those that are better."""
-    tried = set[frozenset[tuple]]()
     for _ in range(RELATIVES):
         before = found.best
-        for relative in search.relatives(before) if before.terms else ():
-            key = frozenset(term.family for term in relative.terms)
-            if key not in tried:
-                tried.add(key)
-                found.offer("a relative", relative)
+        for relative in search.relatives(before, needed=found.needed) if before.terms else ():
+            found.offer("a relative", relative)
         if found.best is before:
             break
 

@@ -1,0 +1,122 @@
+"""The force of a law on given bodies, and its derivatives."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hlieconv.dynamics.expansion.refinement import free_of
+from hlieconv.models.expansion.configuration import Configuration, Lengths
+from hlieconv.models.expansion.law import Estimate
+from hlieconv.models.expansion.terms import Anisotropic, Bodies, Pair, Term
+
+#: The change of a distance, or of a parameter, by which derivatives are taken, relative.
+APART = 1e-6
+
+#: Terms with the weights of their sites, coefficients among them.
+Weighted = Sequence[tuple[Term, Tensor]]
+
+
+class Forces:
+    """A law whose coefficients and free parameters can be changed.
+
+    Args:
+        estimates: its terms.
+        bodies: on which it acts.
+        known: terms that stay as they are.
+    """
+
+    def __init__(self, estimates: Sequence[Estimate], bodies: Bodies, known: Sequence[Estimate] = ()) -> None:
+        self.known = [(x.term, x.coefficient * x.term.weight(bodies)) for x in known]
+        self.terms: list[Term] = [estimate.term for estimate in estimates]
+        self.weights = [term.weight(bodies) for term in self.terms]
+        self.coefficients = torch.tensor([estimate.coefficient for estimate in estimates], dtype=torch.float64)
+        self.free = free_of(self.terms)
+
+    @property
+    def unknown(self) -> int:
+        """How many coefficients and free parameters there are."""
+        return len(self.terms) + len(self.free)
+
+    @property
+    def weighted(self) -> Weighted:
+        """All terms with their weights."""
+        own = zip(self.terms, self.coefficients, self.weights, strict=True)
+        return [*self.known, *((term, coefficient * weight) for term, coefficient, weight in own)]
+
+    def change(self, step: Float[Tensor, " unknown"]) -> None:
+        """Change the coefficients, then the free parameters, by so much."""
+        self.coefficients = self.coefficients + step[: len(self.terms)]
+        for (i, k), by in zip(self.free, step[len(self.terms) :].tolist(), strict=True):
+            self.terms[i] = _moved(self.terms[i], k, by)
+
+    def tangents(self, q: Float[Tensor, "segment n d"]) -> Float[Tensor, "segment nd unknown"]:
+        """The derivatives of the force in coefficients and free parameters."""
+        configuration = Configuration(q)
+        columns = [term.force(configuration, w) for term, w in zip(self.terms, self.weights, strict=True)]
+        for i, k in self.free:
+            step = APART * abs(self.terms[i].parameters[k])
+            change = _moved(self.terms[i], k, step).force(configuration, self.weights[i]) - columns[i]
+            columns.append(self.coefficients[i] * change / step)
+        return torch.stack(columns, -1).flatten(1, 2)
+
+
+def _moved(term: Term, k: int, by: float) -> Term:
+    """A term with another value of a parameter."""
+    parameters = list(term.parameters)
+    parameters[k] += by
+    return term.at(tuple(parameters))
+
+
+def force_of(estimates: Sequence[Estimate], bodies: Bodies) -> Callable[[Tensor], Tensor]:
+    """The force of some terms on bodies, as a function of their positions ``(*batch, n, d)``."""
+    law = Forces((), bodies, estimates).known
+    return lambda q: force(law, q)
+
+
+def force(law: Weighted, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
+    """-dV/dq of weighted terms."""
+    configuration = Configuration(q)
+    return sum((term.force(configuration, weight) for term, weight in law), torch.zeros_like(q))
+
+
+def jacobian(law: Weighted, q: Float[Tensor, "segment n d"]) -> Float[Tensor, "segment nd nd"]:
+    """dF/dq of weighted terms: of those that are functions of distances in closed form, of others by `torch.func`.
+
+    Example:
+        >>> spring = Pair("power", (2.0,), (False,)), torch.ones(1)
+        >>> jacobian([spring], torch.tensor([[[0.0], [1.0]]], dtype=torch.float64)).round(decimals=4).tolist()
+        [[[-2.0, 2.0], [2.0, -2.0]]]
+    """
+    radial = [(x, weight) for x, weight in law if isinstance(x, Pair) and not isinstance(x, Anisotropic)]
+    others = [(x, weight) for x, weight in law if not isinstance(x, Pair) or isinstance(x, Anisotropic)]
+    found = _jacobian_of_pairs(radial, q)
+    if others:
+        basis = torch.eye(q[0].numel(), dtype=q.dtype).view(-1, 1, *q.shape[1:]).expand(-1, *q.shape).contiguous()
+        again = q.expand_as(basis).contiguous()
+        _, tangents, *_ = torch.func.jvp(lambda x: force(others, x), (again,), (basis,))
+        found = found + tangents.flatten(-2).movedim(0, -1)
+    return found
+
+
+def _jacobian_of_pairs(
+    law: Sequence[tuple[Pair, Tensor]], q: Float[Tensor, "segment n d"]
+) -> Float[Tensor, "segment nd nd"]:
+    """Of a pair, t + (t' / r) x x^T, where t = phi'(r) / r and x = q_i - q_j."""
+    here, apart = Configuration(q), Configuration(q)
+    (x, r, vanishing), (first, second, *_) = here.pairs, here.sites
+    apart.pairs = Lengths(x, r * (1 + APART), vanishing)
+    tangent = slope = torch.zeros_like(r)
+    for term, weight in law:
+        own = weight * term.tangent(here)
+        tangent = tangent + own
+        slope = slope + (weight * term.tangent(apart) - own) / (APART * r.square())
+    n, d = q.shape[-2:]
+    x, one = x.movedim(1, -1), torch.eye(d, dtype=q.dtype)
+    block = slope[..., None, None] * x[..., :, None] * x[..., None, :] + tangent[..., None, None] * one
+    found = q.new_zeros(len(q), n, n, d, d)
+    found[:, first, second] = found[:, second, first] = block
+    own = torch.arange(n)
+    found[:, own, own] = -found.sum(2)
+    return found.transpose(2, 3).flatten(1, 2).flatten(2)
