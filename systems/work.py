@@ -27,7 +27,7 @@ from systems.initial_values import checked_state
 from systems.integrators.abstract import AbstractIntegrator
 from systems.integrators.attempt import told
 from systems.integrators.registry import INTEGRATORS
-from systems.native.compiled import Compiled, backend_of
+from systems.native.compiled import Compiled, backend_of, is_network
 from systems.phase_space import PhaseSpace
 from systems.provenance import versions
 from systems.recorded import as_table, as_variables, lengthened, remarks
@@ -44,6 +44,8 @@ in matrix products depends on the size of the batch, does not depend on parts or
 bodies in a block fits the cache."""
 NATIVE_TRAJECTORIES = 128
 """In machine code, where calling costs little: enough blocks for all cores."""
+NETWORK_PAIRS = 2**13
+"""Of networks on a CPU, which keep many numbers for each pair of bodies: as fast as larger blocks, in much less memory."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,9 @@ class Work:
         self._is_share = False
         count, n, d = state.q.shape
         self.count, points = len(drawn.numbers) if drawn is not None else count, len(times)
+        pairs = NETWORK_PAIRS if state.q.device.type == "cpu" and is_network(field) else BLOCK_PAIRS
         self.block = max(
-            1, min(BLOCK_TRAJECTORIES, BLOCK_PAIRS // max(n, field.pair_count(n)), BLOCK_VALUES // (points * n * d))
+            1, min(BLOCK_TRAJECTORIES, pairs // max(n, field.pair_count(n)), BLOCK_VALUES // (points * n * d))
         )
         backend = self._backend
         if backend != "eager":

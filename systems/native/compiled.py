@@ -130,8 +130,7 @@ def machine_code(
     gradient = _differentiates(method, field, state, times)
     method = _stepping(method)
     recipe = recipe_of(method, field, state.q.dtype)
-    weights = _weights(field)
-    network = weights > MOST_OPERATIONS
+    network = is_network(field)
     pays = _pays_of_network if network else _pays
     if mode == "auto" and not pays(method, recipe, field, state, times, gradient, count=count):
         return None
@@ -141,12 +140,12 @@ def machine_code(
         if recipe is None:
             raise NotNative(f"{type(method).__name__}, which has none")
         if network:
-            raise TooMany(f"a network of {weights} weights")
+            raise TooMany(f"a network of {_weights(field)} weights")
         kernel = _kernel(method, recipe, field, state, times, gradient)
     except NotNative as reason:
         fast, how = None, f"without machine code, because of {reason}"
         able = not gradient and state.q.device.type == "cpu"
-        if able and (network or (mode == "on" and (weights or isinstance(reason, TooMany)))):
+        if able and (network or (mode == "on" and (_weights(field) or isinstance(reason, TooMany)))):
             fast, how = _by_torch_compile(method, field, state, times, block, reason)
         if mode == "on" or fast is None:
             warnings.warn(f"compile: {how}", UserWarning, stacklevel=4)
@@ -302,6 +301,11 @@ def _differentiates(method: Any, field: AbstractVectorField, state: PhaseSpace, 
         return False
     tensors = chain(state, (times, getattr(method, "step", None)), field.parameters(), field.buffers())
     return any(isinstance(x, Tensor) and x.requires_grad for x in tensors)
+
+
+def is_network(field: AbstractVectorField) -> bool:
+    """Whether a field has learned more numbers than can be written out."""
+    return _weights(field) > MOST_OPERATIONS
 
 
 def _weights(field: AbstractVectorField) -> int:
