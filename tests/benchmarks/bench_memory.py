@@ -102,6 +102,7 @@ def repeated(path, larger, times):
 
 
 def measured(name, path):
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     begun = time.process_time()
     JOBS[name](path)
@@ -116,7 +117,7 @@ def all_measured(jobs, path):
     for job in jobs:
         with tempfile.TemporaryDirectory() as cache:
             command = [sys.executable, __file__, job.__name__, str(path)]
-            environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": cache, "OMP_NUM_THREADS": "2"}
+            environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": cache, "OMP_NUM_THREADS": "1"}
             done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         found[job.__name__] = json.loads(done.stdout.splitlines()[-1])
         print(job.__name__, found[job.__name__], flush=True)
@@ -129,7 +130,7 @@ def main(count=79_872, times=10):
         moments = torch.linspace(0, 5, 250, dtype=torch.float64)
         hl.simulate(*hl.Springs.sample(count, seed=0), moments, path=path, seed=0)
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-        result = {"threads": 2, "seed": 0, "files": []}
+        result = {"seed": 0, "files": []}
         for file, jobs, number in ((path, ONCE, 1), (larger, MANY, times)):
             if number > 1:
                 repeated(path, larger, number)
