@@ -45,7 +45,7 @@ bodies in a block fits the cache."""
 NATIVE_TRAJECTORIES = 128
 """In machine code, where calling costs little: enough blocks for all cores."""
 NETWORK_PAIRS = 2**13
-"""Of networks on a CPU, which keep many numbers for each pair of bodies: as fast as larger blocks, in much less memory."""
+"""Of networks on a CPU, which keep many numbers for each pair: as fast as larger blocks, in much less memory."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 import systems
 from hlieconv import diagnostics, dynamics, models, noether, plots
-from systems import HarmonicTrap, LinearDamping, PeriodicBox, PhaseSpace, Springs, simulate
+from systems import HarmonicTrap, HenonHeiles, LinearDamping, PeriodicBox, PhaseSpace, Springs, simulate
 from systems.events import Plane
 from systems.integrators import Leapfrog
 
@@ -41,6 +41,12 @@ def other(data):
     return data.assign(q=data.q + 0.01 * data.time)
 
 
+def noisy(data):
+    noise = np.random.default_rng(0).standard_normal((2, *data.q.shape))
+    bars = {f"{x}_error": xr.full_like(data.q, size) for x, size in (("q", 0.01), ("p", np.inf))}
+    return data.assign(q_measured=data.q + 0.01 * noise[0], **bars)
+
+
 SHORT = Leapfrog(step=0.05)
 CALLS = {
     "diagnostics.energy_balance": lambda data: diagnostics.energy_balance(data),
@@ -56,7 +62,7 @@ CALLS = {
     "dynamics.chunk_error": lambda data: dynamics.chunk_error(network(data), data),
     "dynamics.evidence": lambda data: dynamics.evidence(law(data), data),
     "dynamics.fit": fitted,
-    "dynamics.refine_states": lambda data: dynamics.refine_states(systems.system_of(data), data),
+    "dynamics.refine_states": lambda data: dynamics.refine_states(systems.system_of(data), noisy(data)),
     "dynamics.rollout": lambda data: dynamics.rollout(network(data), data, TIMES[:3], SHORT),
     "noether.attribution": lambda data: noether.attribution(systems.system_of(data), "SE2", data, TIMES, SHORT),
     "noether.certificate": lambda data: noether.certificate(systems.system_of(data), "SE2", data),
@@ -101,6 +107,8 @@ START = PhaseSpace.of([[[1.0, 0.5]], [[0.5, 1.0]]], [[[0.0, 1.0]], [[1.0, 0.0]]]
 OTHERS = {
     "diagnostics.energy_balance": lambda: simulate(TRAP + LinearDamping(0.1), START, TIMES),
     "systems.wrapped": lambda: simulate(systems.UniformField([0.0], mass=[1.0]) + PeriodicBox(1.0), START, TIMES),
+    "noether.discover": lambda: simulate(*HenonHeiles.sample(24, seed=0), 4 * TIMES),
+    "noether.symmetry": lambda: simulate(*HenonHeiles.sample(24, seed=0), 4 * TIMES),
     "plots.plot_section": lambda: simulate(TRAP, START, 20 * TIMES, events=[Plane([0.0, 1.0], direction=1)]),
     "plots.plot_return_map": lambda: simulate(TRAP, START, 20 * TIMES, events=[Plane([0.0, 1.0], direction=1)]),
 }
@@ -132,6 +140,8 @@ def plain(found):
         return found.detach().numpy()
     if isinstance(found, dict):
         return {name: plain(x) for name, x in found.items()}
+    if isinstance(found, float):  # sums of sums over other blocks
+        return np.format_float_scientific(found, 10)
     return [plain(x) for x in found] if isinstance(found, list | tuple) else str(found)
 
 

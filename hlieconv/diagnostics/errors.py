@@ -100,5 +100,5 @@ def geometric_mean(values: xr.DataArray, dim: str = "trajectory") -> xr.DataArra
     """
     check_choice("dim", dim, values.dims)
     tiny = np.finfo(values.dtype).tiny
-    log = xr.apply_ufunc(np.log, values.clip(min=tiny), keep_attrs=True)
-    return xr.apply_ufunc(np.exp, log.mean(dim, keep_attrs=True), keep_attrs=True)
+    log = xr.apply_ufunc(np.log, values.clip(min=tiny), keep_attrs=True, dask="allowed")
+    return xr.apply_ufunc(np.exp, log.mean(dim, keep_attrs=True), keep_attrs=True, dask="allowed")

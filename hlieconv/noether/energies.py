@@ -120,7 +120,7 @@ def energy_conservation(
     slopes, left = _lines(since, whole)
     bodies = dataset["mask"].sum("body").values
     kinetic = _kinetic(dataset, hamiltonian)
-    relative = drift(dataset.assign(energy=values))
+    relative = drift(dataset.assign(energy=values)).compute()
     figures = {
         "drift_per_body": float(np.sqrt(np.mean((slopes / bodies) ** 2))),
         "fluctuation": float(np.nanmedian(left / kinetic)),
@@ -168,7 +168,8 @@ def _cause(
         return "ended", f"{many}: what is not there is not conserved (see the variable status)."
     lost = float(relative.max("time").median())
     if "true_energy" in dataset:
-        true = float(drift(dataset.assign(energy=dataset["true_energy"])).max("time").median())
+        other = drift(dataset.assign(energy=dataset["true_energy"])).max("time").compute()
+        true = float(other.median())
         if true > 10 * lost:
             return "model", (
                 f"The learned Hamiltonian conserves its own energy to {lost:.1e}, and that of the true system to "

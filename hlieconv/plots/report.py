@@ -173,7 +173,7 @@ def _figures(
     if charges:
         found[f"Charges of trajectory {trajectory}"] = _lines(plotly, charges, "charge")
     if reference is not None:
-        error = state_error(dataset, reference)
+        error = state_error(dataset, reference).compute()
         errors = {"median": error.median("trajectory"), "largest": error.max("trajectory")}
         errors = {name: values.clip(min=ROUND_OFF) for name, values in errors.items()}
         found["Error of the state"] = _lines(plotly, errors, "error", log=True)

@@ -1,5 +1,7 @@
-"""Two processes that work together, forked from one that has imported everything; run by test_cluster.py."""
+"""Two processes that find each other by the variables of a launcher, forked from one; run by test_cluster.py."""
 
+import os
+import socket
 import sys
 from pathlib import Path
 
@@ -31,8 +33,8 @@ def complaint(work):
     return ""
 
 
-def rank(number, folder):
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=number, world_size=2)
+def rank(number, folder, port):
+    os.environ |= {"RANK": str(number), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     systems_, state = Springs.sample(23, seed=3, bodies=3)
     written, write = [], Regions.write
     Regions.write = lambda self, rows, dataset: written.append(rows.start) or write(self, rows, dataset)
@@ -68,7 +70,10 @@ def rank(number, folder):
 
 
 def main(folder):
-    fork_two(lambda number: rank(number, folder))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    fork_two(lambda number: rank(number, folder, port))
 
 
 if __name__ == "__main__":
