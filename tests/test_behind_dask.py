@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -145,6 +146,25 @@ def plain(found):
     return [plain(x) for x in found] if isinstance(found, list | tuple) else str(found)
 
 
+def rounded(content):
+    """Sums over trajectories may have other last digits."""
+    return re.sub(rb"\d+\.\d{9,}(e-?\d+)?", lambda number: b"%.9e" % float(number[0]), content)
+
+
+def _compare(found, expected):
+    """To the last digits of sums over trajectories."""
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        found, expected = list(found.values()), list(expected.values())
+    if isinstance(expected, list):
+        for one, other_one in zip(found, expected, strict=True):
+            _compare(one, other_one)
+    elif isinstance(expected, np.ndarray) and expected.dtype.kind == "f":
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
+    else:
+        np.testing.assert_equal(found, expected)
+
+
 def test_every_public_function_is_looked_at():
     known = {name.rpartition(".")[2] for name in CALLS}
     for room in ROOMS:
@@ -166,9 +186,9 @@ def test_the_numbers_are_those_in_memory(name, springs, tmp_path):
             folder.mkdir()
             WRITE[name](data, folder)
         [expected], [found] = (list(folder.iterdir()) for folder in folders)
-        assert found.read_bytes() == expected.read_bytes()
+        assert rounded(found.read_bytes()) == rounded(expected.read_bytes())
         return
     expected, found = CALLS[name](whole), CALLS[name](lazy)
     if isinstance(found, xr.DataArray) and "trajectory" in found.dims:
         assert found.chunks, "stays behind dask"
-    np.testing.assert_equal(plain(found), plain(expected))
+    _compare(plain(found), plain(expected))

@@ -86,8 +86,6 @@ def single():
         "dynamics": dynamics(DATA),
         "ragged": dynamics(RAGGED),
         "soap": dynamics(DATA, "soap", steps=100),
-        "shooting": dynamics(DATA, loss="multiple_shooting"),
-        "lbfgs": dynamics(DATA, "lbfgs", loss="rollout"),
     }
 
 
@@ -168,8 +166,6 @@ def rank(number, folder, one):
         ("dynamics", DATA, {}, 1e-14),
         ("ragged", RAGGED, {}, 1e-14),
         ("soap", DATA, soap, 1e-9),
-        ("shooting", DATA, {"loss": "multiple_shooting"}, 1e-14),
-        ("lbfgs", DATA, {"loss": "rollout", "optimiser": "lbfgs"}, 1e-9),
     ):
         weights, history = dynamics(data, **options)
         found = apart(same(weights), one[name][0])
