@@ -27,7 +27,7 @@ class Conditioned(AbstractVectorField):
         super().__init__(mask=mask, **values)
         self.name = model.name
         self.model, self.features = model, features
-        self.seen: Watched | None = None
+        self.seen: Versions | None = None
 
     @property
     def bodies(self) -> int:
@@ -36,7 +36,7 @@ class Conditioned(AbstractVectorField):
     def follow(self) -> None:
         """From now on take notice of what is written to the tensors of the model."""
         if self.seen is None:
-            self.seen = Watched.of(self.model)
+            self.seen = Versions.of(self.model)
 
     def check_state(self, state: PhaseSpace) -> None:
         q, p = state
@@ -84,7 +84,7 @@ class Conditioned(AbstractVectorField):
         return _copied, (type(self), self.model, self.features, self.mask, self.seen is not None)
 
 
-class Watched(NamedTuple):
+class Versions(NamedTuple):
     """Tensors of a model, and how often something had been written to them."""
 
     tensors: list[Tensor]
@@ -94,7 +94,7 @@ class Watched(NamedTuple):
     frame_version: int
 
     @classmethod
-    def of(cls, model: Any) -> "Watched":
+    def of(cls, model: Any) -> "Versions":
         # Tensors of inference mode count nothing.
         frame = [x for x in model.frame.buffers() if not x.is_inference()]
         known = {id(x) for x in frame}

@@ -189,7 +189,7 @@ def test_the_same_call_again_is_done_and_another_one_is_refused(tmp_path, monkey
     first = simulate(system, state, times, seed=3, path=path).load()
     before = path.read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(Springs, "closed_form", None)  # it does not compute again
+        patch.setattr(systems.work.Work, "_solve", None)  # it does not compute again
         xr.testing.assert_identical(simulate(system, state, times, seed=3, path=path).load(), first)
         for changed, keys in [
             (lambda: simulate(system, state, times, seed=4, path=path), "seed"),
