@@ -88,13 +88,13 @@ def symmetry(dataset: xr.Dataset, *, about: Float[Tensor, " d"] | Sequence[float
     which may have any parameters, one set each. What is slow in it (a fifth of the frequencies) has the variance that
     the noise on the states explains, sum_k s_k^2 (dJ/dz_k)^2, if it is a symmetry, and more if it is none. The error of
     the ratio is that of 20 groups of trajectories; above 1 + 3.6 errors, that of the noise among them, the symmetry is
-    refuted: of true ones one in a thousand is.
+    refuted: of true ones one in a thousand is. The verdicts are
 
-        symmetry      not refuted, and changes of 2 % of the charge's scale would have been seen
-        approximate   refuted, by changes of less than 2 % of the scale
-        broken        refuted
-        hidden        not refuted, but the noise hides changes of 2 %, or it has to do with a direction in which
-                      nothing moves: planar motion in space says nothing of turns out of the plane
+    - symmetry: not refuted, and changes of 2 % of the charge's scale would have been seen;
+    - approximate: refuted, by changes of less than 2 % of the scale;
+    - broken: refuted;
+    - hidden: not refuted, but the noise hides changes of 2 %, or it has to do with a direction in which nothing moves:
+      planar motion in space says nothing of turns out of the plane.
 
     The group is the largest of ours whose generators are all supported; approximate ones are not imposed.
 
