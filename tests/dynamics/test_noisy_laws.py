@@ -145,6 +145,16 @@ def test_what_is_much_like_a_law_is_tried():
     assert [law.terms for law in search.relatives(softened)] == [(powers[0],)]
 
 
+def test_a_square_of_a_softened_square_is_read_as_powers():
+    """(r^2 + 1)^2 / 4 is r^4 / 4 + r^2 / 2 and a constant, which moves nothing."""
+    dataset, k = trajectories(6)[0], (Factor("stiffness"),) * 2
+    equations, _ = equations_of(PairExpansion.of(dataset), trajectories_of(dataset), chunks=0, seed=0)
+    equations.y = equations.columns([Pair("softened", (1.0, 4.0), (True, False), k)])[:, 0] / 4
+    found = search.snapped(equations.solve([Pair("softened", (1.0, 4.001), (True, True), k)]))
+    powers = dict(zip((term.parameters for term in found.terms), found.coefficients.tolist(), strict=True))
+    assert powers == pytest.approx({(4.0,): 0.25, (2.0,): 0.5})
+
+
 def test_evidence_is_none_where_forces_are_unknown():
     """In a magnetic field the canonical momenta are no masses times velocities: two estimates of the force differ."""
     system = HarmonicTrap(1.0, mass=[1.0]) + MagneticField(1.0, charge=[1.0])

@@ -1,7 +1,7 @@
 """Which terms: the best pair, forward, backward, snapped exponents."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -192,16 +192,29 @@ def snapped(solution: Solution) -> Solution:
                 continue
             parameters, free = list(term.parameters), list(term.free)
             parameters[k], free[k] = value, False
-            terms = list(solution.terms)
-            terms[i] = type(term)(term.shape, tuple(parameters), tuple(free), term.bodies, term.pairs)
+            own = expanded(replace(term, parameters=tuple(parameters), free=tuple(free)))
+            terms = [*solution.terms[:i], *own, *solution.terms[i + 1 :]]
             tried = equations.solve(list(dict.fromkeys(terms)))
             loss, error = equations.better(tried.score, solution.score)
             if loss < max(ERRORS * error, 0.05):
-                if len(tried.terms) < len(solution.terms):
-                    return snapped(tried)
+                if len(tried.terms) != len(solution.terms):
+                    return snapped(backward(tried))
                 solution = tried
                 break
     return solution
+
+
+def expanded(term: Term) -> list[Term]:
+    """A softened square, or the square of one, as powers of the distance: the same force by as many numbers.
+
+    (r^2 + e^2)^2 = r^4 + 2 e^2 r^2 + e^4, of which the constant moves nothing.
+
+    Example:
+        >>> [term.parameters for term in expanded(Pair("softened", (0.3, 4.0), (True, False)))]
+        [(4.0,), (2.0,)]
+    """
+    powers = {2.0: (2.0,), 4.0: (4.0, 2.0)}.get(term.parameters[-1], ()) if term.shape == "softened" else ()
+    return [replace(term, shape="power", parameters=(p,), free=(False,)) for p in powers] or [term]
 
 
 def relatives(solution: Solution, needed: Collection[tuple] = ()) -> list[Solution]:
