@@ -4,10 +4,11 @@ The same network is fitted four times; only its group differs. By Noether's theo
 under translations conserves P, one that does not change under rotations conserves L: whatever else was learned.
 """
 
+import functools
 import json
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -46,11 +47,16 @@ class Size:
     """Trajectories to roll out."""
     horizon: float = 10.0
     """Seconds of a rollout; the training data end at 5 s."""
+    step: float = 0.02
+    """Seconds of a step of the rollouts, of which steps of any length preserve a charge."""
     chunks: int = 500
     """Systems whose chunks give the test error, one chunk each."""
 
 
-SMOKE = Size(systems=100, steps=100, tests=4, horizon=4.0, chunks=50)
+SMOKE = Size(systems=50, steps=30, tests=2, horizon=1.0, step=0.05, chunks=20)
+
+#: Fits of so many steps take longer than the start of a process of their own.
+LONG = 200
 
 
 def demo(
@@ -82,11 +88,9 @@ def _demo(folder: Path, size: Size, seed: int, report: Callable[[str], None]) ->
     truth = _springs(folder / "truth.nc", size.tests, seed + 1, size.horizon, round(size.horizon * 20) + 1)
     report(f"fitting HLieConv with {', '.join(PRESERVED)}: {size.steps} steps each")
     rows = {}
-    with _workers() as workers:
-        started = {group: workers.submit(_fit_and_roll_out, folder, group, size, seed) for group in PRESERVED}
-        for group, future in started.items():
-            rows[group] = future.result()
-            report(f"  {group} done")
+    for group, row in _rows(functools.partial(_fit_and_roll_out, folder, size, seed), size):
+        rows[group] = row
+        report(f"  {group} done")
     table = {"size": asdict(size), "seed": seed, "rows": rows}
     write_atomically(folder / "table.json", json.dumps(table, indent=2) + "\n")
     rollouts = {group: systems.open(folder / f"{group}.nc") for group in PRESERVED}
@@ -107,20 +111,24 @@ def _springs(path: Path, count: int, seed: int, seconds: float, points: int) -> 
     return simulate(system, state, torch.linspace(0, seconds, points, dtype=torch.float64), path=path, seed=seed)
 
 
-def _workers() -> Executor:
-    """One process a core for the fits; a GPU does them one after the other."""
-    cores = 1 if torch.cuda.is_available() else min(len(PRESERVED), os.cpu_count() or 1)
-    return ProcessPoolExecutor(cores, mp_context=get_context("spawn"))
+def _rows(work: Callable[[str], dict[str, float]], size: Size) -> Iterator[tuple[str, dict[str, float]]]:
+    """What is done of each group, one process a core where that is worth it; a GPU does one after the other."""
+    cores = 1 if torch.cuda.is_available() or size.steps < LONG else min(len(PRESERVED), os.cpu_count() or 1)
+    if cores == 1:
+        yield from zip(PRESERVED, map(work, PRESERVED), strict=True)
+        return
+    one_core = {"initializer": torch.set_num_threads, "initargs": (1,)}
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn"), **one_core) as workers:
+        yield from zip(PRESERVED, workers.map(work, PRESERVED), strict=True)
 
 
-def _fit_and_roll_out(folder: Path, group: str, size: Size, seed: int) -> dict[str, float]:
-    torch.set_num_threads(1)
+def _fit_and_roll_out(folder: Path, size: Size, seed: int, group: str) -> dict[str, float]:
     train, truth = (xr.open_dataset(folder / f"{name}.nc", engine="h5netcdf") for name in ("train", "truth"))
     torch.manual_seed(seed)
     model = HLieConv.of(train, group=group)
     fit(model, train, path=folder / group, steps=size.steps, validation=0.0, seed=seed, progress=False)
     predicted = rollout(
-        model, truth, integrator=BlanesMoanSRKN6(step=0.02), path=folder / f"{group}.nc", dtype=torch.float64
+        model, truth, integrator=BlanesMoanSRKN6(step=size.step), path=folder / f"{group}.nc", dtype=torch.float64
     )
     test = simulate(*Springs.sample(size.chunks, seed=seed + 2), torch.linspace(0, 5, 500, dtype=torch.float64))
     return {"test_error": float(chunk_error(model, test, seed=seed).mean()), **summary(predicted, truth)}

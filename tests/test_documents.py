@@ -45,7 +45,7 @@ MOST_STEPS, MOST_TRAJECTORIES = 4, 8
 
 #: Commands whose lines are parsed only.
 NOT_RUN = {
-    "demo": "half a minute: test_demo.py and `make wheel` run it",
+    "demo": "half a minute: test_demo.py runs a smaller one",
     "reproduce": "minutes to hours: tests/study runs its trials",
     "fit-images": "minutes: tests/images",
     "evaluate-images": "needs a trained run: tests/images",
