@@ -67,13 +67,12 @@ def write_result(path: Path | str, result: dict[str, Any], *, command: str | Non
 
 def _command() -> str:
     """That started this process: a program by its name, a module by -m, a script by its path."""
-    script, *arguments = (_short(argument) for argument in sys.argv)
-    path = Path(script)
+    path = Path(sys.argv[0])
     if path.stem == "__main__":
         start = ["python", "-m", path.parent.name]
     else:
-        start = ["python", script] if path.suffix == ".py" else [path.name]
-    return shlex.join([*start, *arguments])
+        start = ["python", _short(str(path))] if path.suffix == ".py" else [path.name]
+    return shlex.join([*start, *map(_short, sys.argv[1:])])
 
 
 def _short(argument: str) -> str:

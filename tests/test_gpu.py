@@ -103,6 +103,7 @@ def test_models_fit_and_roll_out(name, monkeypatch):
     system, state = pkgutil.resolve_name(SYSTEMS["springs"]).sample(8, seed=0)
     dataset = simulate(system, state, torch.linspace(0, 0.5, 20, dtype=torch.float64))
     few = {} if name == "expansion" else {"steps": 5, "learning_rate": 1e-4}
+    torch.manual_seed(0)  # hardly trained, some weights send a trajectory off
     kind = pkgutil.resolve_name(MODELS[name])
     model = fit(kind.of(dataset), dataset, **few, device=DEVICE, progress=False).model
     assert model.like.device.type == torch.device(DEVICE).type

@@ -20,6 +20,8 @@ def test_the_command_names_no_folder_of_this_machine(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", [str(tmp_path / "tests" / "bench.py"), "a/b", "--count", "5", "/elsewhere/data.nc"])
     assert provenance()["command"] == "python tests/bench.py a/b --count 5 data.nc"
+    monkeypatch.setattr("sys.argv", ["/elsewhere/hlieconv/__main__.py", "fit", "/elsewhere/data.nc"])
+    assert provenance()["command"] == "python -m hlieconv fit data.nc"
 
 
 def test_a_result_that_cannot_be_written_leaves_the_old_one(tmp_path):
