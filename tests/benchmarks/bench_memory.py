@@ -38,7 +38,7 @@ def nothing(path):
 
 
 def summary(path):
-    """The numbers of all trajectories, medians included."""
+    """The numbers of all trajectories, medians included, as `hlieconv diagnose` prints them."""
     hl.open(path).dynamics.summary()
 
 
@@ -111,17 +111,13 @@ def measured(name, path):
     return {"job": JOBS[name].__doc__, "peak_gb": int(peak) * 1024 / 1e9, "cpu_seconds": time.process_time() - begun}
 
 
-def all_measured(jobs, path):
-    """Of a file, each in a process that finds nothing compiled."""
-    found = {}
-    for job in jobs:
-        with tempfile.TemporaryDirectory() as cache:
-            command = [sys.executable, __file__, job.__name__, str(path)]
-            environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": cache, "OMP_NUM_THREADS": "1"}
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        found[job.__name__] = json.loads(done.stdout.splitlines()[-1])
-        print(job.__name__, found[job.__name__], flush=True)
-    return found
+def alone(job, path):
+    """In a process that finds nothing compiled."""
+    with tempfile.TemporaryDirectory() as cache:
+        command = [sys.executable, __file__, job.__name__, str(path)]
+        environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": cache, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def main(count=79_872, times=10):
@@ -134,9 +130,12 @@ def main(count=79_872, times=10):
         for file, jobs, number in ((path, ONCE, 1), (larger, MANY, times)):
             if number > 1:
                 repeated(path, larger, number)
-            found = {"trajectories": number * count, "file_gb": number * size / 1e9}
-            result["files"].append(found | {"jobs": all_measured(jobs, file)})
-            write_result("results/memory.json", result)
+            found = {}
+            result["files"].append({"trajectories": number * count, "file_gb": number * size / 1e9, "jobs": found})
+            for job in jobs:
+                found[job.__name__] = alone(job, file)
+                print(job.__name__, found[job.__name__], flush=True)
+                write_result("results/memory.json", result)
 
 
 if __name__ == "__main__":
