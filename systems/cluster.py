@@ -1,13 +1,13 @@
-"""The parts of a simulation, computed by the workers of a dask cluster."""
+"""The parts of a simulation, computed by the workers of a dask cluster: short ones many at a time."""
 
 import importlib
 import time
 import warnings
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 from tqdm import tqdm
@@ -20,13 +20,16 @@ from systems.threads import one_core_each
 if TYPE_CHECKING:
     from systems.work import Work
 
-#: Parts that wait at the scheduler for each thread of a worker, so that none is idle.
+#: Tasks that wait at the scheduler for each thread of a worker, so that none is idle.
 WAITING = 2
+
+#: Seconds that a task takes, of as many parts as are done in them: a scheduler's work is a few milliseconds for each.
+TASK = 1.0
 
 #: In which a scheduler has to answer.
 SECONDS = 10.0
 
-#: For so long a cluster may be without any worker, and so often that is looked at while no part is done.
+#: For so long a cluster may be without any worker, and so often workers are counted.
 WITHOUT_WORKERS, LOOK = 60.0, 1.0
 
 
@@ -50,7 +53,7 @@ def connected(address: str | None) -> Iterator[Any]:
 
 
 def by_dask(client: Any, work: "Work", parts: Parts, missing: Sequence[slice], progress: tqdm) -> None:
-    """Have the parts computed and written that are missing. A worker that dies costs its part, which another one takes.
+    """Have the parts computed and written that are missing. A worker that dies costs its task, which another one takes.
 
     Args:
         client: a ``distributed.Client``.
@@ -62,35 +65,55 @@ def by_dask(client: Any, work: "Work", parts: Parts, missing: Sequence[slice], p
     Raises:
         ArgumentTypeError: if this is no client.
         ValueError: if the scheduler goes away, there is no worker for `WITHOUT_WORKERS` seconds, or several die of one
-            part; whatever a worker raises.
+            task; whatever a worker raises.
     """
     distributed = _distributed()
     check_type("client", client, isinstance(client, distributed.Client), "a distributed.Client")
     with _in_one_line(client):
-        left, here = iter(missing), versions()
-        running: set[Any] = set()
+        left, here, running = deque(missing), versions(), set[Any]()
         done: SimpleQueue[Any] = SimpleQueue()
 
-        def submit(count: int) -> None:
-            for rows in islice(left, count):
-                future = client.submit(_computed, work.share(rows), parts, rows, here, pure=False)
+        def submit(most: int, threads: int) -> None:
+            """A task for each thread that has too few, none of which takes more than its share of what is left."""
+            tasks = WAITING * max(1, threads)
+            while left and len(running) < tasks:
+                rows = _neighbours(left, min(most, len(left) // tasks))
+                share = work.share(slice(rows[0].start, rows[-1].stop))
+                future = client.submit(_computed, share, parts, rows, here, pure=False)
                 running.add(future)
                 future.add_done_callback(done.put)
 
         try:
-            submit(WAITING * max(1, _threads(client)))
+            seen, threads = time.monotonic(), _threads(client)
+            submit(1, threads)
             while running:
-                future, (count, changes) = _next(client, done)
+                future, found = _next(client, done)
                 running.remove(future)
-                work.energy_changes += changes
-                progress.update(count)
-                submit(1)
+                work.energy_changes += found.energy_changes
+                progress.update(found.trajectories)
+                if time.monotonic() - seen > LOOK:  # workers come and go
+                    seen, threads = time.monotonic(), _threads(client)
+                submit(int(TASK / found.seconds), threads)
         finally:
             for future in running:
                 future.release()
 
 
-def _next(client: Any, done: "SimpleQueue[Any]") -> tuple[Any, tuple[int, list[Tensor]]]:
+def _neighbours(left: deque[slice], most: int) -> list[slice]:
+    """The first of some ranges, and those that follow it directly, so many at most: they are not left.
+
+    Example:
+        >>> left = deque([slice(0, 2), slice(2, 4), slice(6, 8)])
+        >>> _neighbours(left, 3), left
+        ([slice(0, 2, None), slice(2, 4, None)], deque([slice(6, 8, None)]))
+    """
+    found = [left.popleft()]
+    while left and len(found) < most and left[0].start == found[-1].stop:
+        found.append(left.popleft())
+    return found
+
+
+def _next(client: Any, done: "SimpleQueue[Any]") -> tuple[Any, "_Done"]:
     """What is done next, and its result; `_NoWorkers` if nobody is left to do it."""
     seen, future, paused = time.monotonic(), None, False
     while True:
@@ -135,12 +158,25 @@ def _distributed() -> Any:
         raise ValueError("client: needs the package distributed: pip install 'hlieconv[dask]'") from error
 
 
-def _computed(work: "Work", parts: Parts, rows: slice, expected: dict[str, str]) -> tuple[int, list[Tensor]]:
-    """How many trajectories a worker has written, and how their energies changed."""
+class _Done(NamedTuple):
+    """What a worker has written."""
+
+    trajectories: int
+    """How many."""
+    energy_changes: list[Tensor]
+    seconds: float
+    """That a part took."""
+
+
+def _computed(work: "Work", parts: Parts, ranges: list[slice], expected: dict[str, str]) -> _Done:
+    """Some parts, of which the work is a share, by a worker."""
     check("client", versions(), versions() == expected, f"workers with the same versions as here, {expected}")
+    begun = time.perf_counter()
     with one_core_each(1) as pool:
-        parts.write(rows, work.dataset(slice(0, work.count), pool, tqdm(disable=True)))
-    return work.count, work.energy_changes
+        for rows in ranges:
+            own = slice(rows.start - ranges[0].start, rows.stop - ranges[0].start)
+            parts.write(rows, work.dataset(own, pool, tqdm(disable=True)))
+    return _Done(work.count, work.energy_changes, (time.perf_counter() - begun) / len(ranges))
 
 
 @contextmanager
@@ -157,6 +193,6 @@ def _in_one_line(client: Any) -> Iterator[None]:
         words = f"has been without workers for {WITHOUT_WORKERS:g} s"
         raise ValueError(f"client: {scheduler} {words}; {kept}") from None
     except KilledWorker as error:
-        raise ValueError(f"client: several workers of {scheduler} died of one part (out of memory?); {kept}") from error
+        raise ValueError(f"client: several workers of {scheduler} died of one task (out of memory?); {kept}") from error
     except (CancelledError, CommClosedError, TimeoutError) as error:
         raise ValueError(f"client: {scheduler} went away; {kept}") from error

@@ -1,6 +1,7 @@
 """Simulations by many processes: the same bytes for any number of them, and nothing half-written."""
 
 import functools
+import itertools
 import re
 import subprocess
 import sys
@@ -61,6 +62,25 @@ def test_workers_of_a_cluster_write_the_bytes_of_one_process(client, whole, tmp_
     assert content(tmp_path / "springs.zarr") == content(whole)
     assert [file.name for file in tmp_path.iterdir()] == ["springs.zarr"]
     assert {len(found[name].chunks or ()) for name in found} == {0}  # as always: read when it is used
+
+
+def test_short_parts_are_handed_out_many_at_a_time_and_workers_that_join_later_get_some(
+    client, whole, tmp_path, monkeypatch
+):
+    for name, value in {"WAITING": 1, "TASK": 1e9, "LOOK": 1e-3}.items():
+        monkeypatch.setattr(f"systems.cluster.{name}", value)
+    threads = itertools.chain([1], itertools.repeat(2))
+    monkeypatch.setattr("systems.cluster._threads", lambda client: next(threads))
+    submit, starts = client.submit, []
+
+    def seen(call, share, parts, ranges, *given, **options):
+        starts.append([rows.start for rows in ranges])
+        return submit(call, share, parts, ranges, *given, **options)
+
+    monkeypatch.setattr(client, "submit", seen)
+    simulate(*DRAW(23), TIMES, path=tmp_path / "springs.zarr", part_size=4, client=client)
+    assert starts == [[0], [4, 8], [12], [16], [20]]  # none has more than a worker's share of what is left
+    assert content(tmp_path / "springs.zarr") == content(whole)
 
 
 def test_regions_are_chunks_and_the_values_those_in_memory(whole):
