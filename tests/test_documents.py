@@ -21,7 +21,8 @@ from hlieconv.cli import main
 from hlieconv.cli.entry import parser
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "docs"))
+sys.path[:0] = [str(ROOT / "docs"), str(ROOT / "tests/benchmarks")]
+import discovery_table  # noqa: E402
 import docstrings  # noqa: E402
 import pages  # noqa: E402
 from blocks import blocks  # noqa: E402
@@ -186,3 +187,10 @@ def test_the_table_of_laws_in_noise_counts_rows(tmp_path):
     text = pages.laws_in_noise([tmp_path / "a.json", tmp_path / "b.json"])
     assert "| law | 0 % | 0.1 % | 1 % | 5 % |" in text
     assert "| springs | 0 of 1, 2 s |  | 2 of 3, 0.002, 2 s | 1 of 1, 0.002, 2 s |" in text
+
+
+def test_the_rates_of_discovery_are_those_that_were_counted():
+    page, result = (ROOT / "docs/explanations/noether.md").read_text(), json.loads(discovery_table.RESULT.read_text())
+    assert discovery_table.written(page, result) == page
+    result["trials"]["toda,data,0,0"]["all"] = False
+    assert discovery_table.written(page, result) != page

@@ -20,8 +20,13 @@ def summary(dataset: xr.Dataset, reference: xr.Dataset | None = None) -> dict[st
     forces such as damping change is left out: the account of the energy is `energy_balance`.
 
     Trajectories are read block by block, and all numbers are of all of them: a median of 1e6 is no estimate.
+
+    Raises:
+        ValueError: if no position is a number.
     """
     each = _of_each(dataset).compute()
+    if bool(each["largest_q"].isnull().all()):
+        raise ValueError(f"dataset: expected positions, got NaN in all {dataset.sizes['trajectory']} trajectories")
     rows = {str(name): float(values.median()) for name, values in each.items() if name not in ("ended", "gaps")}
     rows["largest_q"] = float(each["largest_q"].max())
     rows |= {"ended": int(each["ended"].sum()), "gaps": int(each["gaps"].sum())}

@@ -19,7 +19,7 @@ from hlieconv.noether.null_space import Changes, of_field
 from hlieconv.noether.polynomials import quadratic
 from hlieconv.noether.reading import Combinations, Found, Reader, group_of
 from hlieconv.noether.sampling import require_smooth, sampled
-from systems.dataset.schema import parameters_of
+from systems.dataset.schema import parameters_of, shaped
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractHamiltonian, AbstractVectorField
 
@@ -160,7 +160,7 @@ def _from_field(
 def _from_data(
     dataset: xr.Dataset, library: Library | str | Sequence[Observable], tolerance: float | None
 ) -> Discovery:
-    _check_coordinates(dataset.attrs.get("coordinate_system", "cartesian"), library)
+    _check_coordinates(shaped(dataset).attrs.get("coordinate_system", "cartesian"), library)
     n, d = dataset.sizes["body"], dataset.sizes["space"]
     for name, array in parameters_of(dataset).items():
         if "trajectory" in array.dims and bool((array != array.isel(trajectory=0)).any()):

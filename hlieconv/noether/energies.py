@@ -97,7 +97,7 @@ def energy_conservation(
         integrator: what took the steps; by default what the Dataset says.
 
     Raises:
-        ValueError: where there is no energy to be had.
+        ValueError: where there is no energy to be had, or no state is a number.
 
     Example:
         >>> from systems import HenonHeiles, simulate
@@ -121,6 +121,8 @@ def energy_conservation(
     bodies = dataset["mask"].sum("body").values
     kinetic = _kinetic(dataset, hamiltonian)
     relative = drift(dataset.assign(energy=values)).compute()
+    if not np.isfinite(relative).any():
+        raise ValueError(f"dataset: expected states, got NaN in all {len(whole)} trajectories")
     figures = {
         "drift_per_body": float(np.sqrt(np.mean((slopes / bodies) ** 2))),
         "fluctuation": float(np.nanmedian(left / kinetic)),

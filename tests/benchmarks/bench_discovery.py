@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from discovery_cases import CASES
-from scipy.stats import beta
+from discovery_table import interval
 
 from hlieconv.dynamics import evidence, fit
 from hlieconv.models import HLieConv, PairExpansion
@@ -44,14 +44,6 @@ NETWORKS = ("springs_2d", "springs_rest_2d", "springs_3d", "springs_rest_3d", "t
 
 #: Trajectories that the law of "fitted" is read from; the others judge it.
 READ = 80
-
-
-def interval(hits, runs, level=0.95):
-    """Clopper's and Pearson's."""
-    tail = (1 - level) / 2
-    low = 0.0 if hits == 0 else beta.ppf(tail, hits, runs - hits + 1)
-    high = 1.0 if hits == runs else beta.ppf(1 - tail, hits + 1, runs - hits)
-    return [round(float(low), 4), round(float(high), 4)]
 
 
 def with_noise(dataset, level, seed):
@@ -167,18 +159,6 @@ def summary(trials):
     return rates
 
 
-def table(rates):
-    """Runs in which all were found, of how many, for a page."""
-    columns = [(source, noise) for source, noises in SOURCES.items() for noise in noises]
-    head = ["system", "charges", *(f"{source}, {noise:g}" for source, noise in columns)]
-    rows = [head, ["---"] * len(head)]
-    for name, row in rates.items():
-        cells = [row.get(f"{source}, noise {noise:g}") for source, noise in columns]
-        counts = [f"{round(x['discovery_rate'] * x['runs'])} of {x['runs']}" if x else "" for x in cells]
-        rows.append([name.replace("_", " "), str(row["charges"]), *counts])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
 def main(seeds, asked):
     names, sources = ([x for x in kinds if x in asked] or [*kinds] for kinds in (CASES, SOURCES))
     trials = json.loads(RESULT.read_text())["trials"] if RESULT.exists() else {}
@@ -192,7 +172,6 @@ def main(seeds, asked):
                     print(key, trials[key], flush=True)
             done = 1 + max(int(key.rsplit(",", 1)[1]) for key in trials)
             write_result(RESULT, {"seeds": done, "rates": summary(trials), "trials": trials})
-    print(table(summary(trials)))
 
 
 if __name__ == "__main__":

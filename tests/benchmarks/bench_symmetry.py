@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 import torch
-from bench_discovery import interval, with_noise
+from bench_discovery import with_noise
+from discovery_table import interval
 
 from hlieconv.noether import symmetry
 from systems import Springs, simulate

@@ -190,6 +190,9 @@ def test_foreign_files(folder, loaded, capsys, case):
 def test_states_that_are_not_finite(folder, loaded, capsys):
     change("q", one(np.nan))(loaded).to_netcdf("bad.nc", engine="h5netcdf")
     refused(folder, capsys, "simulate springs --state bad.nc", "time: expected a time at which every body was seen")
+    change("q", lambda x: np.nan * x)(loaded).to_netcdf("none.nc", engine="h5netcdf")
+    for command in ("diagnose none.nc", "diagnose none.nc --why"):
+        refused(folder, capsys, command, "dataset: expected positions, got NaN in all 2 trajectories")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.999])

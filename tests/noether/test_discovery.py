@@ -294,6 +294,8 @@ def test_numbers_that_would_do():
     gap["q"][0, 3] = np.nan
     with pytest.raises(ValueError, match="without gaps, got NaN"):
         discover(gap)
+    with pytest.raises(ValueError, match="mask: expected a variable of this name, got none"):
+        discover(data.drop_vars("mask"))
     rest = trajectories(HarmonicTrap(1.0, mass=[1.0]), PhaseSpace(*torch.zeros(2, 30, 1, 2).double()), 1.0, 30)
     with pytest.raises(ValueError, match="bodies that move, got q at rest in all 30"):
         discover(rest)

@@ -82,3 +82,5 @@ def test_an_encounter_and_an_end_are_said():
     found = energy_conservation(dataset)
     assert found.cause == "ended"
     assert "1 of 1 trajectories end early" in found.sentence
+    with pytest.raises(ValueError, match="dataset: expected states, got NaN in all 1 trajectories"):
+        energy_conservation(dataset.assign(q=dataset.q + np.nan))

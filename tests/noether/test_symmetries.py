@@ -94,6 +94,8 @@ def test_what_is_refused():
     gap["p"][3, 4] = np.nan
     with pytest.raises(ValueError, match="without gaps, got NaN"):
         symmetry(gap)
+    with pytest.raises(ValueError, match=r"p: expected a variable.*from_arrays makes momenta of velocities"):
+        symmetry(dataset.drop_vars("p"))
     with pytest.raises(ValueError, match="bodies that move, got p at rest in all 40 trajectories"):
         symmetry(dataset.assign(p=0 * dataset.p))
     with pytest.raises(ValueError, match="evenly spaced"):

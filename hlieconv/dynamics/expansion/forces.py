@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.dynamics.expansion.refinement import free_of
+from hlieconv.dynamics.expansion.refinement import free_of, moved
 from hlieconv.models.expansion.configuration import Configuration, Lengths
 from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.terms import Anisotropic, Bodies, Pair, Term
@@ -49,7 +49,7 @@ class Forces:
         """Change the coefficients, then the free parameters, by so much."""
         self.coefficients = self.coefficients + step[: len(self.terms)]
         for (i, k), by in zip(self.free, step[len(self.terms) :].tolist(), strict=True):
-            self.terms[i] = _moved(self.terms[i], k, by)
+            self.terms[i] = moved(self.terms[i], k, by)
 
     def tangents(self, q: Float[Tensor, "segment n d"]) -> Float[Tensor, "segment nd unknown"]:
         """The derivatives of the force in coefficients and free parameters."""
@@ -57,16 +57,9 @@ class Forces:
         columns = [term.force(configuration, w) for term, w in zip(self.terms, self.weights, strict=True)]
         for i, k in self.free:
             step = APART * abs(self.terms[i].parameters[k])
-            change = _moved(self.terms[i], k, step).force(configuration, self.weights[i]) - columns[i]
+            change = moved(self.terms[i], k, step).force(configuration, self.weights[i]) - columns[i]
             columns.append(self.coefficients[i] * change / step)
         return torch.stack(columns, -1).flatten(1, 2)
-
-
-def _moved(term: Term, k: int, by: float) -> Term:
-    """A term with another value of a parameter."""
-    parameters = list(term.parameters)
-    parameters[k] += by
-    return term.at(tuple(parameters))
 
 
 def force_of(estimates: Sequence[Estimate], bodies: Bodies) -> Callable[[Tensor], Tensor]:
@@ -82,7 +75,7 @@ def force(law: Weighted, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batc
 
 
 def jacobian(law: Weighted, q: Float[Tensor, "segment n d"]) -> Float[Tensor, "segment nd nd"]:
-    """dF/dq of weighted terms: of those that are functions of distances in closed form, of others by `torch.func`.
+    """dF/dq of weighted terms: of those that are functions of distances in closed form, of others by `torch.autograd`.
 
     Example:
         >>> spring = Pair("power", (2.0,), (False,)), torch.ones(1)
@@ -94,9 +87,10 @@ def jacobian(law: Weighted, q: Float[Tensor, "segment n d"]) -> Float[Tensor, "s
     found = _jacobian_of_pairs(radial, q)
     if others:
         basis = torch.eye(q[0].numel(), dtype=q.dtype).view(-1, 1, *q.shape[1:]).expand(-1, *q.shape).contiguous()
-        again = q.expand_as(basis).contiguous()
-        _, tangents, *_ = torch.func.jvp(lambda x: force(others, x), (again,), (basis,))
-        found = found + tangents.flatten(-2).movedim(0, -1)
+        again = q.expand_as(basis).contiguous().requires_grad_()
+        with torch.enable_grad():
+            (rows,) = torch.autograd.grad(force(others, again), again, basis)
+        found = found + rows.flatten(-2).movedim(0, -2)
     return found
 
 

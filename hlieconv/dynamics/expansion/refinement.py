@@ -16,6 +16,9 @@ from hlieconv.models.expansion.terms import Term
 #: A length lies between these parts of the typical distance, an exponent within so much of its first value.
 LENGTHS, EXPONENTS = (0.01, 4.0), 1.5
 
+#: The change of a parameter by which derivatives are taken, of a length relative: the cube root of eps.
+APART = torch.finfo(torch.float64).eps ** (1 / 3)
+
 
 def free_of(terms: Sequence[Term]) -> list[tuple[int, int]]:
     """Which terms have free parameters, and which of them."""
@@ -107,17 +110,21 @@ def refined(
 
 def with_tangents(equations: Equations, term: Term, own: Sequence[tuple[int, str]]) -> tuple[Tensor, list[Tensor]]:
     """The column of a term, and its derivatives in some parameters: in the logarithm of a length."""
-    weight, parameters = equations.weight(term), torch.tensor(term.parameters, dtype=torch.float64)
+    weight = equations.weight(term)
 
-    def column(values: Tensor) -> Tensor:
-        at = [values[k] if term.free[k] else term.parameters[k] for k in range(len(term.parameters))]
-        return equations.flat(term.at(tuple(at)).force(equations.configuration, weight))
+    def column(term: Term) -> Tensor:
+        return equations.flat(term.force(equations.configuration, weight))
 
-    tangents, value = [], None
+    tangents = []
     for k, kind in own:
-        unit = torch.zeros_like(parameters)
-        unit[k] = 1.0 if kind == "exponent" else term.parameters[k]
-        value, tangent, *_ = torch.func.jvp(column, (parameters,), (unit,))
-        tangents.append(tangent)
-    assert value is not None  # a term that is refined has a free parameter
-    return value, tangents
+        unit = 1.0 if kind == "exponent" else term.parameters[k]
+        up, down = (column(moved(term, k, sign * APART * unit)) for sign in (1, -1))
+        tangents.append((up - down) / (2 * APART))
+    return column(term), tangents
+
+
+def moved(term: Term, k: int, by: float) -> Term:
+    """A term with another value of a parameter."""
+    parameters = list(term.parameters)
+    parameters[k] += by
+    return term.at(tuple(parameters))

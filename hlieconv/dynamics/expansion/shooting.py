@@ -170,15 +170,15 @@ class _Segments:
         shot, errors = Shot([], unknown, self.freedom, self.freedom), torch.zeros(unknown, dtype=torch.float64)
         move, linear, before, size = tuple[Tensor, Tensor](), None, 0.0, math.inf
         for k in range(ITERATIONS):
-            path, tangents = self._roll(polish=polish, tangents=linear is None)
-            linear = linear if tangents is None else Linear(tangents, unknown)
-            assert linear is not None  # the first roll has tangents
+            path, middles, ends = self._roll()
             residual = self.data - path
             size, last = float(residual.square().sum(1).nan_to_num(nan=math.inf).median()), size
             if size > WORSE * last:  # too far: back to a part of the step
                 self._move(*((SHORTER - 1) * x for x in move))
                 linear, move, size = None, tuple(SHORTER * x for x in move), last
                 continue
+            if linear is None:
+                linear = Linear(self._tangents(middles, ends, polish=polish), unknown)
             left = linear.without_states(residual)
             shot = replace(shot, each=left.square().sum(1).nan_to_num(nan=math.inf))
             step, errors, gain = linear.law(left, shot.passing)
@@ -208,14 +208,14 @@ class _Segments:
         if len(law):
             self.law.change(law)
 
-    def _roll(
-        self, *, polish: bool, tangents: bool
-    ) -> tuple[Float[Tensor, "segment residual"], Float[Tensor, "segment residual unknown"] | None]:
-        """Where the first states go by RK4 from point to point, in units of the noise, and if asked the tangents."""
+    def _roll(self) -> tuple[Float[Tensor, "segment residual"], list[Tensor], list[Tensor]]:
+        """Where the first states go by RK4 from point to point, in units of the noise.
+
+        And the positions in the middle and at the end of every step.
+        """
         q, p, m, law = self.q, self.p, self.mass, self.law.weighted
-        variation = Variation(q, m, self.law, polish=polish) if tangents else None
-        path, moved = [self._scaled(q, p, 0)], [self._in_noise(variation, 0)] if variation else []
-        for k, h in enumerate(self.pieces.times.diff(dim=0)[..., None, None], start=1):
+        path, middles, ends = [self._scaled(q, p, 0)], [], []
+        for k, h in enumerate(self._steps, start=1):
             a1, b1 = p / m, force(law, q)
             a2, b2 = (p + h / 2 * b1) / m, force(law, q + h / 2 * a1)
             middle = q + h / 2 * a2
@@ -223,10 +223,24 @@ class _Segments:
             a4, b4 = (p + h * b3) / m, force(law, q + h * a3)
             q, p = q + h / 6 * (a1 + 2 * a2 + 2 * a3 + a4), p + h / 6 * (b1 + 2 * b2 + 2 * b3 + b4)
             path.append(self._scaled(q, p, k))
-            if variation:
-                variation.step(h, middle, q)
-                moved.append(self._in_noise(variation, k))
-        return torch.stack(path, -2).flatten(-2), torch.stack(moved, 1).flatten(1, 2) if moved else None
+            middles.append(middle)
+            ends.append(q)
+        return torch.stack(path, -2).flatten(-2), middles, ends
+
+    def _tangents(
+        self, middles: Sequence[Tensor], ends: Sequence[Tensor], *, polish: bool
+    ) -> Float[Tensor, "segment residual unknown"]:
+        """The derivatives of a path in the first states and the law."""
+        variation = Variation(self.q, self.mass, self.law, polish=polish)
+        moved = [self._in_noise(variation, 0)]
+        for k, (h, middle, end) in enumerate(zip(self._steps, middles, ends, strict=True), start=1):
+            variation.step(h, middle, end)
+            moved.append(self._in_noise(variation, k))
+        return torch.stack(moved, 1).flatten(1, 2)
+
+    @property
+    def _steps(self) -> Float[Tensor, "step segment 1 1"]:
+        return self.pieces.times.diff(dim=0)[..., None, None]
 
     def _in_noise(self, variation: Variation, k: int) -> Float[Tensor, "segment state unknown"]:
         """The derivatives of the states at a point in units of their errors."""
