@@ -21,7 +21,7 @@ def execute(script: Path) -> None:
     """Write NN_name.ipynb beside NN_name.py."""
     notebook = jupytext.read(script)
     here = {"metadata": {"path": str(script.parent)}}
-    nbclient.NotebookClient(notebook, timeout=600, record_timing=False, resources=here).execute()
+    nbclient.NotebookClient(notebook, timeout=600, record_timing=False, coalesce_streams=True, resources=here).execute()
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number}"
         for output in cell.get("outputs", []):

@@ -24,8 +24,8 @@ FAR = 5.0
 #: Iterations of Gauss and Newton, at most; they end where a step lowers the sum of squares by less than this.
 ITERATIONS, SETTLED = 12, 1.0
 
-#: A step by which the sum of squares grows by so much is shortened to this part.
-WORSE, SHORTER = 1.1, 0.3
+#: A step by which the sum of squares grows by so much is shortened to this part, so many times; then the law is left.
+WORSE, SHORTER, SHORTENED = 1.1, 0.3, 3
 
 #: Laws that do not hold need no more than this part of what is left of the sum of squares.
 ROUGHLY = 0.03
@@ -168,15 +168,20 @@ class _Segments:
         """
         unknown = self.law.unknown if polish else 0
         shot, errors = Shot([], unknown, self.freedom, self.freedom), torch.zeros(unknown, dtype=torch.float64)
-        move, linear, before, size = tuple[Tensor, Tensor](), None, 0.0, math.inf
+        move, linear, before, size, shortened = tuple[Tensor, Tensor](), None, 0.0, math.inf, 0
         for k in range(ITERATIONS):
             path, middles, ends = self._roll()
             residual = self.data - path
             size, last = float(residual.square().sum(1).nan_to_num(nan=math.inf).median()), size
-            if size > WORSE * last:  # too far: back to a part of the step
-                self._move(*((SHORTER - 1) * x for x in move))
-                linear, move, size = None, tuple(SHORTER * x for x in move), last
+            if size > WORSE * last:  # too far: back to a part of the step, or all the way
+                shortened += 1
+                part = SHORTER if shortened < SHORTENED else 0.0
+                self._move(*((part - 1) * x for x in move))
+                if not part:
+                    break
+                linear, move, size = None, tuple(part * x for x in move), last
                 continue
+            shortened = 0
             if linear is None:
                 linear = Linear(self._tangents(middles, ends, polish=polish), unknown)
             left = linear.without_states(residual)
