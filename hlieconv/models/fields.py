@@ -17,6 +17,9 @@ from systems import AbstractHamiltonian, AbstractNewtonian, AbstractVectorField,
 #: Preset of the published baselines: positions from their mean, and no units.
 PUBLISHED: dict[str, dict[str, Any]] = {"paper": {"centred": True, "normalised": False}}
 
+#: Rates are no larger than so many units of the data: beyond these nothing was learnt.
+FASTEST = 1e4
+
 
 class NetworkOptions(TypedDict, total=False):
     """What every `AbstractNetwork` can be told by name."""
@@ -114,13 +117,18 @@ class ConditionedField(Conditioned, ABC):
 
 
 class LearnedField(ConditionedField):
-    """dq/dt and dp/dt are what the network says."""
+    """dq/dt and dp/dt are what the network says, where units were measured within bounds that no data come near.
+
+    So no weights throw bodies away exponentially: rates of networks grow with the distance, those of messages with a
+    power of it.
+    """
 
     def forward(self, t: Float[Tensor, "*times"], state: PhaseSpace) -> PhaseSpace:
         self.check_state(state)
         inputs = self.model.inputs
         values = self.evaluate(inputs.positions(state.q, self.mask), inputs.momenta(state.p, self.mask))
-        derivative = existing(values, self.mask)
+        bounded = values.clamp(-FASTEST, FASTEST) if self.model.normalised else values
+        derivative = existing(bounded, self.mask)
         d = state.q.shape[-1]
         return PhaseSpace(inputs.velocity * derivative[..., :d], inputs.force * derivative[..., d:])
 

@@ -113,6 +113,8 @@ class InvariantPairs(nn.Module):
         others = q[..., None, :, :] if along is None else along.of_neighbours(q)
         found = invariants(self.group, *torch.broadcast_tensors(q[..., :, None, :], others))
         square, signed = found.square / self.square_median, found.signed / self.signed_median
+        if isinstance(self.group, SO2):  # a x b grows as a square does
+            signed = signed * shortening(square, self.square_reach)[..., 1:].prod(-1, keepdim=True).sqrt()
         x, y = square[..., None, :], signed[..., None, :]
         bounded = torch.cat([x / (x + self.bends), y * (y.square() + self.bends).rsqrt()], -1).flatten(-2)
         quadratic = restrained(found.quadratic / self.quadratic_median, self.quadratic_reach)
@@ -159,6 +161,10 @@ def restrained(x: Float[Tensor, "*batch c"], reach: Float[Tensor, " c"]) -> Floa
         >>> restrained(torch.tensor([[1.0], [4.0], [-100.0]]), torch.tensor([4.0])).flatten()
         tensor([  1.,   4., -36.])
     """
-    size = torch.maximum(x.abs(), reach)
-    beyond = 2 * reach.sqrt() * size.sqrt() - reach
-    return torch.where(x.abs() <= reach, x, beyond.copysign(x))
+    return x * shortening(x, reach)
+
+
+def shortening(x: Float[Tensor, "*batch c"], reach: Float[Tensor, " c"]) -> Float[Tensor, "*batch c"]:
+    """By what `restrained` multiplies x: 1 within the reach."""
+    part = reach / torch.maximum(x.abs(), reach)
+    return 2 * part.sqrt() - part

@@ -195,3 +195,23 @@ def test_sizes_are_the_published_ones():
         expected[kind] += dense(2 * k, k, k) if kind is not OGN else 0
     for kind, size in expected.items():
         assert sum(x.numel() for x in kind().parameters()) == size, kind
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_far_from_the_data_rates_are_bounded(name):
+    """Whatever the weights: no undertrained model throws bodies away exponentially, or in a finite time."""
+    options = {} if name == "expansion" else {"width": 16}
+    dataset = data()
+    model = pkgutil.resolve_name(MODELS[name]).of(dataset, **options).double()
+    chosen, state = context_of(dataset, torch.float64, model)
+    model.calibrate(state.q, state.p, *chosen)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(torch.randn(weight.shape, generator=generator))
+        field = model.condition(*chosen)
+        far = [field(ZERO, state._replace(q=scale * state.q)) for scale in (1e4, 1e6)]
+        fast = [field(ZERO, state._replace(p=scale * state.p)) for scale in (1e4, 1e6)]
+    sizes = [[float(x.abs().max()) for x in rates] for rates in (*far, *fast)]
+    assert all(x < 3 * y + 1e-9 for x, y in zip(sizes[1], sizes[0], strict=True))
+    assert sizes[3][0] < 101 * sizes[2][0]  # no faster than in proportion to the momenta

@@ -298,7 +298,7 @@ def test_without_blocks_the_force_is_known_in_closed_form(given, dtype):
         assert float((a - b).abs().max()) <= tolerance * max(1.0, float(b.abs().max())), name
 
 
-@pytest.mark.parametrize(("group", "d"), [("SE2", 2), ("T", 2), ("Trivial", 3)])
+@pytest.mark.parametrize(("group", "d"), [("SE2", 2), ("SO2", 2), ("T", 2), ("Trivial", 3)])
 def test_no_weights_throw_bodies_away(group, d):
     """Far from the data forces are bounded, whatever the weights."""
     model = HLieConv(group, dimension=d, width=8, blocks=0).double()
