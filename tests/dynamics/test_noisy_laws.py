@@ -1,5 +1,6 @@
 """Laws from noisy trajectories: the right form, honest errors, and evidence for and against."""
 
+import math
 import warnings
 
 import numpy as np
@@ -10,7 +11,7 @@ import xarray as xr
 from hlieconv.dynamics import evidence
 from hlieconv.dynamics.chunks import chunks_of
 from hlieconv.dynamics.expansion import search, shooting
-from hlieconv.dynamics.expansion.forces import force, jacobian
+from hlieconv.dynamics.expansion.forces import RANGE, Forces, force, jacobian
 from hlieconv.dynamics.expansion.noise import Noise, noise_in, noise_of
 from hlieconv.dynamics.expansion.shooting import Shot, shoot
 from hlieconv.dynamics.expansion.solving import bodies_in, equations_of, solve
@@ -112,6 +113,19 @@ def test_one_segment_alone_does_not_decide():
     lost.each[1:] += 200
     assert short.better(lost)
     assert not lost.better(short)
+
+
+def test_lengths_do_not_run_away():
+    """Where data do not decide on a length a linear step may be as long as it likes."""
+    bodies = Bodies({"mass": torch.ones(1, 2, dtype=torch.float64)}, None)
+    term = Pair("softened", (0.3, -1.0), (True, True))
+    for step in (1e18, -1e18):
+        law = Forces([Estimate(term, 1.0)], bodies)
+        taken = law.change(torch.tensor([0.5, step, step], dtype=torch.float64))
+        (length, exponent), first = law.terms[0].parameters, term.parameters
+        assert abs(math.log(length / 0.3)) == pytest.approx(math.log(RANGE))
+        assert 0 < abs(exponent + 1) < 3
+        assert taken.tolist() == pytest.approx([0.5, length - first[0], exponent - first[1]])
 
 
 def test_jacobian_is_that_of_the_force():

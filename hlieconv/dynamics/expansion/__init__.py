@@ -13,6 +13,7 @@ shooting.py    the coefficients that fit noisy trajectories best
 ends.py        the law behind frames far apart
 solving.py     solve(model, dataset): all of it, the simplest library first
 evidence.py    evidence(model, dataset): does a law hold for other trajectories?
+leftover.py    what kind of force a law leaves unexplained
 graph.py       interactions(dataset): which pairs of bodies act on each other
 bodies.py      what `fit` does with an expansion
 """

@@ -1,18 +1,23 @@
 """evidence(model, dataset): does a law hold for other trajectories, and what is left?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import xarray as xr
 
+from hlieconv.dynamics.expansion.equations import QUANTILE
+from hlieconv.dynamics.expansion.leftover import kind_of
 from hlieconv.dynamics.expansion.noise import Noise, noise_in, typical_noise
 from hlieconv.dynamics.expansion.shooting import CHI_SQUARE, shoot
-from hlieconv.dynamics.expansion.solving import bodies_in, forces_of, pieces_of
+from hlieconv.dynamics.expansion.solving import bodies_in, forces_of, library_for, pieces_of
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.model import PairExpansion
 
 #: Forces that are known no better than to this part of themselves speak for no law.
 BLIND = 0.1
+
+#: Said where forces are blind.
+UNKNOWN = "the forces are unknown: p is no mass times velocity (a magnetic field?), or points are far apart, or noisy"
 
 
 @dataclass(frozen=True)
@@ -22,11 +27,13 @@ class Evidence:
     chi_square: float | None
     """Of the trajectories with unknown first states, a degree of freedom: 1 for a right law; None without noise."""
     unexplained: float
-    """The median difference of the forces, relative to the root mean square force."""
+    """Nine of ten forces differ by no more than this, relative to the root mean square force."""
     expected: float
     """What the errors of the force targets alone make of it: much less than `unexplained` where the law is wrong."""
     noise: Noise | None
     """Typical standard errors of q and p, infinite where p was not measured; None if there is no noise."""
+    left: str = ""
+    """Of a law that does not hold: what kind of force it lacks, as far as the forces tell."""
 
     @property
     def holds(self) -> bool:
@@ -38,7 +45,8 @@ class Evidence:
     def __str__(self) -> str:
         chi = "" if self.chi_square is None else f"chi^2 {self.chi_square:.3g}, "
         verdict = "the law holds" if self.holds else "the law does not hold"
-        return f"{chi}{100 * self.unexplained:.2g} % of the force unexplained: {verdict}"
+        left = f"; {self.left}" if self.left else ""
+        return f"{chi}{100 * self.unexplained:.2g} % of the force unexplained: {verdict}{left}"
 
 
 def evidence(model: PairExpansion, dataset: xr.Dataset, *, seed: int = 0) -> Evidence:
@@ -67,16 +75,22 @@ def evidence(model: PairExpansion, dataset: xr.Dataset, *, seed: int = 0) -> Evi
     own = bodies.take(targets.trajectory)
     field = model.condition(own.features, own.mask)
     real = torch.ones(targets.q.shape[:-1], dtype=torch.bool) if own.mask is None else own.mask
-    residual = (field.force(targets.q) - targets.force).abs()[real]
+    left = targets._replace(force=targets.force - field.force(targets.q))
+    residual = left.force.norm(dim=-1)[real]  # a law may be wrong of one axis, or of a few bodies
     size = targets.force[real].square().mean().sqrt()
     size = torch.where(size > 0, size, 1)
     whole, chi = noise_in(data, seed=seed), None
     if whole is not None:
         own = bodies.take(whole.trajectory)
         chi = shoot(model.estimates, whole, own, known=model.known, polish=False, seed=seed).chi_square
-    return Evidence(
+    found = Evidence(
         chi,
-        float(residual.median() / size),
-        float(targets.error[real].median() / size),
+        float(residual.quantile(QUANTILE) / size),
+        float(targets.error[real].quantile(QUANTILE) / size),
         None if whole is None else typical_noise(whole),
     )
+    if found.holds:
+        return found
+    if found.expected > BLIND:
+        return replace(found, left=UNKNOWN)
+    return replace(found, left=kind_of(left, bodies, library_for(model, bodies)))

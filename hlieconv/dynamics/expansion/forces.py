@@ -6,13 +6,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.dynamics.expansion.refinement import free_of, moved
+from hlieconv.dynamics.expansion.refinement import EXPONENTS, free_of, moved
 from hlieconv.models.expansion.configuration import Configuration, Lengths
 from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.terms import Anisotropic, Bodies, Pair, Term
 
 #: The change of a distance, or of a parameter, by which derivatives are taken, relative.
 APART = 1e-6
+
+#: A length stays within so many times its first value: a shape that asks for more has lost its form.
+RANGE = 100.0
 
 #: Terms with the weights of their sites, coefficients among them.
 Weighted = Sequence[tuple[Term, Tensor]]
@@ -33,6 +36,7 @@ class Forces:
         self.weights = [term.weight(bodies) for term in self.terms]
         self.coefficients = torch.tensor([estimate.coefficient for estimate in estimates], dtype=torch.float64)
         self.free = free_of(self.terms)
+        self.limits = [_limits(self.terms[i], k) for i, k in self.free]
 
     @property
     def unknown(self) -> int:
@@ -45,11 +49,15 @@ class Forces:
         own = zip(self.terms, self.coefficients, self.weights, strict=True)
         return [*self.known, *((term, coefficient * weight) for term, coefficient, weight in own)]
 
-    def change(self, step: Float[Tensor, " unknown"]) -> None:
-        """Change the coefficients, then the free parameters, by so much."""
+    def change(self, step: Float[Tensor, " unknown"]) -> Float[Tensor, " unknown"]:
+        """Change the coefficients, then the free parameters, by so much, or as far as these go; returns the change."""
+        step = step.clone()
         self.coefficients = self.coefficients + step[: len(self.terms)]
-        for (i, k), by in zip(self.free, step[len(self.terms) :].tolist(), strict=True):
-            self.terms[i] = moved(self.terms[i], k, by)
+        for at, ((i, k), (low, high)) in enumerate(zip(self.free, self.limits, strict=True), start=len(self.terms)):
+            now = self.terms[i].parameters[k]
+            step[at] = step[at].clamp(low - now, high - now)
+            self.terms[i] = moved(self.terms[i], k, float(step[at]))
+        return step
 
     def tangents(self, q: Float[Tensor, "segment n d"]) -> Float[Tensor, "segment nd unknown"]:
         """The derivatives of the force in coefficients and free parameters."""
@@ -60,6 +68,14 @@ class Forces:
             change = moved(self.terms[i], k, step).force(configuration, self.weights[i]) - columns[i]
             columns.append(self.coefficients[i] * change / step)
         return torch.stack(columns, -1).flatten(1, 2)
+
+
+def _limits(term: Term, k: int) -> tuple[float, float]:
+    """Between which values a parameter may change."""
+    first = term.parameters[k]
+    if term.kinds[k] == "exponent":
+        return first - EXPONENTS, first + EXPONENTS
+    return min(first / RANGE, first * RANGE), max(first / RANGE, first * RANGE)
 
 
 def force_of(estimates: Sequence[Estimate], bodies: Bodies) -> Callable[[Tensor], Tensor]:

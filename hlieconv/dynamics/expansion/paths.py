@@ -62,10 +62,12 @@ def equations_of_paths(model: PairExpansion, ends: Ends, paths: Tensor, seed: in
     """The equations for the last positions, were these the paths, in units of a typical length; and this length."""
     t = ends.duration[:, None, None]
     force = 2 * (ends.mass * (ends.end - ends.start.q) / t - ends.start.p) / t
-    number, bodies, none = torch.arange(len(force)), ends.bodies, torch.zeros_like(force[..., 0])
+    number, bodies, still = torch.arange(len(force)), ends.bodies, torch.zeros_like(force)
+    none = still[..., 0]
+    seen = Targets(number, number, paths[0], force, none, still)
+    same = PathEquations(paths, seen, bodies.features, bodies.mask)
+    length = same.length
     if model.known:
-        same = PathEquations(paths, Targets(number, number, paths[0], force, none), bodies.features, bodies.mask)
         force = force - torch.einsum("t,t...->...", same.share, force_of(model.known, bodies)(paths))
-    length = PathEquations(paths, Targets(number, number, paths[0], force, none), bodies.features, bodies.mask).length
-    scaled = Targets(number, number, paths[0] / length, force * length, none)
+    scaled = seen._replace(q=paths[0] / length, force=force * length)
     return PathEquations(paths / length, scaled, bodies.features, bodies.mask, seed=seed), length

@@ -188,8 +188,7 @@ class _Segments:
             shot = replace(shot, each=left.square().sum(1).nan_to_num(nan=math.inf))
             step, errors, gain = linear.law(left, shot.passing)
             gain += float((residual.square().sum(1) - shot.each)[shot.passing].sum())
-            move = linear.states(residual, step), step
-            self._move(*move)
+            move = self._move(linear.states(residual, step), step)
             excess = float((shot.each - shot.freedom)[shot.passing].sum().nan_to_num().clamp(min=0))
             if k and gain < max(SETTLED, ROUGHLY * excess * (not shot.holds)):
                 break
@@ -206,12 +205,11 @@ class _Segments:
             found.append(Estimate(term, coefficient, of_terms[i], own))
         return found
 
-    def _move(self, states: Tensor, law: Tensor) -> None:
-        """Change the first states and the law by so much."""
+    def _move(self, states: Tensor, law: Tensor) -> tuple[Tensor, Tensor]:
+        """Change the first states by so much, and the law, as far as it goes; returns the changes."""
         q, p = states.unflatten(-1, (2, *self.q.shape[-2:])).unbind(1)
         self.q, self.p = self.q + q * self.real, self.p + p * self.real
-        if len(law):
-            self.law.change(law)
+        return states, self.law.change(law) if len(law) else law
 
     def _roll(self) -> tuple[Float[Tensor, "segment residual"], list[Tensor], list[Tensor]]:
         """Where the first states go by RK4 from point to point, in units of the noise.

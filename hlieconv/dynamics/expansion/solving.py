@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from hlieconv.dynamics.chunks import DRAWN_BESIDE, Chunks, Places, require_some
 from hlieconv.dynamics.expansion import search
 from hlieconv.dynamics.expansion.equations import Equations, Solution, normalised
 from hlieconv.dynamics.expansion.forces import force_of
+from hlieconv.dynamics.expansion.leftover import kind_of
 from hlieconv.dynamics.expansion.noise import FEWEST, noise_in
 from hlieconv.dynamics.expansion.refinement import free_of, with_tangents
 from hlieconv.dynamics.expansion.shooting import Shot, shoot
@@ -134,8 +135,17 @@ def solve(model: PairExpansion, data: Trajectories, *, chunks: int = 1, seed: in
             how = f"chi^2 of the trajectories is {shot.chi_square:.3g} where 1 is expected"
         elif len(data.times) < FEWEST:
             why += f", or the data are noisy, which fewer than {FEWEST} points do not show"
-        warnings.warn(f"expansion: {how}: {why}", UserWarning, stacklevel=2)
+        left = kind_left(model, found)
+        warnings.warn(f"expansion: {how}: {why}{f'; {left}' if left else ''}", UserWarning, stacklevel=2)
     return found
+
+
+def kind_left(model: PairExpansion, found: Search) -> str:
+    """What kind of force the best law lacks, as far as the forces tell."""
+    equations = found.best.equations
+    targets, bodies = equations.targets, Bodies(equations.features, equations.mask)
+    best = force_of(estimates_of(found.best), equations.bodies)
+    return kind_of(targets._replace(force=targets.force - best(targets.q)), bodies, library_for(model, bodies))
 
 
 def trial_of(
@@ -278,13 +288,17 @@ def _offer_relatives(found: Search) -> None:
 
 def library_of(model: PairExpansion, equations: Equations, powers: tuple[float, ...] = ()) -> TermLibrary:
     """The terms for these bodies, of features that vary."""
-    constant = constant_features(model, equations.features, equations.mask)
+    bodies = Bodies(equations.features, equations.mask)
+    return replace(library_for(model, bodies), length=equations.length, powers=powers)
+
+
+def library_for(model: PairExpansion, bodies: Bodies) -> TermLibrary:
+    """The same, in units of a typical length."""
+    constant = constant_features(model, bodies.features, bodies.mask)
     return TermLibrary(
         model.symmetry,
         [name for name in model.body_features if name not in constant],
         [name for name in model.pair_features if name not in constant],
-        length=equations.length,
-        powers=powers,
     )
 
 

@@ -22,6 +22,7 @@ class Targets(NamedTuple):
     q: Float[Tensor, "sample n d"]
     force: Float[Tensor, "sample n d"]
     error: Float[Tensor, "sample n"]
+    velocity: Float[Tensor, "sample n d"]
 
     def take(self, index: Int[Tensor, " some"]) -> "Targets":
         """Some of the samples."""
@@ -54,7 +55,7 @@ def targets_of(chunks: Chunks, mass: Float[Tensor, "trajectory n"], *, precision
     last = len(chunks.times) - 1
     at = nodes(last + 1)
     velocity = chunks.p / m
-    q, _, best = hermite(chunks.times, chunks.q, velocity, at)
+    q, moving, best = hermite(chunks.times, chunks.q, velocity, at)
     cut = truncation(chunks.times, chunks.q, velocity, at, best) * m[..., 0]
     step = (chunks.times[-1] - chunks.times[0]).abs() / last
     rounding = 10 * precision * (chunks.q.abs().amax(0) * m).amax(-1) / step[:, None].square()
@@ -63,7 +64,7 @@ def targets_of(chunks: Chunks, mass: Float[Tensor, "trajectory n"], *, precision
     error = (cut.square() + rounding.square()).sqrt()
     piece = torch.arange(len(chunks.trajectory))
     numbers = (x.repeat(len(at)) for x in (chunks.trajectory, piece))
-    return Targets(*numbers, *(x.flatten(0, 1) for x in (q, force, error)))
+    return Targets(*numbers, *(x.flatten(0, 1) for x in (q, force, error, moving)))
 
 
 def _given(chunks: Chunks, precision: float) -> Targets:
@@ -72,4 +73,4 @@ def _given(chunks: Chunks, precision: float) -> Targets:
     force = chunks.rates.p
     numbers = (x.repeat(points) for x in (chunks.trajectory, torch.arange(count)))
     error = 100 * precision * force.abs().amax(-1)
-    return Targets(*numbers, *(x.flatten(0, 1) for x in (chunks.q, force, error)))
+    return Targets(*numbers, *(x.flatten(0, 1) for x in (chunks.q, force, error, chunks.rates.q)))

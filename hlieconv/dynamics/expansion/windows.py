@@ -90,13 +90,14 @@ def _targets(pieces: Chunks, mass: Tensor, window: int, degree: int) -> tuple[Ta
     freedom = ((numbers - degree - 1) * q.shape[-1]).clamp(min=1)
     fits = chi / freedom < 1 + DEVIATIONS * (2 / freedom).sqrt()
     at = 0.8 * legendre.leggauss(max(4, degree - 1))[0]
-    position, second = columns(at, 0), columns(at, 2)
+    position, first, second = (columns(at, order) for order in range(3))
     second = second / half[:, None, None].square()
     force = torch.einsum("wgk,wnkd->gwnd", second, coefficients) * m[..., None]
     covariance = torch.linalg.inv(normal)
     error = torch.einsum("wgk,wnkl,wgl->gwn", second, covariance, second).sqrt() * m
     error = torch.where(fits, error, 1e3 * error)
     where = torch.einsum("gk,wnkd->gwnd", position, coefficients)
+    moving = torch.einsum("gk,wnkd->gwnd", first, coefficients) / half[:, None, None]
     piece = torch.arange(len(trajectory)).repeat(len(at))
-    flat = (x.flatten(0, 1) for x in (where, force, error))
+    flat = (x.flatten(0, 1) for x in (where, force, error, moving))
     return Targets(trajectory.repeat(len(at)), piece, *flat), float(fits[real].double().mean())
