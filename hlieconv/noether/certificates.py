@@ -1,6 +1,7 @@
 """certificate(hamiltonian, group, states): is this Hamiltonian symmetric, exactly, nearly or not at all?"""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from systems.integrators import AbstractIntegrator
 from systems.integrators.default import symplectic_for
 from systems.integrators.named import integrator_of
 from systems.phase_space import PhaseSpace
+from systems.tracing import pushed_forward
 from systems.vector_field import AbstractHamiltonian
 
 Verdict = Literal["exact", "approximate", "broken"]
@@ -159,9 +161,20 @@ def verdict_of(size: float, dtype: torch.dtype) -> Verdict:
 
 
 def _dynamical_times(hamiltonian: AbstractHamiltonian, states: PhaseSpace) -> Tensor:
-    """33 times over the time in which typical states change by as much as they are large."""
+    """33 times over the time in which typical states change by as much as they are large.
+
+    By their rates; or, as of bodies that are let go from rest or start at the origin, by the rates of these.
+    """
+
+    def flow(q: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
+        rates = hamiltonian(q.new_zeros(()), PhaseSpace(q, p))
+        return rates.q, rates.p
+
+    def shortest(rates: Sequence[Tensor], order: int) -> float:
+        ages = [float(x.norm() / y.norm()) ** (1 / order) for x, y in zip(states, rates, strict=True)]
+        return min((age for age in ages if 0 < age < math.inf), default=0.0)
+
     with torch.no_grad():
-        flow = hamiltonian(states.q.new_zeros(()), states)
-    ages = [x.square().sum() / y.square().sum() for x, y in zip(states, flow, strict=True)]
-    span = min(age.sqrt() for age in ages)
+        rates = flow(*states)
+        span = shortest(rates, 1) or shortest(pushed_forward(flow, states, rates)[1], 2) or 1.0
     return torch.linspace(0, 1, 33, dtype=states.q.dtype, device=states.q.device) * span

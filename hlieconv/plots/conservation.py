@@ -17,6 +17,7 @@ from hlieconv.plots.charges import law_text, symbol
 from hlieconv.plots.saving import figure_path, save_figure
 from hlieconv.plots.style import ROUND_OFF, STYLE, plot_band, time_label, times_of
 from hlieconv.plots.time_series import drift_of
+from systems.dataset.schema import shaped
 
 #: Widths of a column and of a page of most journals, in inches (86 and 178 mm).
 WIDTHS = {"column": 3.39, "page": 7.01}
@@ -55,8 +56,8 @@ def plot_conservation(
         The Figure.
 
     Raises:
-        ValueError: for fewer than two times, another width, or a file that cannot be written, before anything is drawn;
-            or if the Dataset has none of these quantities.
+        ValueError: for fewer than two times, no position that is a number, another width, or a file that cannot be
+            written, before anything is drawn; or if the Dataset has none of these quantities.
 
     Example:
         >>> from systems import Springs, simulate
@@ -66,8 +67,10 @@ def plot_conservation(
         ['momentum', 'angular momentum', 'energy']
         >>> plt.close(figure)
     """
-    if dataset.sizes["time"] < 2:
+    if shaped(dataset).sizes["time"] < 2:
         raise ValueError(f"dataset: expected at least two times, got {dataset.sizes['time']}")
+    if bool(dataset["q"].isnull().all()):
+        raise ValueError(f"dataset: expected positions, got NaN in all {dataset.sizes['trajectory']} trajectories")
     if path is not None:
         figure_path(path, overwrite=overwrite)
     panels = _quantities(dataset)

@@ -117,6 +117,8 @@ def test_what_is_refused():
         certificate(system, "SE2", PhaseSpace(states.q, states.p / 0))
     with pytest.raises(ValueError, match="states: expected some that move, got 5 at rest at an equilibrium"):
         certificate(system, "SE2", PhaseSpace(0 * states.q, 0 * states.p))
+    for start in (PhaseSpace(states.q, 0 * states.p), PhaseSpace(0 * states.q, states.p)):  # let go from rest, or at 0
+        assert certificate(system, "SE2", start).exact
     with pytest.raises(KeyError, match="P_x, P_y, L_z"):
         certificate(*_arguments())["spin"]
 

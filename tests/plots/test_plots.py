@@ -139,6 +139,8 @@ def test_the_figure_of_a_publication(datasets, tmp_path):
         plots.plot_conservation(slow, path=path)
     with pytest.raises(ValueError, match="width: expected one of column, page"):
         plots.plot_conservation(slow, width="poster")
+    with pytest.raises(ValueError, match="dataset: expected positions, got NaN in all"):
+        plots.plot_conservation(slow.assign(q=np.nan * slow.q))
     with pytest.raises(ValueError, match="dataset: expected at least two times, got 1"):
         plots.plot_conservation(slow.isel(time=[0]))
 
