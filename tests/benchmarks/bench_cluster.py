@@ -2,8 +2,8 @@
 
     python tests/benchmarks/bench_cluster.py [JOB ...] writes results/cluster.json
 
-Jobs are million, springs, gravity and kills. Those that are not named stay as they are in the file, where each has the
-commit that measured it.
+Jobs are those in `JOBS`. Those that are not named stay as they are in the file, where each has the commit that measured
+it.
 
 CPU seconds, so that whoever else uses the machine counts little; the first job of a worker, which imports torch, is not
 measured.
@@ -26,11 +26,15 @@ import dask
 import torch
 from distributed import Client, LocalCluster
 
+from hlieconv.dynamics import rollout
+from hlieconv.models import HLieConv
 from systems import Gravity, Springs, simulate
 from systems.provenance import provenance, write_result
 
 #: For glibc: memory that is free is kept for the next arrays.
-MALLOC = {"TRIM_THRESHOLD": 2**30, "MMAP_THRESHOLD": 2**25}
+MALLOC = {"MALLOC_TRIM_THRESHOLD_": 2**30, "MALLOC_MMAP_THRESHOLD_": 2**25}
+#: Of dask's own bookkeeping, which costs a tenth of a core in three processes, whatever they do.
+QUIET = {"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "500ms"}
 
 TIMES = torch.linspace(0, 5, 500, dtype=torch.float64)
 
@@ -44,10 +48,10 @@ def digest(folder):
     return found.hexdigest()
 
 
-def efficiency(client, work, folder):
+def efficiency(client, work, folder, runs=3):
     """CPU seconds of one process with two threads, and of two workers with the process that leads them."""
     rows, options = [], {"seed": 0, "overwrite": True}
-    for _ in range(3):
+    for _ in range(runs):
         begun = time.process_time()
         simulate(*work, path=folder / "one.zarr", workers=2, **options)
         one = time.process_time() - begun
@@ -66,13 +70,25 @@ def springs(client, folder):
     return efficiency(client, (*Springs.sample(8192, seed=0), TIMES), folder)
 
 
-def gravity(client, folder):
+def gravity(client, folder, count=8192, runs=3):
     """Steps of machine code."""
     times = torch.linspace(0, 100, 100, dtype=torch.float64)
-    return efficiency(client, (*Gravity.sample(8192, seed=0), times, "adaptive_gauss"), folder)
+    return efficiency(client, (*Gravity.sample(count, seed=0), times, "adaptive_gauss"), folder, runs)
 
 
-def kills(cluster, client, count, deaths, folder):
+def simulated(path, **options):
+    """What is killed: 64 parts."""
+    simulate(*Springs.sample(8192, seed=0), TIMES, path=path, part_size=128, seed=0, **options)
+
+
+def rolled_out(path, **options):
+    """The same by a network, 18 parts."""
+    data = simulate(*Springs.sample(4096, seed=0), TIMES[:20])
+    torch.manual_seed(0)
+    rollout(HLieConv.of(data, width=8, blocks=1), data, dtype=torch.float64, compile="off", path=path, **options)
+
+
+def kills(cluster, client, call, deaths, folder):
     """Workers are killed at random moments until so many have died; the same call is made until it is done."""
     moments, died, over = random.Random(0), [], threading.Event()
 
@@ -87,13 +103,13 @@ def kills(cluster, client, count, deaths, folder):
 
     thread = threading.Thread(target=killing, daemon=True)
     thread.start()
-    calls, same, given = 0, [], Springs.sample(count, seed=0)
+    calls, same = 0, []
     while len(died) < deaths:
         shutil.rmtree(folder / "killed.zarr", ignore_errors=True)
         while not (folder / "killed.zarr").exists():
             calls += 1
             try:
-                simulate(*given, TIMES, path=folder / "killed.zarr", part_size=128, seed=0, client=client)
+                call(folder / "killed.zarr", client=client)
             except ValueError as error:  # all workers are lost with their nannies, or three to one part
                 print(error, flush=True)
                 cluster.scale(0)
@@ -102,7 +118,7 @@ def kills(cluster, client, count, deaths, folder):
         same.append(digest(folder / "killed.zarr"))
     over.set()
     thread.join()
-    simulate(*given, TIMES, path=folder / "whole.zarr", part_size=128, seed=0)
+    call(folder / "whole.zarr", overwrite=True)
     whole = digest(folder / "whole.zarr")
     return {"killed": len(died), "calls": calls, "stores": len(same), "same": all(x == whole for x in same)}
 
@@ -127,29 +143,36 @@ def million(client, count, folder):
     }
 
 
+#: By their names, of the cluster, its client, a folder and the arguments.
+JOBS = {
+    "million": lambda _, client, folder, chosen: million(client, chosen.million, folder),
+    "springs": lambda _, client, folder, chosen: springs(client, folder),
+    "gravity": lambda _, client, folder, chosen: gravity(client, folder),
+    "gravity_long": lambda _, client, folder, chosen: gravity(client, folder, 81_920, runs=1),
+    "kills": lambda cluster, client, folder, chosen: kills(cluster, client, simulated, chosen.kills, folder),
+    "kills_rollout": lambda cluster, client, folder, chosen: kills(cluster, client, rolled_out, chosen.kills, folder),
+}
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("jobs", nargs="*", default=["million", "springs", "gravity", "kills"])
+    parser.add_argument("jobs", nargs="*", default=list(JOBS))
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--million", type=int, default=1_000_000)
     chosen, path = parser.parse_args(), Path("results/cluster.json")
     torch.set_num_threads(1)
     # Where dask's nanny sets a limit, all large arrays come from the system anew, page by page.
-    dask.config.set({f"distributed.nanny.pre-spawn-environ.MALLOC_{name}_": size for name, size in MALLOC.items()})
+    of_workers = {f"DASK_{name.upper().replace('.', '__')}": str(value) for name, value in QUIET.items()}
+    environ = {f"distributed.nanny.pre-spawn-environ.{name}": x for name, x in (MALLOC | of_workers).items()}
+    dask.config.set(QUIET | environ)
     local = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
     result = json.loads(path.read_text()) if path.exists() else {}
-    result = {name: result[name] for name in ("million", "springs", "gravity", "kills") if name in result}
+    result = {name: result[name] for name in JOBS if name in result}
     with tempfile.TemporaryDirectory() as name, LocalCluster(**local) as cluster, Client(cluster) as client:
         folder = Path(name)
         simulate(*Springs.sample(3000, seed=1), TIMES, path=folder / "warm.zarr", client=client)
-        jobs = {
-            "million": lambda: million(client, chosen.million, folder),
-            "springs": lambda: springs(client, folder),
-            "gravity": lambda: gravity(client, folder),
-            "kills": lambda: kills(cluster, client, 8192, chosen.kills, folder),
-        }
         for job in chosen.jobs:
-            result[job] = jobs[job]() | {"commit": provenance()["commit"]}
+            result[job] = JOBS[job](cluster, client, folder, chosen) | {"commit": provenance()["commit"]}
             print(job, result[job], flush=True)
             shutil.rmtree(folder / "million.zarr", ignore_errors=True)
             write_result(path, {"seed": 0, **result})
