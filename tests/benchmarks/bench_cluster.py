@@ -90,11 +90,12 @@ def rolled_out(path, **options):
 
 def kills(cluster, client, call, deaths, folder):
     """Workers are killed at random moments until so many have died; the same call is made until it is done."""
-    moments, died, over = random.Random(0), [], threading.Event()
+    moments, died, over, whole = random.Random(0), [], threading.Event(), threading.Event()
 
     def killing():
         while len(died) < deaths and not over.is_set():
             time.sleep(moments.uniform(0, 2))
+            whole.wait()
             known = client.scheduler_info(n_workers=-1)["workers"]  # one that only starts would take its nanny with it
             alive = [x.process.pid for x in cluster.workers.values() if x.worker_address in known and x.process]
             if alive:
@@ -103,6 +104,7 @@ def kills(cluster, client, call, deaths, folder):
 
     thread = threading.Thread(target=killing, daemon=True)
     thread.start()
+    whole.set()
     calls, same = 0, []
     while len(died) < deaths:
         shutil.rmtree(folder / "killed.zarr", ignore_errors=True)
@@ -112,15 +114,17 @@ def kills(cluster, client, call, deaths, folder):
                 call(folder / "killed.zarr", client=client)
             except ValueError as error:  # all workers are lost with their nannies, or three to one part
                 print(error, flush=True)
+                whole.clear()
                 cluster.scale(0)
                 cluster.scale(2)
-                client.wait_for_workers(2, timeout=60)
+                client.wait_for_workers(2, timeout=600)
+                whole.set()
         same.append(digest(folder / "killed.zarr"))
     over.set()
     thread.join()
     call(folder / "whole.zarr", overwrite=True)
-    whole = digest(folder / "whole.zarr")
-    return {"killed": len(died), "calls": calls, "stores": len(same), "same": all(x == whole for x in same)}
+    expected = digest(folder / "whole.zarr")
+    return {"killed": len(died), "calls": calls, "stores": len(same), "same": all(x == expected for x in same)}
 
 
 def million(client, count, folder):
