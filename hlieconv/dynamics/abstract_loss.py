@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hlieconv.dynamics.chunks import Chunks
 from hlieconv.dynamics.derivatives import Derivatives
+from hlieconv.training.sharing import mean_over_all, of_all_samples, total
 from systems import AbstractVectorField
 
 #: Residuals beyond so many times the median count for little, where they are robust.
@@ -76,8 +77,8 @@ def mean_of(values: tuple[Tensor, ...]) -> Float[Tensor, ""]:
 def size_of(
     values: Float[Tensor, "*batch n d"], mask: Tensor | None, *, seen: Bool[Tensor, "*batch n d"] | None = None
 ) -> Float[Tensor, ""]:
-    """The mean square of what exists and was seen, 1 if all of it is 0."""
-    square = mean_square(values, mask, seen=seen)
+    """The mean square of what exists and was seen, in all of a batch that processes share; 1 if all of it is 0."""
+    square = mean_over_all(mean_square(values, mask, seen=seen), _real(values, mask).sum())
     return torch.where(square > 0, square, 1)
 
 
@@ -91,6 +92,9 @@ def mean_square(
 ) -> Float[Tensor, ""]:
     """The mean of the squares, times their weights, over the bodies that exist, and of them over what was seen.
 
+    Of a share of a batch (see `sharing`) it is such that the mean over shares, each weighing as many bodies as exist in
+    it, is that over the batch.
+
     Robust ones, of which a few may be as large as they like, are u / (1 + u / s) in place of a body's square u, with s
     `FAR` squared times the median of what is not 0 (Geman & McClure 1987).
 
@@ -101,12 +105,20 @@ def mean_square(
     """
     if mask is None and seen is None and not robust:
         return (error.square() if weight is None else weight[..., None] * error.square()).mean()
-    real = torch.ones_like(error, dtype=torch.bool) if mask is None else mask[..., None].expand(error.shape)
-    real = real if seen is None else real & seen
+    there = _real(error, mask)
+    real = there if seen is None else there & seen
     square = torch.where(real, error, 0).square()
     square = square if weight is None else weight[..., None] * square
     if robust:
         square = square.sum(-1)
-        typical = torch.where(square > 0, square, torch.nan).detach().nanmedian().nan_to_num(1.0)
+        typical = of_all_samples(torch.where(square > 0, square, torch.nan)).nanmedian().nan_to_num(1.0)
         square = square / (1 + square / (FAR**2 * typical))
-    return square.sum() / real.sum().clamp(min=1)
+    if seen is None:
+        return square.sum() / real.sum().clamp(min=1)
+    part = there.sum().to(square) / total(there.sum())
+    return square.sum() / (total(real.sum()).clamp(min=1) * part)
+
+
+def _real(values: Float[Tensor, "*batch n d"], mask: Tensor | None) -> Bool[Tensor, "*batch n d"]:
+    """Which numbers are of bodies that exist."""
+    return torch.ones_like(values, dtype=torch.bool) if mask is None else mask[..., None].expand(values.shape)

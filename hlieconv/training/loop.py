@@ -144,8 +144,10 @@ def train(
     with state.usable(), bar, between_steps() as asked, torch.random.fork_rng(devices=_devices(parameters)):
         while state.step < end:
             rate = learning_rate * cosine(state.step, steps, warmup)
-            torch.manual_seed(parallel.seed(_mix(seed, state.step)))
-            state.update(gradients, parallel.share(batches(state.step)), rate)
+            torch.manual_seed(_mix(seed, state.step))
+            share = parallel.share(batches(state.step))
+            parallel.draw_apart()
+            state.update(gradients, share, rate)
             bar.update()
             record_due = state.step % every == 0 or state.step == steps
             stopping, late = parallel.agree(asked(), time.monotonic() - saved > checkpoint_seconds)
@@ -230,7 +232,9 @@ class _State:
             group["lr"] = rate
 
         def evaluate() -> Any:  # a tensor, where torch declares a float
-            return self.parallel.mean(gradients(batch), batch)
+            with self.parallel.sharing():
+                loss = gradients(batch)
+            return self.parallel.mean(loss, batch)
 
         self.loss += self.optimiser.step(evaluate)
         self.average.update(self.step)

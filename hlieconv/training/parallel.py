@@ -4,6 +4,7 @@ Beside the gradients it holds what has to be the same everywhere: the loss, stat
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from hlieconv.nn import MaskedBatchNorm, Neighbourhood
+from hlieconv.training.sharing import sharing
 from systems.checks import check
 from systems.ranks import Ranks, in_one_line
 
@@ -35,7 +37,7 @@ class Parallel:
         found = [x for module in model.modules() if _follows(module) for x in module._buffers.values()]
         self.statistics = [x for x in found if x is not None and x.is_floating_point()]
         self.asked = self.agreed = (False, False)
-        self.sums = 0
+        self.sums = self.most = 0
         if ranks.size > 1:
             with torch.no_grad():
                 for tensor in chain(model.parameters(), model.buffers()):
@@ -53,7 +55,12 @@ class Parallel:
             return batch
         count = _samples(batch)
         check("batch", count, count >= self.ranks.size, f"at least a sample for each of {self.ranks.size} processes")
+        self.most = -(-count // self.ranks.size)
         return tree_map_only(Tensor, lambda x: x.tensor_split(self.ranks.size)[self.ranks.rank], batch)
+
+    def sharing(self) -> AbstractContextManager[None]:
+        """In this block losses are of the last share (see `training.sharing`)."""
+        return sharing(self.ranks, self.most)
 
     @torch.no_grad()
     def mean(self, loss: Tensor, share: Any) -> Tensor:
@@ -98,9 +105,10 @@ class Parallel:
         agreed, self.agreed = self.agreed, (False, False)
         return agreed
 
-    def seed(self, seed: int) -> int:
-        """Of this process's own random numbers."""
-        return (seed + 0x9E3779B97F4A7C15 * self.ranks.rank) % 2**64
+    def draw_apart(self) -> None:
+        """From here on the random numbers of each process are its own: up to here all have drawn the same."""
+        if self.ranks.size > 1:
+            torch.manual_seed((torch.initial_seed() + 0x9E3779B97F4A7C15 * (1 + self.ranks.rank)) % 2**64)
 
 
 def _follows(module: nn.Module) -> bool:

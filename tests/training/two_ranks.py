@@ -9,6 +9,7 @@ from unittest import mock
 
 import torch
 import torch.distributed as distributed
+import xarray as xr
 from torch import nn
 
 import systems
@@ -34,6 +35,11 @@ CONFIG = {"model": {"config": {}}, "settings": {"steps": 30}}
 DATA = simulate(*Springs.sample(8, seed=0, bodies=3), torch.linspace(0, 1, 11, dtype=torch.float64))
 RAGGED = simulate(*Springs.sample(8, seed=0, bodies=(2, 4)), torch.linspace(0, 1, 11, dtype=torch.float64))
 generator = torch.Generator().manual_seed(0)
+#: Of bodies that are not all seen, more of them in one half of a batch than in the other, with errors that are known.
+SEEN = xr.DataArray(torch.rand(8, 11, 4, generator=generator).numpy() > 0.2, dims=("trajectory", "time", "body"))
+UNCERTAIN = RAGGED.assign({name: RAGGED[name].where(SEEN | (RAGGED["time"] * 10 % 2 < 0.5)) for name in ("q", "p")})
+UNCERTAIN = UNCERTAIN.assign({f"{name}_error": 0 * RAGGED[name] + 0.01 for name in ("q", "p")})
+SHOOTING = {"loss": "multiple_shooting", "first_states": "fitted", "residuals": "robust", "batch": 7, "steps": 4}
 X = torch.randn(40, 3, dtype=torch.float64, generator=generator)
 PICTURES = torch.randint(256, (24, 1, 8, 8), generator=generator, dtype=torch.uint8)
 LABELS = torch.arange(24) % 2
@@ -83,8 +89,8 @@ def single():
     regress(normed)
     return {
         "plain": (flat(plain), history),
-        "dynamics": dynamics(DATA),
         "ragged": dynamics(RAGGED),
+        "uncertain": dynamics(UNCERTAIN, **SHOOTING),
         "soap": dynamics(DATA, "soap", steps=100),
     }
 
@@ -163,8 +169,8 @@ def rank(number, folder, one):
             assert abs(mine[name] - other[name]) < 1e-13 * abs(other[name])
     soap = {"optimiser": "soap", "steps": 100}
     for name, data, options, bound in (
-        ("dynamics", DATA, {}, 1e-14),
         ("ragged", RAGGED, {}, 1e-14),
+        ("uncertain", UNCERTAIN, SHOOTING, 1e-12),  # differences over a hundredth of a unit: `first_states.APART`
         ("soap", DATA, soap, 1e-9),
     ):
         weights, history = dynamics(data, **options)
