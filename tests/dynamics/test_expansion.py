@@ -247,6 +247,9 @@ def test_what_is_known_need_not_be_found(tmp_path):
     loaded = load(tmp_path / "run")
     assert loaded.law() == model.law() == "V = -1 m_i m_j/sqrt(r_ij^2 + 0.04) + 0.5 k_i k_j r_ij^2"
     assert chunk_error(loaded, simulated(*own(Both, 20, 1))).median() < 1e-15
+    model.known = [Estimate(Pair("power", (2.0,), (False,), (Factor("charge"),) * 2), 1.0)]
+    with pytest.raises(ValueError, match=r"known: expected terms of features .*: mass.* got 'a term of charge'"):
+        fit(model, dataset, progress=False)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.library import TermLibrary
 from hlieconv.models.expansion.model import PairExpansion
 from hlieconv.models.expansion.terms import Bodies
+from systems.checks import check
 from systems.dataset.blocks import is_beyond_memory
 from systems.dataset.smoothing import noise_of as noise_of_series
 
@@ -217,6 +218,9 @@ def _some(count: int, most: int, generator: torch.Generator) -> Tensor:
 def _check(model: PairExpansion, pieces: Chunks, mask: Tensor | None) -> None:
     """A ValueError that says what would do, if the data cannot decide on a law."""
     n, d = pieces.q.shape[-2:]
+    for factor in (factor for x in model.known for factor in (*x.term.bodies, *x.term.pairs) if factor.feature):
+        expected = f"terms of features of the model: {', '.join(model.features)}"
+        check("known", f"a term of {factor.feature}", factor.feature in model.features, expected)
     if n == 1 and isinstance(model.symmetry, SE2 | SE3 | T) and not getattr(model.symmetry, "others", ()):
         raise ValueError(
             f"group: under {model.group} one body alone has no potential: expected at least 2 bodies, or a group that "
