@@ -21,6 +21,8 @@ OWN_STEP_ERROR, NO_STEP_ERROR = 1e-2, 1e-6
 JUDGED = 16
 #: Bodies of which a closed form costs so little that it is computed once more to be judged.
 FEW = 64
+#: Radians of the fastest swing in a step of the default integrator, and steps that are not passed over in silence.
+RADIANS, MANY_STEPS = 2.5, 20_000
 #: Roundings of a time by which a closed form is judged.
 ROUNDINGS = 64
 
@@ -54,6 +56,50 @@ def warn_of_long_steps(
             UserWarning,
             stacklevel=4,
         )
+
+
+def warn_of_many_steps(field: AbstractVectorField, state: PhaseSpace, times: Tensor) -> None:
+    """Say so where the default integrator has very many swings to follow, before it does.
+
+    Near its first state z a field swings with the rates w of -w^2 = the eigenvalues of the square of dF/dz: the largest
+    is found by power iteration, with quotients of differences in place of derivatives.
+    """
+    rows = slice(0, JUDGED)
+    state = PhaseSpace(state.q[rows], state.p[rows])
+    elapsed = elapsed_of(times if times.ndim == 1 else times[:, rows]).double()
+    moved, t = started(field.select(rows).steady(), times[0] if times.ndim == 1 else times[0, rows]), elapsed.new_zeros
+    span = (elapsed[-1] - elapsed[0]).nan_to_num(0).abs()
+    swings = _largest_rate(moved, state, t(1, 1).to(state.q)).double() * span
+    steps = float((swings / RADIANS).nan_to_num(0).max())
+    if steps > MANY_STEPS:
+        warnings.warn(
+            f"times: the fastest motion swings about {float(swings.nan_to_num(0).max()) / 6.283:.1g} times in them, "
+            f"which takes the default integrator about {steps:.1g} steps: compile='on' takes them in machine code; a "
+            "stiff spring may be a rod (systems.Rods)",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+@torch.no_grad()
+def _largest_rate(field: AbstractVectorField, state: PhaseSpace, t: Tensor) -> Tensor:
+    """In radians a unit of time ``(trajectory)``, at least; not a number where it cannot be told."""
+
+    def size(x: Tensor) -> Tensor:
+        return x.square().sum((-2, -1), keepdim=True).sqrt()
+
+    generator = torch.Generator().manual_seed(0)
+    direction = torch.randn(state.q.shape, generator=generator, dtype=torch.float64).to(state.q)
+    small = torch.finfo(state.q.dtype).eps ** 0.5
+    here, rate = field(t, state), size(direction)
+    for _ in range(3):
+        direction = direction / size(direction)
+        length = small * size(state.q).clamp(min=torch.finfo(state.q.dtype).tiny)
+        kick = (field(t, PhaseSpace(state.q + length * direction, state.p)).p - here.p) / length
+        length = small * torch.maximum(size(state.p), size(kick)) / size(kick)
+        drift = (field(t, PhaseSpace(state.q, state.p + length * kick)).q - here.q) / length
+        rate, direction = size(drift).sqrt(), drift
+    return rate[..., 0, 0]
 
 
 def warn_of_lost_phases(field: AbstractVectorField, state: PhaseSpace, elapsed: Tensor) -> None:

@@ -93,7 +93,7 @@ def in_steps(owner: Class) -> Class:
 
 
 def checked(function: Function, owner: type | None = None) -> Function:
-    """The same function, which refuses arguments that its annotations do not allow.
+    """The same function, which refuses arguments that its annotations do not allow; a path may begin with ~.
 
     Nothing is checked while torch compiles or exports. Values are looked at only where there are any: not under
     `torch.func.vmap`.
@@ -122,6 +122,7 @@ def checked(function: Function, owner: type | None = None) -> Function:
 
         if not is_compiling():
             expected().verify(args, kwargs)
+            args, kwargs = expected().at_home(args, kwargs)
         return function(*args, **kwargs)
 
     setattr(door, "__door__", True)  # noqa: B010

@@ -20,6 +20,7 @@ from jaxtyping import AbstractArray, jaxtyped
 from torch import Tensor
 
 from systems.checks import ANY, ArgumentTypeError
+from systems.files import at_home
 from systems.tracing import readable
 
 Refuse = Callable[[Any], type[Exception] | None]
@@ -63,6 +64,7 @@ class Expectations:
         self.is_record = dataclasses.is_dataclass(source)
         self.default = {one.name: one.default for one in parameters if isinstance(one.default, int | float)}
         self.positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        self.paths = {name for name, hint in self.hints.items() if "Path" in str(hint)}
         self.rest = next((one.name for one in parameters if one.kind is one.VAR_POSITIONAL), "")
 
     @functools.cache  # noqa: B019
@@ -91,6 +93,14 @@ class Expectations:
                 if (error := refuse(value)) is not None:
                     words += detail(value) + _beside(value, refuse, named)
                     raise error(f"{name}: expected {words}, got {shown(value)}")
+
+    def at_home(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The same arguments, with the user's folder in place of the ~ that a path begins with."""
+        if not self.paths:
+            return args, kwargs
+        names = (*self.positional[: len(args)], *[self.rest] * (len(args) - len(self.positional)))
+        found = [at_home(x) if name in self.paths else x for name, x in zip(names, args, strict=True)]
+        return tuple(found), {name: at_home(x) if name in self.paths else x for name, x in kwargs.items()}
 
 
 def _beside(value: Any, refuse: Refuse, named: list[tuple[str, Any]]) -> str:

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -155,6 +156,22 @@ def resolved(path: Path) -> Path:
         PosixPath('springs.nc')
     """
     return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def at_home(path: Any) -> Any:
+    """A path, or a list of them, with the user's folder in place of a ~ at its beginning; all else as it is.
+
+    The door asks for it of every path that a public function takes, and the command line of every argument.
+
+    Example:
+        >>> at_home("~/springs.nc") == str(Path.home() / "springs.nc"), at_home("a~b.nc")
+        (True, 'a~b.nc')
+    """
+    if type(path) in (list, tuple):
+        return type(path)(map(at_home, path))
+    if not isinstance(path, str | Path) or not str(path).startswith("~"):
+        return path
+    return type(path)(os.path.expanduser(path))
 
 
 def leftover(path: Path) -> bool:

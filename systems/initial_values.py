@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from systems.checks import check
-from systems.numbers import FLOATS, to_tensor
+from systems.numbers import FLOATS, ordered, to_tensor
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractVectorField
 
@@ -19,7 +19,8 @@ def checked_state(field: AbstractVectorField, state: Any) -> PhaseSpace:
         raise ValueError(f"state: expected q and p, got {type(state).__name__}")
     like = next((x for x in field.state_dict().values() if x.dtype in FLOATS), None)
     where = {} if like is None else {"dtype": like.dtype, "device": like.device}
-    q, p = (x if isinstance(x, Tensor) else to_tensor(name, x, **where) for name, x in zip("qp", state, strict=True))
+    q, p = (ordered(x, "trajectory", "body", "space") for x in state)
+    q, p = (x if isinstance(x, Tensor) else to_tensor(name, x, **where) for name, x in {"q": q, "p": p}.items())
     if q.ndim not in (2, 3) or q.shape != p.shape:
         raise ValueError(
             f"state: expected q and p of one shape (trajectory, n, d), got {tuple(q.shape)} and {tuple(p.shape)}"

@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 from tqdm import tqdm
 
-from systems.accuracy import warn_of_long_steps, warn_of_lost_phases
+from systems.accuracy import warn_of_long_steps, warn_of_lost_phases, warn_of_many_steps
 from systems.checks import ArgumentTypeError, check, check_choice
 from systems.clock import elapsed_of
 from systems.cluster import by_dask
@@ -118,7 +118,8 @@ def simulate(
             ``strict``, for a trajectory that ends early.
 
     Warns:
-        UserWarning: where so many periods pass that a closed form (of up to 64 bodies) has lost their phases; where an
+        UserWarning: where the default integrator has more than 20,000 steps to take for a stiff motion; where so many
+            periods pass that a closed form (of up to 64 bodies) has lost their phases; where an
             event never happens, only touches its zero, or happens together with another; where trajectories end early;
             where fixed steps are too long, by an estimate of their error in the first interval of time or by how much
             the energy changes.
@@ -138,6 +139,7 @@ def simulate(
     moments, origin = to_times(ordered(times, "time", "trajectory"), unit=clock, into=clock)
     times = checked_times(moments, state, len(state.q) if drawn is None else len(drawn.numbers))
     check_range(field, state, float(times[-1].nan_to_num(0).sub(times[0]).abs().max()))
+    by_default = integrator is None
     if integrator is not None:
         integrator = integrator_of(integrator)
     elif not field.has_closed_form:
@@ -174,6 +176,8 @@ def simulate(
     work.origin = origin
     if integrator is None and len(times) > 1:
         warn_of_lost_phases(field, state, elapsed)
+    elif by_default and len(times) > 1:
+        warn_of_many_steps(field, state, of_some)
     elif integrator is not None and integrator.has_fixed_steps and len(times) > 1:
         warn_of_long_steps(field, state, of_some, eager(integrator))
     with (

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
-from systems.numbers import ragged_mask, to_tensor
+from systems.numbers import ordered, ragged_mask, to_tensor
 from systems.phase_space import PhaseSpace
 from systems.tracing import readable
 from systems.units import N_BODY, base_of
@@ -99,6 +99,7 @@ class AbstractVectorField(nn.Module, ABC):
         marks = {name: values.pop(name, None) for name in self.marks if name != "mask"}
         values = {name: value for name, value in values.items() if value is not None}
         check_names(type(self).__name__, declared, values, trainable)
+        values = {name: ordered(value, "trajectory", *declared[name].dims) for name, value in values.items()}
         if mask is None:
             masks = (ragged_mask(values[name]) for name in values if declared[name].dims == ("body",))
             mask = next((found for found in masks if found is not None), None)

@@ -16,11 +16,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from hlieconv.groups import GROUPS, SE2, from_generators, group
 from hlieconv.images import ImageClassifier
 from hlieconv.models import MODELS
+from hlieconv.models.abstract import Trained
 from hlieconv.molecules import MoleculeRegressor
 from hlieconv.nn import LieResNet, Lifting, Neighbourhood
 from hlieconv.nn.convolution import LieConv, Pairs
 from hlieconv.nn.recomputation import recomputed
 from systems import PhaseSpace
+from systems.integrators import Leapfrog
 from systems.integrators.collocation import tableau
 from systems.tracing import constant, outside, readable
 
@@ -242,7 +244,17 @@ def test_models_have_derivatives_of_their_own_dtype(model_name, dtype):
 def test_models_are_copied_pickled_and_saved(model_name):
     model, derivative = fields_of(model_name)
     derivative(state_of())
+    model.trained = Trained(0.1, Leapfrog(step=0.05), {"q": "m"})
     check_copies(model)
+    saved = io.BytesIO()
+    torch.save(model.state_dict(), saved)
+    saved.seek(0)
+    for state in (model.state_dict(), copy.deepcopy(model).double().state_dict(), torch.load(saved)):
+        other = model_of(model_name)[0]
+        other.load_state_dict(state)
+        assert other.trained.section == model.trained.section
+    other.load_state_dict(model_of(model_name)[0].state_dict())
+    assert other.trained is None
 
 
 def test_features_of_any_dtype_are_the_same(model_name):
@@ -334,6 +346,8 @@ def check_copies(module, *inputs):
     for twin in twins:
         for name, value in module.state_dict().items():
             assert torch.equal(twin.state_dict()[name], value)
+        if getattr(module, "trained", None) is not None:
+            assert twin.trained.section == module.trained.section
         if inputs:
             assert torch.equal(twin(*inputs), module(*inputs))
 

@@ -24,7 +24,7 @@ from hlieconv.cli.table import ImportTable
 from hlieconv.cli.task import EvaluateTask, FitTask
 from hlieconv.training.interruption import interruptible
 from systems.checks import ArgumentTypeError
-from systems.files import waiting
+from systems.files import at_home, waiting
 
 #: Every command by its name.
 COMMANDS: dict[str, AbstractCommand] = {
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     SIGTERM and SIGHUP end it as Ctrl-C does: what can be resumed is kept.
     """
     try:
-        arguments = parser().parse_args(argv)
+        arguments = argparse.Namespace(**{x: at_home(given) for x, given in vars(parser().parse_args(argv)).items()})
         waits = waiting(getattr(arguments, "wait", False))
         with interruptible(), one_line_warnings(), waits, _the_first_one_prints():
             code = arguments.run(arguments) or 0

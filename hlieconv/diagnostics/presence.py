@@ -1,5 +1,6 @@
 """Which states of a Dataset are there: a computation that ended early is told from a gap in measured data."""
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -15,14 +16,18 @@ class Presence(NamedTuple):
     ended: xr.DataArray
     """There is no state any more: a simulation or rollout left the finite numbers, or was given up."""
     gap: xr.DataArray
-    """A body was not seen: in measured data."""
+    """A body was not seen: in measured data, or between states that were computed."""
 
 
 def presence(dataset: xr.Dataset) -> Presence:
     """Whether states are missing, and why; where a trajectory is shorter than others nothing is missing.
 
-    Nor is it after a terminal event. A Dataset with the attribute ``integrator`` was computed: from its first state
-    that is not finite on a trajectory has ended. In any other, what is not finite is a gap.
+    Nor is it after a terminal event, or after the last time of a trajectory whose status is ok. A Dataset with the
+    attribute ``integrator`` was computed: after its last finite state a trajectory has ended. What is not finite in any
+    other, or before a finite state, is a gap.
+
+    Warns:
+        UserWarning: for gaps between computed states, as `xarray.concat` leaves where trajectories have other times.
 
     Example:
         >>> import torch
@@ -36,11 +41,19 @@ def presence(dataset: xr.Dataset) -> Presence:
     finite = np.stack([np.isfinite(x.numpy()).all((-2, -1)) for x in state]).all(0)
     times = times_of(dataset).double().numpy().reshape(len(times), -1)
     asked = np.isfinite(times)
-    if "status" in dataset:  # after an event that ends it there is nothing to be missed
-        stopped = dataset["status"].values == Status.EVENT
+    if "status" in dataset:  # after its end, or an event that ends it, there is nothing to be missed
+        stopped = np.isin(dataset["status"].values, (Status.OK, Status.EVENT))
         last = np.where(stopped, dataset["last_time"].values, np.nan)
         asked = asked & ~(np.abs(times - times[0]) > np.abs(last - times[0]))
     missing = ~finite & asked
-    computed = "integrator" in dataset.attrs
-    found = (np.maximum.accumulate(missing, 0) & asked, missing & False) if computed else (missing & False, missing)
-    return Presence(*(xr.DataArray(x.T, dims=("trajectory", "time")) for x in found))
+    ended = missing & ~np.flip(np.maximum.accumulate(np.flip(finite, 0), 0), 0)
+    if "integrator" not in dataset.attrs:
+        ended &= False
+    elif between := int((missing & ~ended).any(0).sum()):
+        warnings.warn(
+            f"dataset: {between} of {dataset.sizes['trajectory']} computed trajectories have no states at some times "
+            "between others: were trajectories joined that have other times? There nothing is known of them",
+            UserWarning,
+            stacklevel=2,
+        )
+    return Presence(*(xr.DataArray(x.T, dims=("trajectory", "time")) for x in (ended, missing & ~ended)))

@@ -20,7 +20,7 @@ from hlieconv.dynamics.compilation import check_mode, compiled
 from hlieconv.dynamics.expansion.bodies import ExpansionBodies
 from hlieconv.dynamics.free_parameters import FreeParameters
 from hlieconv.dynamics.last_layer import has_last_layer, is_frozen, is_solved, solve_last_layer
-from hlieconv.dynamics.loading import rollout_section, trained_of
+from hlieconv.dynamics.loading import rollout_section
 from hlieconv.dynamics.losses import Relative, make_loss, restart_length
 from hlieconv.dynamics.quality import check_motion, check_range, warn_of_rounding
 from hlieconv.dynamics.residual import learns_residual, read_law
@@ -36,13 +36,13 @@ from hlieconv.dynamics.trajectories import (
     with_measured_noise,
 )
 from hlieconv.models import AbstractModel
-from hlieconv.models.abstract import units_of
+from hlieconv.models.abstract import trained_of, units_of
 from hlieconv.models.expansion.model import PairExpansion
 from hlieconv.training.best import check_patience
 from hlieconv.training.device import device_named, learning
 from hlieconv.training.loop import Shuffle, train
 from hlieconv.training.result import Fit
-from hlieconv.training.run import UNITS, Run, agree, keep, kept_weights
+from hlieconv.training.run import START, UNITS, Run, agree, keep, kept_weights
 from systems import AbstractVectorField
 from systems.checks import check, check_choice
 from systems.fingerprint import fingerprint
@@ -114,7 +114,8 @@ def fit(
         **changes: any other field of `Settings`, in place of the preset's.
 
     Raises:
-        ValueError: for a setting out of range, too few trajectories to hold some out, a validation Dataset of other
+        ValueError: for a model that was fitted elsewhere and a folder where another one's training is done; for a
+            setting out of range, too few trajectories to hold some out, a validation Dataset of other
             bodies or without a variable, patience without validation, fewer steps than the run in the folder has, a
             dataset without the variables that the model needs, bodies at rest, points too far apart for the loss,
             numbers out of range, or a first loss that is not finite.
@@ -179,6 +180,8 @@ def fit(
         UNITS: units,
         "versions": versions(("hlieconv", "torch")),
     }
+    if isinstance(model, AbstractModel) and model.trained is not None:
+        config[START] = {"weights": fingerprint(model.state_dict())}
     history = keep(path, config, model, training, overwrite=overwrite)
     bodies.trained(trained_of(rollout)._replace(units=units))
     return Fit(model.eval(), history, chosen)

@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 from torch import Tensor, nn
 
 from hlieconv.dynamics.settings import Settings
 from hlieconv.models import MODELS, AbstractModel
-from hlieconv.models.abstract import Trained
+from hlieconv.models.abstract import trained_of
 from hlieconv.training import loading
 from hlieconv.training.run import CONFIG, UNITS, read_config
 from systems import SYSTEMS, AbstractVectorField
-from systems.integrators import INTEGRATORS
 
 
 def load(
@@ -64,10 +62,3 @@ def rollout_section(settings: Settings, spacing: float) -> dict[str, Any]:
     if settings.loss == "force_matching":
         return {"spacing": spacing, "integrator": None, "step": None}
     return {"spacing": spacing, "integrator": settings.integrator, "step": settings.step or spacing}
-
-
-def trained_of(section: Mapping[str, Any]) -> Trained:
-    """The same, for a model."""
-    if section["integrator"] is None:
-        return Trained(section["spacing"], None)
-    return Trained(section["spacing"], resolve_name(INTEGRATORS[section["integrator"]])(step=section["step"]))

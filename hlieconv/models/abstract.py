@@ -3,6 +3,7 @@
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from pkgutil import resolve_name
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
@@ -16,7 +17,7 @@ from hlieconv.nn.config import arguments_of, config_of
 from systems import AbstractVectorField
 from systems.checks import check, check_choice, check_type
 from systems.dataset.schema import EDGES, parameters_of
-from systems.integrators import AbstractIntegrator
+from systems.integrators import INTEGRATORS, AbstractIntegrator
 
 Model = TypeVar("Model", bound="AbstractModel")
 
@@ -39,6 +40,30 @@ class Trained(NamedTuple):
     """The integrator whose steps were part of the loss, if there was one."""
     units: Mapping[str, str] = {}
     """Of positions, momenta and features, by the names of Dataset variables; empty where nobody knows."""
+
+    @property
+    def section(self) -> dict[str, Any]:
+        """The same as JSON values, of which `trained_of` makes it again."""
+        if self.through is None:
+            return {"spacing": self.spacing, "integrator": None, "step": None, "units": dict(self.units)}
+        name = next(name for name, target in INTEGRATORS.items() if resolve_name(target) is type(self.through))
+        step = getattr(self.through, "step", None)
+        return {"spacing": self.spacing, "integrator": name, "step": step, "units": dict(self.units)}
+
+
+def trained_of(section: Mapping[str, Any]) -> Trained:
+    """What a model was trained on, of JSON values.
+
+    Example:
+        >>> from systems.integrators import Leapfrog
+        >>> trained = Trained(0.1, Leapfrog(step=0.1), {"q": "m"})
+        >>> trained_of(trained.section).through
+        Leapfrog(step=0.1, compensated=False)
+    """
+    through, units = section["integrator"], section.get("units", {})
+    if through is not None:
+        through = resolve_name(INTEGRATORS[through])(step=section["step"])
+    return Trained(section["spacing"], through, units)
 
 
 class AbstractModel(nn.Module, ABC):
@@ -75,11 +100,33 @@ class AbstractModel(nn.Module, ABC):
     normalised: bool = True
     """Whether it measures the units of its data."""
     trained: Trained | None = None
-    """Known once the model is fitted, or loaded from a run."""
+    """Known once the model is fitted, loaded from a run, or takes the `state_dict` of a model that was."""
 
     def __init__(self) -> None:
         super().__init__()
         self.frame = Frame()
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        """The metadata of a `state_dict`, beside torch's version, hold what is no tensor."""
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if (metadata := getattr(destination, "_metadata", None)) is not None:
+            metadata[prefix[:-1]]["trained"] = None if self.trained is None else self.trained.section
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Any,
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        found = (missing_keys, unexpected_keys, error_msgs)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, *found)
+        if "trained" in local_metadata:
+            section = local_metadata["trained"]
+            self.trained = None if section is None else trained_of(section)
 
     @classmethod
     def of(cls: type[Model], dataset: xr.Dataset, *, preset: str = "best", **options: Any) -> Model:

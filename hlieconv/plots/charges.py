@@ -9,7 +9,7 @@ from hlieconv.diagnostics.momentum_map import charges_of
 from hlieconv.groups.abstract import AbstractGroup
 from hlieconv.noether import Growth
 from hlieconv.noether.growth import growth_law
-from hlieconv.plots.style import ROUND_OFF, axes_or_new, plot_band, time_label, times_of
+from hlieconv.plots.style import ROUND_OFF, axes_or_new, on_shared_times, plot_band, time_label, times_of
 
 
 def plot_charges(dataset: xr.Dataset, group: AbstractGroup | str, *, ax: Axes | None = None) -> Axes:
@@ -49,6 +49,8 @@ def plot_growth(drift: xr.DataArray, *, ax: Axes | None = None, **line) -> Axes:
         The Axes.
     """
     ax = axes_or_new(ax)
+    if "trajectory_time" in drift.coords:  # as far as all of them go
+        drift = on_shared_times(drift, elapsed=True).dropna("time")
     times = times_of(drift) - times_of(drift)[0]
     values = drift.transpose("time", "trajectory").values.astype(float)
     growth = growth_law(torch.tensor(times), torch.tensor(values))

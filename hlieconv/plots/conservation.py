@@ -15,7 +15,7 @@ from hlieconv.diagnostics.conserved import energy, rotations, translations
 from hlieconv.noether.growth import growth_law
 from hlieconv.plots.charges import law_text, symbol
 from hlieconv.plots.saving import figure_path, save_figure
-from hlieconv.plots.style import ROUND_OFF, STYLE, plot_band, time_label, times_of
+from hlieconv.plots.style import ROUND_OFF, STYLE, on_shared_times, plot_band, time_label, times_of
 from hlieconv.plots.time_series import drift_of
 from systems.dataset.schema import shaped
 
@@ -111,8 +111,9 @@ def _quantities(dataset: xr.Dataset) -> dict[str, list[str]]:
 
 def _draw(ax: Axes, component: str, drift: xr.DataArray) -> None:
     """A band, and the law of its median."""
+    drift = on_shared_times(drift, elapsed=True)
     since = np.abs(times_of(drift) - times_of(drift)[0])[1:]
-    drift = drift.isel(time=slice(1, None)).drop_vars("trajectory_time", errors="ignore").assign_coords(time=since)
+    drift = drift.isel(time=slice(1, None)).assign_coords(time=since)
     drift = drift.where(np.isfinite(drift))
     middle = drift.median("trajectory").values.astype(float)
     known, law, text = np.isfinite(middle), None, symbol(component)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from systems.checks import check
-from systems.dataset.schema import shaped
+from systems.dataset.schema import EDGES, aligned, shaped
 
 #: Okabe and Ito 2008, without the yellow that vanishes on paper.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -81,10 +81,11 @@ MANY = 200
 
 
 def edges_of(dataset: xr.Dataset) -> np.ndarray:
-    """The bodies ``(edge, 2)`` at the ends of each edge, none where the Dataset has no edges."""
+    """The bodies ``(edge, 2)`` at the ends of each edge that is between bodies which are there."""
     if "edge_body" not in dataset:
         return np.zeros((0, 2), int)
-    return np.stack([dataset["edge_body"].values, dataset["edge_other_body"].values], -1)
+    edges = np.stack([aligned(dataset)[name].values for name in EDGES], -1)
+    return edges[(edges >= 0).all(-1)]
 
 
 def edge_lines(ax: Axes, points: np.ndarray, edges: np.ndarray) -> Any:
@@ -109,8 +110,43 @@ def times_of(array: xr.DataArray) -> np.ndarray:
     return (array["trajectory_time"].isel(trajectory=0) if "trajectory_time" in array.coords else array["time"]).values
 
 
+#: Times at which trajectories with times of their own are compared, at most.
+MOST_TIMES = 2000
+
+
+def on_shared_times(array: xr.DataArray, *, elapsed: bool = False) -> xr.DataArray:
+    """Values of trajectories at the same times, by straight lines between their own where each has its own.
+
+    Args:
+        array: ``(trajectory, time)``.
+        elapsed: whether times count from the first one of each trajectory.
+
+    Example:
+        >>> own = ("trajectory", "time"), [[0.0, 1.0, 2.0], [0.0, 2.0, 4.0]]
+        >>> array = xr.DataArray([[0.0, 1.0, 2.0], [0.0, 2.0, 4.0]], dims=own[0], coords={"trajectory_time": own})
+        >>> on_shared_times(array).values
+        array([[ 0.,  1.,  2., nan],
+               [ 0.,  1.,  2.,  4.]])
+    """
+    if "trajectory_time" not in array.coords:
+        return array
+    array = array.transpose("trajectory", "time")
+    own = array["trajectory_time"].transpose("trajectory", "time").values
+    own = own - own[:, :1] if elapsed else own
+    shared = np.unique(own[np.isfinite(own)])
+    if len(shared) > MOST_TIMES:
+        shared = np.linspace(shared[0], shared[-1], MOST_TIMES)
+    values = np.full((len(own), len(shared)), np.nan)
+    for row, t, x in zip(values, own, array.values, strict=True):
+        order = np.argsort(t)[: np.isfinite(t).sum()]
+        row[:] = np.interp(shared, t[order], x[order], left=np.nan, right=np.nan)
+    time = ("time", shared, array["trajectory_time"].attrs)
+    return xr.DataArray(values, dims=array.dims, coords={"time": time}, attrs=array.attrs, name=array.name)
+
+
 def plot_band(ax: Axes, array: xr.DataArray, *, log: bool = False, **line) -> None:
-    """The median over trajectories, and a band from the 10th to the 90th percentile."""
+    """The median over trajectories, and a band from the 10th to the 90th percentile, at the same times of all."""
+    array = on_shared_times(array)
     values = array.transpose("trajectory", "time").values
     if log:
         values = np.maximum(values, ROUND_OFF)

@@ -25,6 +25,7 @@ from hlieconv.training.best import finished
 from hlieconv.training.checkpoint import restore, save
 from hlieconv.training.sealed import CHECKSUM, sealed, unsealed
 from systems.files import check_regular, leftover, locked, named_errors, write_atomically
+from systems.fingerprint import fingerprint
 from systems.ranks import ranks
 
 #: Settings of which a run that is there may get more.
@@ -36,8 +37,8 @@ LINE_CHECKSUM, RECORDS_CHECKSUM = "crc32", "sha256 of the records"
 CLOCKS = {"seconds", "cpu_seconds"}
 
 #: The sections of the configuration that say from how many hours the epochs were made, and what the data are counted
-#: in, which earlier versions did not keep.
-BUDGET, UNITS = "budget", "units"
+#: in, which earlier versions did not keep; and from which weights a model went on that had been trained before.
+BUDGET, UNITS, START = "budget", "units", "start"
 
 
 class Run:
@@ -97,6 +98,13 @@ class Run:
                 f"{self.path}: holds a run with other settings ({words}): choose another folder or overwrite it"
                 + shorter
             )
+        if START in new and (self.path / MODEL).exists() and new[START] != old.get(START):
+            weights = self.weights()
+            if weights is not None and new[START] != {"weights": fingerprint(weights)}:
+                raise ValueError(
+                    f"{self.path}: holds the finished run of a model with other weights than this one, which has been "
+                    "trained before: choose another folder to go on with it, or overwrite the run"
+                )
         if not differences:
             return
         if (self.path / MODEL).exists() and not (self.path / CHECKPOINT).exists():
@@ -395,7 +403,7 @@ def _version(config: dict[str, Any]) -> str:
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """What two configurations do not share, by name: before and after. What a budget paid for is in the epochs."""
-    sections = sorted({**old, **new}.keys() - {"versions", BUDGET} - ({UNITS} - old.keys()))
+    sections = sorted({**old, **new}.keys() - {"versions", BUDGET, START} - ({UNITS} - old.keys()))
     pairs = [(old.get(section) or {}, new.get(section) or {}) for section in sections]
     return {
         key: (before.get(key), after.get(key))

@@ -254,8 +254,8 @@ def from_dataframe(frame: pd.DataFrame, *, time_tolerance: float = 1e-6, **optio
         **options: of `from_arrays`.
 
     Raises:
-        ValueError: for missing columns or labels, two rows for one body and time, bodies that are meant to be seen at
-            one time but are seen at two nearly equal ones, and all that `from_arrays` refuses.
+        ValueError: for missing columns or labels, x and z without y, two rows for one body and time, bodies that are
+            meant to be seen at one time but are seen at two nearly equal ones, and all that `from_arrays` refuses.
 
     Example:
         >>> import pandas as pd
@@ -267,6 +267,7 @@ def from_dataframe(frame: pd.DataFrame, *, time_tolerance: float = 1e-6, **optio
         ({'trajectory': 1, 'time': 2, 'body': 2, 'space': 2}, [[3e-06, 1.0]])
     """
     axes = [axis for axis in ("x", "y", "z") if axis in frame]
+    check("frame", ", ".join(axes), axes != ["x", "z"], "a column y beside x and z; a plane has the columns x and y")
     momenta, velocities = ([f"{letter}{axis}" for axis in axes] for letter in "pv")
     if missing := [name for name in ("time", "body", "x") if name not in frame]:
         raise ValueError(f"frame: expected the columns {', '.join(missing)}, got {', '.join(map(str, frame.columns))}")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from systems.checks import Index, check
 from systems.dataset.blocks import blocks_of, is_beyond_memory
-from systems.dataset.schema import COMPANIONS, EDGES, STATE_DIMS, is_known, parameters_of, shaped
+from systems.dataset.schema import COMPANIONS, EDGES, STATE_DIMS, aligned, is_known, parameters_of, shaped
 from systems.dataset.times import as_coordinate
 from systems.edges import matrix_of
 from systems.phase_space import PhaseSpace
@@ -128,7 +128,10 @@ def variables_of(
         )
     mask, found, along_edges = mask_of(dataset, device=device), {}, set(EDGES) <= {*names}
     for name in names:
-        value = _parameter(dataset, name, dtype, device)
+        if name in EDGES:
+            value = edges_of(dataset)[EDGES.index(name)].to(device, dtype)
+        else:
+            value = _parameter(dataset, name, dtype, device)
         if "edge" in dataset[name].dims and not along_edges:
             value = matrix_of(edges_of(dataset), value, dataset.sizes["body"])
         shared = "trajectory" not in dataset[name].dims
@@ -144,14 +147,20 @@ def edges_of(dataset: xr.Dataset) -> Int64[Tensor, "2 edge"]:
     """The bodies i and j of a Dataset's edges.
 
     Raises:
-        ValueError: if it has none.
+        ValueError: if it has none, or a selection has left out a body that one of them joins.
     """
     if missing := [name for name in EDGES if name not in dataset]:
         raise ValueError(
             f"dataset: expected the variables {' and '.join(EDGES)}, which say what the edges join, "
             f"it lacks {', '.join(missing)}"
         )
-    return torch.stack([torch.from_numpy(dataset[name].values.astype(np.int64)) for name in EDGES])
+    ends = np.stack([aligned(dataset)[name].values.astype(np.int64) for name in EDGES])
+    if lost := int((ends < 0).any(0).sum()):
+        raise ValueError(
+            f"dataset: expected the bodies that its edges join, got {lost} of {ends.shape[1]} edges to bodies that a "
+            "selection left out: select edges too, as in isel(edge=...)"
+        )
+    return torch.from_numpy(ends)
 
 
 def system_of(
@@ -203,7 +212,7 @@ def _sum_of(
 
 def _parameter(dataset: xr.Dataset, name: str, dtype: torch.dtype | None, device: torch.device | str) -> Tensor:
     """0 where no body is; a ValueError if one is whose value nobody knows."""
-    array = dataset[name]
+    array = (aligned(dataset) if "other_body" in dataset[name].dims else dataset)[name]
     if bool(array.isnull().any()) and not is_known(array, dataset["mask"]):
         words = "NaN or infinity: are these trajectories of several systems?"
         raise ValueError(f"dataset: expected finite values of {name} for every body, got {words}")

@@ -15,6 +15,8 @@
 | ``status`` | trajectory | how its computation ended: 0 is ok (`systems.status.Status`; CF's flags) |
 | ``last_time`` | trajectory | of its last state that was computed; q, p and energies are NaN after it |
 | ``edge_body``, ``edge_other_body`` | edge | which pairs of bodies there are, where the system has edges |
+| ``body_number``, ``other_body_number`` | body; other_body | coordinates where there are edges or matrices of pairs: \
+which body it was when these were written, so that ``isel(body=[1, 0])`` loses no pair |
 | ``event_time``, ``event_kind``, ``event_part`` | trajectory, event | when what happened to what (`systems.events`) |
 | ``event_q``, ``event_p`` | trajectory, event, body, space | the states at events; NaN, and -1, where there are fewer |
 | ``mass``, ... | [trajectory,] body[, other_body] | parameters as the system declares them, of each trajectory or all |
@@ -68,6 +70,8 @@ CORE = {
     "status": Variable("status", ("trajectory",), "1", "how the computation of a trajectory ended"),
     "edge_body": Variable("edge_body", ("edge",), "1", "body at one end of an edge"),
     "edge_other_body": Variable("edge_other_body", ("edge",), "1", "body at the other end of an edge"),
+    "body_number": Variable("body_number", ("body",), "1", "number of a body, by which pairs know it"),
+    "other_body_number": Variable("other_body_number", ("other_body",), "1", "number of the other body of a pair"),
     "last_time": Variable("last_time", ("trajectory",), "s", "time of the last state that was computed", si="s"),
     "event_time": Variable("event_time", ("trajectory", "event"), "s", "time of an event", si="s"),
     "event_kind": Variable("event_kind", ("trajectory", "event"), "1", "what happened"),
@@ -139,7 +143,49 @@ def to_dataset(
     data |= variables or {}
     if not exists.all():
         data = {name: x if x.dtype == bool else _masked(x, data["mask"]) for name, x in data.items()}
-    return xr.Dataset(data, attrs={"schema_version": SCHEMA_VERSION} | dict(attrs or {}))
+    return numbered(xr.Dataset(data, attrs={"schema_version": SCHEMA_VERSION} | dict(attrs or {})))
+
+
+def numbered(dataset: xr.Dataset) -> xr.Dataset:
+    """The same with the numbers of its bodies, by which pairs know them, where it has edges or matrices of pairs.
+
+    Example:
+        >>> from systems import lattice, simulate
+        >>> dataset = simulate(lattice(3), ([[0.0], [0.1], [0.0]], [[0.0]] * 3), [0.0, 1.0])
+        >>> dataset.isel(body=[2, 0, 1]).body_number.values
+        array([2, 0, 1])
+    """
+    if "other_body" not in dataset.dims and not {*EDGES} <= {*dataset.variables}:
+        return dataset
+    numbers = {dim: np.arange(dataset.sizes[dim]) for dim in ("body", "other_body") if dim in dataset.dims}
+    return dataset.assign_coords({f"{dim}_number": data_array(CORE[f"{dim}_number"], x) for dim, x in numbers.items()})
+
+
+def aligned(dataset: xr.Dataset) -> xr.Dataset:
+    """The same with its pairs in the order in which its bodies are now, as after ``isel(body=[1, 0])``.
+
+    An edge to a body that is not there any more ends at -1. Without numbers of bodies pairs are taken as they are.
+
+    Raises:
+        ValueError: if a body is not among the other bodies of matrices of pairs.
+    """
+    if "body_number" not in dataset:
+        return dataset
+    number, own = dataset["body_number"].values, np.arange(dataset.sizes["body"])
+    if "other_body_number" in dataset:
+        other = dataset["other_body_number"].values
+        if absent := sorted({*number.tolist()} - {*other.tolist()}):
+            raise ValueError(f"dataset: expected body {absent[0]} among the other bodies of its pairs, got none there")
+        if not np.array_equal(number, other):
+            place = {one: k for k, one in enumerate(other.tolist())}
+            dataset = dataset.isel(other_body=[place[one] for one in number.tolist()])
+    if {*EDGES} <= {*dataset.variables} and not np.array_equal(number, own):
+        order = np.argsort(number, kind="stable")
+        for name in EDGES:
+            k = np.searchsorted(number, ends := dataset[name].values, sorter=order).clip(max=len(own) - 1)
+            now = np.where(number[order[k]] == ends, order[k], -1)
+            dataset = dataset.assign({name: dataset[name].copy(data=now)})
+    return dataset.drop_vars(["body_number", "other_body_number"], errors="ignore")
 
 
 def _ends(status: Tensor, trajectory: PhaseSpace, times: Tensor) -> dict[str, xr.DataArray]:
@@ -207,6 +253,7 @@ def _without(dims: Iterable[Hashable], dim: str) -> tuple[Hashable, ...]:
 
 def parameters_of(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
     """Numbers that are neither state nor time, mask or energy: the parameters of the bodies, as they are stored."""
+    dataset = aligned(dataset)
     return {
         str(name): array for name, array in dataset.data_vars.items() if name not in CORE and array.dtype.kind in "biuf"
     }

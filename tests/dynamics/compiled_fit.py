@@ -1,8 +1,10 @@
-"""Run by test_fit.py: a compiled fit in the folder given, killed at a step if one is given; prints its weights."""
+"""Run by test_fit.py: a compiled fit goes on with the same bits after a kill, in the folder given."""
 
+import itertools
 import os
 import signal
 import sys
+from pathlib import Path
 
 import torch
 from small import springs
@@ -43,12 +45,26 @@ def force_and_gradient(potential, q, compiled):
     return force, gradients
 
 
-if __name__ == "__main__":
-    path, STEPS = sys.argv[1], iter(range(int(sys.argv[2])))
-    torch.set_num_threads(1)
+def weights(path):
     torch.manual_seed(0)
+    model = HLieConv.of(DATA, width=8, blocks=1).double()
+    options = {"steps": 24, "batch": 16, "checkpoint_steps": 7, "validation": 0.0, "progress": False}
+    fit(model, DATA, path=path, compile="on", **options)
+    return model.state_dict()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    folder, STEPS, DATA = Path(sys.argv[1]), itertools.count(), springs(points=50)[1]
     HLieConv.context, LieConvPotential.force = counting, checked
-    _, data = springs(points=50)
-    model = HLieConv.of(data, width=8, blocks=1).double()
-    fit(model, data, path=path, compile="on", steps=24, batch=16, checkpoint_steps=7, validation=0.0, progress=False)
-    print({name: weight.tolist() for name, weight in model.state_dict().items()})
+    whole = weights(folder / "whole")
+    child = os.fork()  # it has what is compiled
+    if child == 0:
+        STEPS = iter(range(10))
+        weights(folder / "killed")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert not (folder / "killed" / "model.safetensors").exists()
+    assert (folder / "killed" / "checkpoint.safetensors").exists()
+    resumed = weights(folder / "killed")
+    assert all(torch.equal(resumed[name], weight) for name, weight in whole.items())
