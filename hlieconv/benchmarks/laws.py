@@ -29,8 +29,8 @@ CLEAN, NOISY = (100, 50), (50, 100)
 #: Bodies, trajectories and points of the systems on which is tested, and where their seeds begin.
 BODIES, TRIALS, POINTS, TEST_SEED = 20, 10, 10, 1000
 
-#: The least CPU time of a network, in seconds; updates by which the time of one is told; and their largest number.
-LEAST, TIMED, MOST = 1.0, (2, 12), 3000
+#: The least CPU time of a network, in seconds, and the largest number of its updates.
+LEAST, MOST = 1.0, 3000
 
 #: Of a network where noise leaves too little of the forces.
 SHOOTING = {"loss": "multiple_shooting", "first_states": "fitted"}
@@ -71,14 +71,15 @@ def trained(case: Case, data: xr.Dataset, level: float, seed: int, seconds: floa
         return model, fitted(model, data, level, seed, steps=steps, **own)
 
     try:
-        of(1)
+        first = of(1)[1]
     except ValueError as error:
         if "multiple_shooting" not in str(error):
             raise
         own = SHOOTING
-    few, many = (of(steps)[1] for steps in TIMED)
-    update = max(1e-3, (many - few) / (TIMED[1] - TIMED[0]))
-    steps = min(MOST, max(1, TIMED[0] + int((seconds - few) / update)))
+        first = of(1)[1]
+    some = 11 if first < LEAST else 4  # by which the time of an update is told
+    update = max(1e-3, (of(some)[1] - first) / (some - 1))
+    steps = min(MOST, max(1, 1 + int((seconds - first) / update)))
     model, spent = of(steps)
     return model, {"network_seconds": spent, "network_steps": steps, "network_loss": own.get("loss", "force_matching")}
 
@@ -140,6 +141,7 @@ BENCHMARK = Benchmark(
         "cpu_seconds": "CPU s",
         f"law_{BODIES}": f"error, {BODIES} bodies",
         "network_seconds": "network, CPU s",
+        "network_steps": "network, updates",
         f"network_{BODIES}": f"network, error, {BODIES} bodies",
     },
     parts={
