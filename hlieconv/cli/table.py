@@ -1,4 +1,4 @@
-"""The command import: measured trajectories from a table, or from named arrays."""
+"""The command import: measured trajectories from a table, from named arrays, or positions in a file of xarray."""
 
 import argparse
 import collections
@@ -10,6 +10,7 @@ from hlieconv.cli.command import AbstractCommand
 from hlieconv.cli.options import add_output
 from hlieconv.cli.output import summary_of
 from systems import SYSTEMS
+from systems.checks import check
 
 #: Characters of a header: a file without lines is no table, and thousands of columns take minutes.
 HEADER = 2**16
@@ -32,6 +33,7 @@ class ImportTable(AbstractCommand):
             "table",
             metavar="F",
             help="file of the arrays q, p or v, m and t (.npz, .mat, .h5), "
+            "file of the variables q, time and mass (.nc, .zarr), "
             "or table with the columns time, body, x, y[, z] and px, py[, pz] or mass (momenta are then estimated), "
             "a column trajectory if there are several, and any other variables of the bodies; columns are separated by "
             "commas, semicolons, tabs or spaces",
@@ -39,6 +41,8 @@ class ImportTable(AbstractCommand):
         add_output(parser, None, "file to write, .nc or .zarr; by default the name of F with the suffix .nc")
         text = "known system that was measured, if it is one of these"
         parser.add_argument("--system", choices=[*SYSTEMS], default="", help=text)
+        text = "mass of each body, where the file has none; 1 if all weigh the same"
+        parser.add_argument("--mass", type=float, metavar="M", help=text)
         text = "number of points from which a momentum is estimated; by default 7 exact ones, and as the noise says"
         parser.add_argument("--window", type=int, help=text)
         text = "degree of the polynomials through these points"
@@ -46,14 +50,18 @@ class ImportTable(AbstractCommand):
 
     def run(self, arguments: argparse.Namespace) -> None:
         import systems
-        from systems.dataset.named_arrays import SUFFIXES, from_file
+        from systems.dataset.named_arrays import NAMED_DIMS, SUFFIXES, from_file
 
         options = {name: getattr(arguments, name) for name in ("system", "window", "degree")}
-        if Path(arguments.table).suffix in SUFFIXES:
+        options |= {} if arguments.mass is None else {"mass": arguments.mass}
+        if Path(arguments.table).suffix in (*SUFFIXES, *NAMED_DIMS):
             dataset = from_file(arguments.table, **options)
         else:
             dataset = systems.from_dataframe(_table(Path(arguments.table)), **options)
-        path = arguments.path or Path(arguments.table).with_suffix(".nc")
+        path = Path(arguments.path or Path(arguments.table).with_suffix(".nc"))
+        check(
+            "output", path, path.resolve() != Path(arguments.table).resolve(), "another file than the one that is read"
+        )
         systems.save(dataset, path, overwrite=arguments.overwrite)
         print(f"{path}: {summary_of(dataset)}")
 

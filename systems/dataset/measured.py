@@ -110,8 +110,10 @@ def from_arrays(
     if p is not None and v is not None:
         raise ValueError("p: expected momenta or velocities v, got both")
     if p is None and "mass" not in values:
+        purpose = "multiply v" if v is not None else "estimate them"
         raise ValueError(
-            f"p: expected momenta, or mass to {'multiply v' if v is not None else 'estimate them'} with, got neither"
+            f"p: expected momenta, or mass to {purpose} with, got neither: "
+            "mass=1.0 (--mass 1) where all bodies weigh the same, and energies are then those of a unit mass"
         )
     given = {name: x for name, x in {"q_rate": q_rate, "p_rate": p_rate}.items() if x is not None}
     if len(given) == 1:
@@ -303,7 +305,7 @@ def from_dataframe(frame: pd.DataFrame, *, time_tolerance: float = 1e-6, **optio
         return array
 
     values, others = {}, numbers.columns.difference([*axes, *momenta, *velocities])
-    check_variables("frame", others)
+    check_variables("frame", others, options)
     for name in others:
         array = spread([name])[..., 0]
         low, high = np.fmin.reduce(array, 1), np.fmax.reduce(array, 1)
@@ -315,8 +317,11 @@ def from_dataframe(frame: pd.DataFrame, *, time_tolerance: float = 1e-6, **optio
     return counted_from(origin, from_arrays(spread(axes), p, v=v, times=times, **values, **options))
 
 
-def check_variables(argument: str, names: Iterable[Any]) -> None:
-    """A ValueError for variables of a table or file whose names are those of other arguments of `from_arrays`."""
+def check_variables(argument: str, names: Iterable[Any], options: Mapping[str, Any]) -> None:
+    """A ValueError for variables of a table or file that are options too, or named as arguments of `from_arrays`."""
+    names = [*names]
+    if twice := [name for name in names if name in options]:
+        raise ValueError(f"{twice[0]}: expected it in the {argument} or as an argument, got both")
     others = [name for name in inspect.signature(from_arrays).parameters if name not in ("mask", "values")]
     taken = ", ".join(name for name in names if name in others)
     check(argument, taken, not taken, "no variables with the names of arguments of from_arrays, which takes these")

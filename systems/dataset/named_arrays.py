@@ -1,4 +1,4 @@
-"""Trajectories from the named arrays of NumPy's .npz, MATLAB's .mat and HDF5's .h5 files."""
+"""Trajectories from the named arrays of NumPy's .npz, MATLAB's .mat, HDF5's .h5 and others' netCDF and Zarr files."""
 
 import math
 import os
@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from systems.dataset.integrity import check_declared
 from systems.dataset.matlab import read_matlab
 from systems.dataset.measured import check_variables, from_arrays
+from systems.dataset.schema import parameters_of
+from systems.dataset.storage import read
 from systems.dataset.unpacking import check_chunks_of_hdf5
 from systems.files import check_regular
 from systems.numbers import PLAIN
 
-SUFFIXES = (".npz", ".mat", ".h5", ".hdf5")
+SUFFIXES, NAMED_DIMS = (".npz", ".mat", ".h5", ".hdf5"), (".nc", ".zarr")
 
 #: Variables of a Dataset whose arrays have shorter names in files.
 SYMBOLS = {"t": "time", "m": "mass"}
@@ -31,9 +33,12 @@ def from_file(path: str | os.PathLike[str], **options: Any) -> xr.Dataset:
     ``t``; ``q_rate`` and ``p_rate``, dq/dt and dp/dt; and whatever else is one number for each body. Dims of MATLAB's
     row and column vectors do not matter. What HDF5 has an attribute ``units`` of is in these units.
 
+    In .nc and .zarr dims and variables have the names of the schema, but for ``v``, and all but ``q`` and the times may
+    be missing: so a file of positions becomes one with momenta.
+
     Args:
-        path: of a .npz, .mat (of any version) or .h5 file.
-        **options: of `from_arrays`.
+        path: of a .npz, .mat (of any version), .h5, .nc or .zarr file.
+        **options: of `from_arrays`, as ``mass=1.0`` where the file has none.
 
     Raises:
         ValueError: if the file cannot be read, declares more data than it can hold, or lacks an array.
@@ -48,6 +53,11 @@ def from_file(path: str | os.PathLike[str], **options: Any) -> xr.Dataset:
         {'trajectory': 1, 'time': 50, 'body': 1, 'space': 2}
     """
     path = Path(path)
+    if not path.exists():
+        raise ValueError(f"path: there is no file {path}")
+    if path.suffix in NAMED_DIMS:
+        with read(path) as dataset:
+            return _from_named_dims(path, dataset.load(), **options)
     arrays = read_arrays(path)
     options["units"] = _units(path) | dict(options.get("units") or {})
     if missing := [name for name in "qt" if name not in arrays]:
@@ -55,9 +65,9 @@ def from_file(path: str | os.PathLike[str], **options: Any) -> xr.Dataset:
     q, times = arrays.pop("q"), arrays.pop("t").squeeze()
     rates = {name: arrays.pop(name) for name in ("q_rate", "p_rate") if name in arrays}
     values = {name: np.atleast_1d(array.squeeze()) for name, array in arrays.items() if name not in ("p", "v", "m")}
-    check_variables("path", values)
     if "m" in arrays:
         values["mass"] = np.atleast_1d(arrays["m"].squeeze())
+    check_variables("path", values, options)
     p, v = arrays.get("p"), arrays.get("v")
     if p is None and v is not None and "mass" not in values:
         raise ValueError(f"path: expected the array m beside v in {path}, for momenta")
@@ -67,11 +77,21 @@ def from_file(path: str | os.PathLike[str], **options: Any) -> xr.Dataset:
     return from_arrays(q, p, v=v, times=times, **rates, **values, **options)
 
 
+def _from_named_dims(path: Path, dataset: xr.Dataset, **options: Any) -> xr.Dataset:
+    time = "trajectory_time" if "trajectory_time" in dataset else "time"
+    if missing := [name for name in ("q", time) if name not in dataset.variables]:
+        got = ", ".join(map(str, dataset.variables)) or "none"
+        raise ValueError(f"path: expected the variable {missing[0]} in {path}, got {got}")
+    given: dict[str, Any] = {name: dataset[name] for name in ("p", "v", "q_rate", "p_rate", "mask") if name in dataset}
+    values = {name: x for name, x in parameters_of(dataset).items() if name not in given}
+    check_variables("path", values, options)
+    given |= {name: (x.dims, x) if "other_body" in x.dims else x for name, x in values.items()}
+    return from_arrays(dataset["q"], times=dataset[time], **given, **options)
+
+
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of numbers in a file, by name."""
     check_regular(path)
-    if not path.is_file():
-        raise ValueError(f"path: there is no file {path}")
     try:
         if path.suffix == ".npz":
             found = read_npz(path)

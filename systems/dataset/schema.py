@@ -291,8 +291,9 @@ def shaped(dataset: xr.Dataset) -> xr.Dataset:
 def _shape_problems(dataset: xr.Dataset) -> Iterator[str]:
     missing = [name for name in ("q", "p", "mask") if name not in dataset]
     yield from (f"{name}: expected a variable of this name, got none" for name in missing)
-    if missing == ["p"]:
-        yield "systems.from_arrays makes momenta of velocities v and mass, or of positions, times and mass"
+    if "p" in missing and "q" not in missing:
+        made = "velocities v and mass, or of positions, times and mass"
+        yield f"systems.from_arrays makes momenta of {made}, and so does the command import"
     lost = gained = False
     for name in CORE:
         own, dims = set(CORE[name].dims), set(dataset[name].dims) if name in dataset else set()

@@ -186,7 +186,8 @@ def checked(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
     """
     path = Path(path)
     if path.suffix not in SUFFIXES:
-        raise ValueError(f"path: expected a name that ends with {' or '.join(SUFFIXES)}, got {path}")
+        advice = ": the command import makes such a file of it" if path.is_file() else ""
+        raise ValueError(f"path: expected a name that ends with {' or '.join(SUFFIXES)}, got {path}{advice}")
     if not path.parent.is_dir():
         raise ValueError(f"path: there is no folder {path.parent}")
     if path.suffix == ".zarr":

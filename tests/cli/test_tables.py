@@ -85,3 +85,19 @@ def test_a_table_in_another_encoding_is_told(tmp_path, capsys):
     (tmp_path / "t.csv").write_bytes(PLAIN.replace("NA", "Körper").encode("latin-1"))
     assert cli.main(["import", str(tmp_path / "t.csv")]) == 2
     assert "expected a CSV file in UTF-8" in capsys.readouterr().err
+
+
+def test_positions_alone(tmp_path, capsys):
+    """A mass for all stands in for the missing one; without it, or over the file that is read, a refusal."""
+    table = tmp_path / "tracks.csv"
+    FRAME.drop(columns="mass").to_csv(table, index=False)
+    assert cli.main(["import", str(table), "--mass", "2"]) == 0
+    with systems.open(tmp_path / "tracks.nc") as found:
+        xr.testing.assert_equal(found.p, systems.from_dataframe(FRAME).p)
+    for words, line in [
+        (["import", table], "(--mass 1)"),
+        (["import", tmp_path / "tracks.nc", "--overwrite"], "another file"),
+        (["info", table], "the command import makes such a file of it"),
+    ]:
+        assert cli.main([*map(str, words)]) == 2
+        assert line in capsys.readouterr().err

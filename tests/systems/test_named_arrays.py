@@ -6,6 +6,7 @@ import pytest
 import xarray as xr
 from scipy.io import loadmat, savemat
 
+import systems
 from systems import from_arrays
 from systems.dataset.matlab import read_matlab
 from systems.dataset.named_arrays import from_file
@@ -37,6 +38,27 @@ def test_arrays_are_the_same_in_every_format(tmp_path, name, given):
     mass = {} if given == "p" else {"mass": M}
     truth = from_arrays(Q, None if given == "m" else V * M[:, None], times=T, charge=-M, **mass)
     xr.testing.assert_identical(from_file(tmp_path / name), truth)
+
+
+@pytest.mark.parametrize("name", ["a.nc", "a.zarr"])
+def test_positions_alone_in_files_of_xarray(tmp_path, name):
+    """Dims in any order, units, masses in the file or of the call; what is missing is said."""
+    truth = from_arrays(Q, times=T, mass=M, units={"q": "km"})
+    dims = ("trajectory", "time", "body", "space")
+    raw = xr.Dataset({"q": (dims, Q, {"units": "km"}), "mass": ("body", M)}, {"time": T}).transpose(*dims[::-1])
+    (raw.to_zarr if name == "a.zarr" else raw.to_netcdf)(tmp_path / name)
+    found = from_file(tmp_path / name)
+    xr.testing.assert_equal(found, truth)
+    assert (found.p.estimated, found.p.units) == (truth.p.estimated, truth.p.units)
+    with pytest.raises(ValueError, match="mass: expected it in the path or as an argument, got both"):
+        from_file(tmp_path / name, mass=1.0)
+    alone = tmp_path / f"alone-{name}"
+    (raw[["q"]].to_zarr if name == "a.zarr" else raw[["q"]].to_netcdf)(alone)
+    xr.testing.assert_equal(from_file(alone, mass=M).p, truth.p)
+    with pytest.raises(ValueError, match=r"p: expected momenta, or mass .*--mass 1"):
+        from_file(alone)
+    with pytest.raises(ValueError, match=r"p: expected a variable .* the command import"):
+        systems.open(alone)
 
 
 @pytest.mark.parametrize("packed", [False, True])
