@@ -58,12 +58,19 @@ class Benchmark:
 
         Returns:
             How many parts are left.
+
+        Raises:
+            ValueError: if the file holds anything else, or results of a smoke test where these are none, or vice versa.
         """
         until = None if minutes is None else time.monotonic() + 60 * minutes
         file.parent.mkdir(parents=True, exist_ok=True)
         with locked(file):
             done = self.read(file) if file.exists() else {}
-            commits = json.loads(file.read_text()).get("commits", {}) if done else {}
+            before = json.loads(file.read_text()) if done else {}
+            commits, small = before.get("commits", {}), before.get("smoke", smoke)
+            kinds = {True: "those of a smoke test", False: "those of whole runs"}
+            if small != smoke:
+                raise ValueError(f"path: expected results like {kinds[smoke]}, got {kinds[small]} in {file}")
             for part, rows_of in self.parts.items():
                 if part in done or (until is not None and time.monotonic() > until):
                     continue
@@ -81,25 +88,67 @@ class Benchmark:
         """The rows of a file by the names of their parts.
 
         Raises:
-            ValueError: if there is no such file, or it holds no results of a benchmark.
+            ValueError: if there is no such file, or it holds no results of this benchmark, or others too.
         """
-        if not file.exists():
-            raise ValueError(f"path: expected a file with results, got none at {file}")
-        check_regular(file)
-        try:
-            parts = json.loads(file.read_text())["parts"]
-            return {part: [dict(row) for row in parts[part]] for part in parts}
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"path: {file} holds no results of a benchmark ({error!r})") from error
+        parts = _json(file, "results").get("parts")
+        if not isinstance(parts, dict) or not all(isinstance(rows, list) for rows in parts.values()):
+            raise ValueError(f"path: {file} holds no results of a benchmark")
+        if unknown := [part for part in parts if part not in self.parts]:
+            expected = f"results of the parts of this benchmark, as {next(iter(self.parts))!r}"
+            raise ValueError(f"path: expected {expected}, got {unknown[0]!r} in {file}")
+        return {part: [dict(row) for row in rows] for part, rows in parts.items()}
+
+    def beside(self, file: Path) -> list[TableRow]:
+        """Rows of other models, of a JSON file that holds a list of them: values by the names of columns.
+
+        Raises:
+            ValueError: if there is no such file, or it holds anything else.
+        """
+        rows = _json(file, "rows")
+        if not (isinstance(rows, list) and rows):
+            raise ValueError(f"rows: expected a list of rows in {file}, got {str(rows)[:60]}")
+        needed = [*self.alike] or [next(iter(self.columns))]
+        for row in rows:
+            names = [*row] if isinstance(row, dict) else []
+            if not set(needed) <= set(names) <= set(self.columns):
+                expected = f"values of {', '.join(needed)}, and of any of {', '.join(self.columns)}"
+                raise ValueError(f"rows: expected {expected}, got {str(row)[:200]} in {file}")
+        return rows
 
     def rows(self, done: Mapping[str, list[TableRow]]) -> list[TableRow]:
         """All rows, in the order of the parts, those of different seeds as one, and behind them what is published."""
         rows = [row for part in self.parts for row in done.get(part, ())]
         return [*(gathered(rows, self.alike) if self.alike else rows), *self.published]
 
+    def stated(self, rows: list[TableRow]) -> list[str]:
+        """A line for each figure that the rows have to reach.
+
+        Raises:
+            ValueError: if a row lacks a number that a figure is made of.
+        """
+        try:
+            return [figure.line for figure in self.figures(rows)]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"path: a row of the results lacks what a figure is made of ({error!r})") from error
+
     def table(self, rows: Sequence[TableRow]) -> list[list[str]]:
         """The headings, and a line of text for each row."""
         return [[*self.columns.values()], *([shown(row.get(name)) for name in self.columns] for row in rows)]
+
+
+def _json(file: Path, what: str) -> Any:
+    """What is in a JSON file.
+
+    Raises:
+        ValueError: if there is no such file, or it is none.
+    """
+    if not file.exists():
+        raise ValueError(f"path: expected a file with {what}, got none at {file}")
+    check_regular(file)
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"path: {file} holds no {what} of a benchmark ({error!r})") from error
 
 
 def benchmark(name: str) -> Benchmark:

@@ -42,12 +42,16 @@ class Reproduce(AbstractCommand):
         parser.add_argument("--check", action="store_true", help=text)
         text = "folder into which figures 6 to 8 of the paper are drawn"
         parser.add_argument("--figures", metavar="FOLDER", help=text)
+        text = "JSON file with a list of rows of other models, which the table of a benchmark shows too"
+        parser.add_argument("--rows", metavar="JSON", help=text)
         parser.add_argument("--document", metavar="MD", help="Markdown file into which the tables are written, too")
         add_wait(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
         if arguments.study in BENCHMARKS:
             return run_benchmark(arguments)
+        if arguments.rows:
+            raise ValueError("rows: expected none for springs: they belong to a benchmark")
         from hlieconv.study.stated import check
         from hlieconv.study.tables import document, load_results
 
@@ -106,7 +110,8 @@ def run_benchmark(arguments: argparse.Namespace) -> int:
     if not (arguments.no_run or arguments.check):
         left = task.run(file, name, smoke=arguments.budget == "smoke", minutes=arguments.minutes)
     rows = task.rows(task.read(file))
-    table, stated = task.table(rows), [figure.line for figure in task.figures(rows)]
+    stated = task.stated(rows)
+    table = task.table([*rows, *(task.beside(Path(arguments.rows)) if arguments.rows else ())])
     if not arguments.check:
         print("\n".join([task.title, *(f"  {line}" for line in aligned(table)), "", "Stated figures"]))
     print("\n".join(f"  {line}" for line in stated))

@@ -78,7 +78,9 @@ def test_a_part_runs_once(tmp_path):
     task = Benchmark("One", columns, parts, figures, [{"name": "theirs", "error": 1.0}])
     file = tmp_path / "folder" / "one.json"
     assert task.run(file, "one", minutes=0.0, report=runs.append) == 2
-    assert task.run(file, "one", smoke=True, report=lambda _: None) == task.run(file, "one") == 0
+    assert task.run(file, "one", smoke=True, report=lambda _: None) == task.run(file, "one", smoke=True) == 0
+    with pytest.raises(ValueError, match="path: expected results like those of whole runs, got those of a smoke test"):
+        task.run(file, "one")
     assert runs == [("a", True), ("b", True)]
     rows = task.rows(task.read(file))
     assert task.table(rows) == [["what", "error"], ["a", "1.0e-03"], ["b", "1.0e-03"], ["theirs", "1"]]
@@ -88,6 +90,17 @@ def test_a_part_runs_once(tmp_path):
         task.read(file)
     with pytest.raises(ValueError, match="path: expected a file with results, got none at"):
         task.read(tmp_path / "none.json")
+    file.write_text('{"parts": {"c": []}}')
+    with pytest.raises(ValueError, match="path: expected results of the parts of this benchmark, as 'a', got 'c'"):
+        task.read(file)
+    file.write_text('[{"name": "mine", "error": 0.5}]')
+    assert task.table(task.beside(file))[1:] == [["mine", "0.5"]]
+    for text in ("{}", "[]", "[1]", '[{"error": 1}]', '[{"name": "mine", "speed": 1}]', "mine"):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=r"rows: expected|holds no rows of a benchmark"):
+            task.beside(file)
+    with pytest.raises(ValueError, match="path: a row of the results lacks what a figure is made of"):
+        task.stated([{"name": "b"}])
     with pytest.raises(ValueError, match="document: expected a page with the lines <!-- begin one -->"):
         in_document("", "one", task.table(rows), [])
 
@@ -151,13 +164,21 @@ def test_what_noisy_points_begin():
 def test_the_command(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     name = COMMITTED[0]
-    assert main(["reproduce", name, "--no-run"]) == 0
-    assert benchmark(name).title in capsys.readouterr().out
+    own = dict.fromkeys(benchmark(name).columns, "mine")
+    (tmp_path / "rows.json").write_text(json.dumps([own]))
+    assert main(["reproduce", name, "--no-run", "--rows", str(tmp_path / "rows.json")]) == 0
+    shown = capsys.readouterr().out
+    assert benchmark(name).title in shown
+    assert "mine" in shown
+    assert main(["reproduce", "springs", "--no-run", "--rows", "rows.json"]) == 2
+    assert "they belong to a benchmark" in capsys.readouterr().err
     for words, line in [
         (["--models", "SE2"], "models: expected none for the benchmark"),
         (["--budget", "full"], "budget: expected smoke or cpu"),
         (["--budget", "smoke"], "path: expected a file for the results of a smoke test"),
         (["--no-run", "-o", str(tmp_path / "none.json")], "path: expected a file with results"),
+        (["--check", "-o", f"results/benchmarks/{COMMITTED[1]}.json"], "path: expected results of the parts of this"),
+        (["--no-run", "--rows", "none.json"], "path: expected a file with rows"),
     ]:
         assert main(["reproduce", name, *words]) == 2
         assert line in capsys.readouterr().err
