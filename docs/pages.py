@@ -19,13 +19,17 @@ NOTEBOOKS, RESULTS = (Path(__file__).parent.parent / name for name in ("notebook
 #: Noise of q and of p, in parts of their spread, at which laws are read.
 LEVELS = (0.0, 1e-3, 1e-2, 5e-2)
 
+#: How laws were read: without noise, at 1 %, and at all levels.
+LAW_FILES = tuple(RESULTS / name for name in ("laws.json", "noisy_laws.json", "benchmarks/laws.json"))
+
 
 LAWS = """# Laws in noise
 
 How often the form of a law was read right, of how many seeds, with the median error of the coefficients where it was,
 and the median CPU s, at noise of so many per cent of the spread of q and of p. Without noise a law is read from 100
 trajectories of 5 points, in noise from 50 of 100. An empty cell has no result yet; tanh is in no library.
-(`results/laws.json`, `results/noisy_laws.json`; `python tests/benchmarks/bench_laws.py`, `bench_noisy_laws.py`)
+(`results/laws.json`, `results/noisy_laws.json`; `python tests/benchmarks/bench_laws.py`, `bench_noisy_laws.py`; of
+seeds that these do not have, `results/benchmarks/laws.json`; `hlieconv reproduce laws`)
 """
 
 
@@ -165,14 +169,14 @@ def dataset() -> str:
     return "\n".join([*lines, ""])
 
 
-def laws_in_noise(files: Iterable[Path] = (RESULTS / "laws.json", RESULTS / "noisy_laws.json")) -> str:
-    """How often each law was read right at each level of noise, by the rows of the results."""
-    found: dict[str, dict[float, list[dict[str, Any]]]] = {}
+def laws_in_noise(files: Iterable[Path] = LAW_FILES) -> str:
+    """How often each law was read right at each level of noise, by one row of each seed."""
+    found: dict[str, dict[float, dict[int, dict[str, Any]]]] = {}
     for file in files:
         result = json.loads(file.read_text())
-        for row in result["rows"]:
+        for row in result["rows"] if "rows" in result else [row for part in result["parts"].values() for row in part]:
             level = float(row.get("noise", result.get("noise", 0.0)))
-            found.setdefault(row["law"], {}).setdefault(level, []).append(row)
+            found.setdefault(row["law"], {}).setdefault(level, {}).setdefault(row["seed"], row)
     heads = [f"{100 * level:g} %" for level in LEVELS]
     lines = [
         LAWS,
@@ -180,7 +184,7 @@ def laws_in_noise(files: Iterable[Path] = (RESULTS / "laws.json", RESULTS / "noi
         "|---" * (1 + len(heads)) + "|",
     ]
     lines += [
-        f"| {law} | " + " | ".join(_read_right(levels.get(level, [])) for level in LEVELS) + " |"
+        f"| {law} | " + " | ".join(_read_right([*levels.get(level, {}).values()]) for level in LEVELS) + " |"
         for law, levels in found.items()
     ]
     return "\n".join([*lines, ""])
@@ -193,6 +197,5 @@ def _read_right(rows: list[dict[str, Any]]) -> str:
     right = [row for row in rows if row["right_form"]]
     errors = [row["coefficient_error"] for row in right if row.get("coefficient_error") is not None]
     off = [f"{statistics.median(errors):.1g}"] if errors else []
-    return ", ".join(
-        [f"{len(right)} of {len(rows)}", *off, f"{statistics.median(row['seconds'] for row in rows):.2g} s"]
-    )
+    seconds = statistics.median(row["seconds"] if "seconds" in row else row["cpu_seconds"] for row in rows)
+    return ", ".join([f"{len(right)} of {len(rows)}", *off, f"{seconds:.2g} s"])

@@ -180,13 +180,16 @@ def test_every_public_name_has_a_docstring(package):
 
 
 def test_the_table_of_laws_in_noise_counts_rows(tmp_path):
-    """Rows say their noise, or their file does; a law that is never read right has no error."""
-    rows = [{"law": "springs", "seconds": 2.0, "right_form": k > 0, "coefficient_error": 1e-3 * k} for k in range(3)]
+    """Rows say their noise, or their file does; a law that is never read right has no error; a seed counts once."""
+    row = {"law": "springs", "seconds": 2.0}
+    rows = [row | {"seed": k, "right_form": k > 0, "coefficient_error": 1e-3 * k} for k in range(3)]
     (tmp_path / "a.json").write_text(json.dumps({"noise": 0.01, "rows": rows}))
     (tmp_path / "b.json").write_text(json.dumps({"rows": [rows[0], rows[2] | {"noise": 0.05}]}))
-    text = pages.laws_in_noise([tmp_path / "a.json", tmp_path / "b.json"])
+    again = [{"law": "springs", "noise": 0.01, "seed": k, "right_form": True, "cpu_seconds": 9.0} for k in (2, 3)]
+    (tmp_path / "c.json").write_text(json.dumps({"parts": {"one": again[:1], "two": again[1:]}}))
+    text = pages.laws_in_noise([tmp_path / f"{name}.json" for name in "abc"])
     assert "| law | 0 % | 0.1 % | 1 % | 5 % |" in text
-    assert "| springs | 0 of 1, 2 s |  | 2 of 3, 0.002, 2 s | 1 of 1, 0.002, 2 s |" in text
+    assert "| springs | 0 of 1, 2 s |  | 3 of 4, 0.002, 2 s | 1 of 1, 0.002, 2 s |" in text
 
 
 def test_the_rates_of_discovery_are_those_that_were_counted():
