@@ -57,7 +57,7 @@ def test_positions_alone_in_files_of_xarray(tmp_path, name):
     xr.testing.assert_equal(from_file(alone, mass=M).p, truth.p)
     with pytest.raises(ValueError, match=r"p: expected momenta, or mass .*--mass 1"):
         from_file(alone)
-    with pytest.raises(ValueError, match=r"p: expected a variable .* the command import"):
+    with pytest.raises(ValueError, match=r"p: expected a variable .* and so does the command import"):
         systems.open(alone)
 
 
