@@ -9,6 +9,7 @@ import torch
 from hlieconv.training.interruption import SIGNALS
 
 torch.set_num_threads(1)  # pytest-xdist already uses every core
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # nor do the programs that tests start wait for each other's threads
 
 
 @pytest.fixture(params=[torch.float32, torch.float64], ids=["float32", "float64"])

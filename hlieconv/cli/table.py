@@ -52,16 +52,15 @@ class ImportTable(AbstractCommand):
         import systems
         from systems.dataset.named_arrays import NAMED_DIMS, SUFFIXES, from_file
 
+        path = Path(arguments.path or Path(arguments.table).with_suffix(".nc"))
+        other = path.resolve() != Path(arguments.table).resolve()
+        check("path", str(path), other, "another file (-o) than the one that is read")
         options = {name: getattr(arguments, name) for name in ("system", "window", "degree")}
         options |= {} if arguments.mass is None else {"mass": arguments.mass}
         if Path(arguments.table).suffix in (*SUFFIXES, *NAMED_DIMS):
             dataset = from_file(arguments.table, **options)
         else:
             dataset = systems.from_dataframe(_table(Path(arguments.table)), **options)
-        path = Path(arguments.path or Path(arguments.table).with_suffix(".nc"))
-        check(
-            "output", path, path.resolve() != Path(arguments.table).resolve(), "another file than the one that is read"
-        )
         systems.save(dataset, path, overwrite=arguments.overwrite)
         print(f"{path}: {summary_of(dataset)}")
 

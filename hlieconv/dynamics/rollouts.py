@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float
@@ -19,7 +20,7 @@ from hlieconv.models.abstract import units_of
 from hlieconv.noether.projection import Projected
 from systems import AbstractVectorField, PhaseSpace
 from systems.checks import check
-from systems.dataset.blocks import is_beyond_memory
+from systems.dataset.blocks import blocks_of, is_beyond_memory
 from systems.dataset.reading import (
     mask_of,
     state_of,
@@ -106,9 +107,7 @@ def rollout(
         "device": device or parameter.device,
     }
     model = copy.deepcopy(model).to(**where).eval().requires_grad_(False)
-    features = model.checked(variables_of(dataset, model.features, **where), mask_of(dataset, device=where["device"]))
-    settings: dict[str, Any] = {"features": fingerprint(features), "model": model.config}
-    del features
+    settings: dict[str, Any] = {"features": _checked_features(model, dataset, **where), "model": model.config}
     starts, everything = Starts(model, dataset, where["dtype"]), range(dataset.sizes["trajectory"])
     field, _ = starts(everything[:1])
     start = times_of(dataset, dtype=torch.float64)
@@ -142,6 +141,16 @@ def rollout(
     field, state = starts(everything)
     state = _moved(field, state, start[0], seconds, integrator) if elsewhere else state
     return simulate(field, state, asked, integrator, settings=settings, true=starts.true(everything), **options)
+
+
+def _checked_features(model: AbstractModel, dataset: xr.Dataset, **where: Any) -> str:
+    """The fingerprint of what a model is conditioned on, read and checked block by block."""
+    found = []
+    for rows in blocks_of(dataset):
+        some = dataset.isel(trajectory=rows)
+        values = variables_of(some, model.features, **where)
+        found.append(fingerprint(model.checked(values, mask_of(some, device=where["device"]))))
+    return found[0] if len(found) == 1 else fingerprint({"blocks": np.array(found, dtype="S")})
 
 
 def _check_units(model: AbstractModel, dataset: xr.Dataset) -> None:

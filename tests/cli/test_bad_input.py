@@ -122,7 +122,7 @@ def refused(folder, capsys, arguments, argument, run=cli.main):
         ("info other.nc", "path"),
         ("info folder.nc", "path"),
         ("import missing.csv", "table"),
-        ("import good.nc", "table"),
+        ("import good.nc", "path"),
         ("import table.csv -o good.nc", "path"),
         ("import table.csv --system sun", "--system"),
         ("import table.csv --degree 7", "degree"),
