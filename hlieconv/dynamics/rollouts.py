@@ -165,9 +165,16 @@ def _dtype_for(own: torch.dtype, dataset: xr.Dataset) -> torch.dtype:
     """The dtype of a model, or float64 where float32 rounds positions or overflows."""
     if own != torch.float32 or dataset["q"].dtype.itemsize == 4:
         return own
-    q, p = (x[torch.isfinite(x)] for x in state_of(dataset, dtype=torch.float64))
-    rounded = torch.finfo(own).eps * q.abs().max() > 1e-3 * (q - q.mean()).square().mean().sqrt() > 0
-    largest = float(p.square().max())
+    blocks = []
+    for rows in blocks_of(dataset):
+        q, p = (x[torch.isfinite(x)] for x in state_of(dataset.isel(trajectory=rows), dtype=torch.float64))
+        if len(q) and len(p):
+            blocks.append((len(q), q.mean(), q.var(correction=0), q.abs().max(), p.square().max()))
+    count, mean, variance, farthest, fastest = torch.tensor(blocks, dtype=torch.float64).T
+    share = count / count.sum()
+    spread = (share * (variance + (mean - share @ mean).square())).sum().sqrt()
+    rounded = torch.finfo(own).eps * farthest.max() > 1e-3 * spread > 0
+    largest = float(fastest.max())
     held = not largest or torch.finfo(own).tiny < largest < torch.finfo(own).max
     return own if held and not rounded else torch.float64
 
