@@ -170,6 +170,8 @@ def _dtype_for(own: torch.dtype, dataset: xr.Dataset) -> torch.dtype:
         q, p = (x[torch.isfinite(x)] for x in state_of(dataset.isel(trajectory=rows), dtype=torch.float64))
         if len(q) and len(p):
             blocks.append((len(q), q.mean(), q.var(correction=0), q.abs().max(), p.square().max()))
+    if not blocks:  # nothing is seen at first, which `Starts` refuses
+        return own
     count, mean, variance, farthest, fastest = torch.tensor(blocks, dtype=torch.float64).T
     share = count / count.sum()
     spread = (share * (variance + (mean - share @ mean).square())).sum().sqrt()
