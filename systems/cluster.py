@@ -1,5 +1,7 @@
 """The parts of a simulation, computed by the workers of a dask cluster: short ones many at a time."""
 
+import asyncio
+import concurrent.futures
 import importlib
 import time
 import warnings
@@ -115,13 +117,14 @@ def _neighbours(left: deque[slice], most: int) -> list[slice]:
 
 def _next(client: Any, done: "SimpleQueue[Any]") -> tuple[Any, "_Done"]:
     """What is done next, and its result; `_NoWorkers` if nobody is left to do it."""
-    seen, future, paused = time.monotonic(), None, False
+    seen, future, result, paused = time.monotonic(), None, None, False
     while True:
         try:
             future = future or done.get(timeout=LOOK)
-            return future, future.result(timeout=LOOK)  # computed again where the worker that had it is lost
+            result = result or _result(client, future)
+            return future, result.result(timeout=LOOK)
         except (Empty, TimeoutError):
-            if future is not None and future.status == "error":
+            if result is not None and result.done():  # as a worker raised it
                 raise
             if _threads(client):
                 seen = time.monotonic()
@@ -130,6 +133,15 @@ def _next(client: Any, done: "SimpleQueue[Any]") -> tuple[Any, "_Done"]:
                     warnings.warn(f"client: {words}", UserWarning, stacklevel=6)
             elif time.monotonic() - seen >= WITHOUT_WORKERS:
                 raise _NoWorkers from None
+
+
+def _result(client: Any, future: Any) -> "concurrent.futures.Future[_Done]":
+    """That which a client fetches, computed again where the worker that had it is lost.
+
+    Whoever waits here may look elsewhere in between: `Future.result(timeout=)` would give up what the client has begun,
+    and a client one of whose requests was given up may call all later ones cancelled.
+    """
+    return asyncio.run_coroutine_threadsafe(client.gather(future, asynchronous=True), client.loop.asyncio_loop)
 
 
 def _threads(client: Any) -> int:
