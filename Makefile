@@ -11,7 +11,6 @@ INSTALL := .venv/bin/python -m pip install -q -c constraints.txt
 STAMP := .venv/installed
 endif
 DEV_STAMP := $(STAMP)-dev
-DOCS_STAMP := $(STAMP)-docs
 
 .PHONY: demo test lint types notebooks benchmarks docs figures wheel
 
@@ -38,7 +37,7 @@ notebooks/%.ipynb: notebooks/%.py | $(DEV_STAMP)
 benchmarks: $(STAMP)
 	$(PYTHON) -m pytest -o addopts= -s tests/benchmarks
 
-docs: $(DOCS_STAMP)
+docs: $(DEV_STAMP)
 	$(PYTHON) -m sphinx -q -W --keep-going -d docs/_build/doctrees docs docs/_build/html
 	@echo docs/_build/html/index.html
 
@@ -62,9 +61,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 $(DEV_STAMP): $(STAMP)
-	$(INSTALL) -e ".[test,dev,notebooks]"
-	@touch $@
-
-$(DOCS_STAMP): $(STAMP)
-	$(INSTALL) -e ".[docs]"
+	$(INSTALL) -e ".[test,dev,notebooks,docs]"
 	@touch $@
