@@ -236,6 +236,9 @@ def _warn_of_rough_times(seconds: NDArray[np.floating], times: Any) -> None:
         )
 
 
+#: The dims that states have at least: time, body and space.
+STATES = 3
+
 #: The part of a velocity that the rounding of what it is estimated from may make up without a warning.
 LARGEST_NOISE = 0.01
 
@@ -409,5 +412,7 @@ def _value(variable: Variable, value: Any, count: int, n: int, dtype: np.dtype[n
     array = to_array(variable.name, value).astype(dtype)
     array = np.broadcast_to(array, own) if array.ndim == 0 else array
     if array.shape not in {own, (count, *own)}:
-        raise ValueError(f"{variable.name}: expected shape {own} or {(count, *own)}, got {array.shape}")
+        others = "; momenta, velocities and derivatives, of the shape of q, are p, v, q_rate and p_rate"
+        hint = others if array.ndim >= STATES and variable.dims == ("body",) else ""
+        raise ValueError(f"{variable.name}: expected shape {own} or {(count, *own)}, got {array.shape}{hint}")
     return array

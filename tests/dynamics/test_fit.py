@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from small import Small, small, springs
@@ -204,6 +205,8 @@ def test_bad_data_are_named():
     gaps.q[:] = float("nan")
     with pytest.raises(ValueError, match="dataset: expected bodies that were seen at some time, got 'NaN everywhere'"):
         quick(small(), gaps)
+    with pytest.raises(ValueError, match="q: expected finite values, or NaN where a body was not seen, got infinity"):
+        quick(small(), gaps.assign(q=gaps.q.fillna(np.inf)))
     with pytest.raises(ValueError, match="dataset: expected points at two times at least, got '1 of each trajectory'"):
         quick(small(), DATA.isel(time=[0]))
 

@@ -122,6 +122,8 @@ def test_what_does_not_fit_is_refused():
     given = {"times": t, "mass": 1.0}
     with pytest.raises(ValueError, match="q: expected bodies that were seen at some time, got 'NaN everywhere'"):
         from_arrays(np.full_like(q, np.nan), q, **given)
+    with pytest.raises(ValueError, match=r"velocity: expected shape \(1,\) .* of the shape of q, are p, v, q_rate and"):
+        from_arrays(q, velocity=q, **given)
     with pytest.raises(ValueError, match="p_rate: expected both q_rate and p_rate, or neither"):
         from_arrays(q, q, p_rate=q, **given)
     with pytest.raises(ValueError, match=r"p_rate: expected the shape of q, \(1, 6, 1, 2\), got \(1, 6, 2, 2\)"):

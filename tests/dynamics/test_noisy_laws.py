@@ -15,6 +15,8 @@ from hlieconv.dynamics.expansion.forces import RANGE, Forces, force, jacobian
 from hlieconv.dynamics.expansion.noise import Noise, noise_in, noise_of
 from hlieconv.dynamics.expansion.shooting import Shot, shoot
 from hlieconv.dynamics.expansion.solving import bodies_in, equations_of, solve
+from hlieconv.dynamics.expansion.steps import EXACT, Steps
+from hlieconv.dynamics.expansion.variation import Variation
 from hlieconv.dynamics.expansion.windows import window_targets
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.law import Estimate
@@ -128,6 +130,39 @@ def test_lengths_do_not_run_away():
         assert taken.tolist() == pytest.approx([0.5, length - first[0], exponent - first[1]])
 
 
+def test_steps_are_halved_where_bodies_meet():
+    """A force that turns about within a step: its states, and their derivatives, are those of many short steps."""
+    term, one = Pair("softened", (1e-4, 1.0), (True, False)), torch.ones(2, 2, 1, dtype=torch.float64)
+    bodies = Bodies({"mass": one[..., 0]}, None)
+    law, fine = Forces([Estimate(term, -2.0)], bodies), 1e3 * one
+    q = torch.tensor([[[-0.004, 1e-3], [0.004, 0.0]], [[-0.5, 0.0], [0.5, 0.0]]], dtype=torch.float64)
+    p, h = torch.zeros_like(q), torch.full((2, 1, 1), 0.01, dtype=torch.float64)
+    p[:, 0, 0], p[:, 1, 0] = 1.0, -1.0
+
+    def end(q, p, parts=1, fine=fine):
+        state, taken = PhaseSpace(q, p), []
+        for _ in range(parts):
+            state, steps = Steps(law.weighted, one, fine).across(state, h / parts)
+            taken += steps
+        return state, taken
+
+    exact, found, rough = end(q, p, 300, 0 * fine)[0], *(end(q, p, fine=x) for x in (fine, 0 * fine))
+    assert float((found[0].p - exact.p).abs().max()) * 1e3 < 2 * EXACT < float((rough[0].p - exact.p).abs().max()) * 1e3
+    assert len(rough[1]) == 1
+    lengths = torch.stack(
+        [step.length.new_zeros(2).index_add(0, step.segments, step.length[:, 0, 0]) for step in found[1]]
+    )
+    assert lengths.sum(0).tolist() == pytest.approx([0.01, 0.01])
+    assert (lengths > 0).sum(0)[1] == 1 < (lengths > 0).sum(0)[0]
+    variation = Variation(q, one, law, polish=True)
+    for step in found[1]:
+        variation.step(step)
+    moved = q.clone()
+    moved[0, 0, 1] += 1e-9
+    slope = (end(moved, p)[0].p - found[0].p)[0].flatten() / 1e-9
+    torch.testing.assert_close(variation.p[0, :, 1], slope, rtol=0.02, atol=0.02 * float(slope.abs().max()))
+
+
 def test_jacobian_is_that_of_the_force():
     """Of functions of distances, in one direction, of three bodies and of one."""
     singles = Factor(""), Factor("")
@@ -156,7 +191,17 @@ def test_what_is_much_like_a_law_is_tried():
     for law in (["power"], ["softened"], ["yukawa"], ["softened", "power"], ["power", "softened"]):
         assert law in found
     softened = equations.solve([Pair("softened", (0.1, -1.0), (True, False), m)])
-    assert [law.terms for law in search.relatives(softened)] == [(powers[0],)]
+    assert [law.terms for law in search.relatives(softened)] == [(), (powers[0],)]
+
+
+def test_no_law_is_read_where_bodies_are_free():
+    """The best of the terms fits noise; that there is none fits as well by fewer numbers."""
+    generator, t = np.random.default_rng(0), np.linspace(0, 1, 30)
+    q, v = generator.standard_normal((2, 6, 1, 3, 2))
+    q, v = (x + 0.01 * generator.standard_normal((6, 30, 3, 2)) for x in (q + v * t[:, None, None], v))
+    model = PairExpansion.of(dataset := from_arrays(q, v=v, times=t, mass=1.0 + generator.random((6, 3))))
+    solve(model, trajectories_of(dataset), chunks=0)
+    assert model.law() == "V = 0"
 
 
 def test_a_square_of_a_softened_square_is_read_as_powers():

@@ -81,7 +81,9 @@ def test_it_is_dropped_where_it_does_not_help(data, short):
 def test_without_a_law_there_is_no_residual(short):
     """Of springs as different as those of the paper no term is found by one who does not know the stiffness."""
     paper = springs(count=12, points=21)[1]
-    with pytest.warns(UserWarning, match="the library does not hold the law"):
+    with pytest.warns(
+        UserWarning, match="no term was found that explains the forces: the library does not hold the law"
+    ):
         found = fit([PairExpansion.of(paper, body_features=("mass",)), network(paper)], paper, progress=False)
     assert str(found.candidates[1]) == "residual: not fitted (no term of a law was found)"
 

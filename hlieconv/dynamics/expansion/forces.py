@@ -1,9 +1,10 @@
 """The force of a law on given bodies, and its derivatives."""
 
+import copy
 from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from hlieconv.dynamics.expansion.refinement import EXPONENTS, free_of, moved
@@ -59,6 +60,13 @@ class Forces:
             self.terms[i] = moved(self.terms[i], k, float(step[at]))
         return step
 
+    def take(self, index: Int[Tensor, " some"]) -> "Forces":
+        """The same law for some of the bodies."""
+        found = copy.copy(self)
+        found.known = [(term, weight[index]) for term, weight in self.known]
+        found.weights = [weight[index] for weight in self.weights]
+        return found
+
     def tangents(self, q: Float[Tensor, "segment n d"]) -> Float[Tensor, "segment nd unknown"]:
         """The derivatives of the force in coefficients and free parameters."""
         configuration = Configuration(q)
@@ -86,8 +94,18 @@ def force_of(estimates: Sequence[Estimate], bodies: Bodies) -> Callable[[Tensor]
 
 def force(law: Weighted, q: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
     """-dV/dq of weighted terms."""
-    configuration = Configuration(q)
-    return sum((term.force(configuration, weight) for term, weight in law), torch.zeros_like(q))
+    configuration, found = Configuration(q), torch.zeros_like(q)
+    radial, others = _parted(law)
+    if radial:
+        tangent = sum((weight * term.tangent(configuration) for term, weight in radial), q.new_zeros(()))
+        found = configuration.force_of_pairs(tangent)
+    return sum((term.force(configuration, weight) for term, weight in others), found)
+
+
+def _parted(law: Weighted) -> tuple[list[tuple[Pair, Tensor]], list[tuple[Term, Tensor]]]:
+    """Functions of the distance of two bodies, and others."""
+    radial = [(x, weight) for x, weight in law if isinstance(x, Pair) and not isinstance(x, Anisotropic)]
+    return radial, [(x, weight) for x, weight in law if not isinstance(x, Pair) or isinstance(x, Anisotropic)]
 
 
 def jacobian(law: Weighted, q: Float[Tensor, "segment n d"]) -> Float[Tensor, "segment nd nd"]:
@@ -98,8 +116,7 @@ def jacobian(law: Weighted, q: Float[Tensor, "segment n d"]) -> Float[Tensor, "s
         >>> jacobian([spring], torch.tensor([[[0.0], [1.0]]], dtype=torch.float64)).round(decimals=4).tolist()
         [[[-2.0, 2.0], [2.0, -2.0]]]
     """
-    radial = [(x, weight) for x, weight in law if isinstance(x, Pair) and not isinstance(x, Anisotropic)]
-    others = [(x, weight) for x, weight in law if not isinstance(x, Pair) or isinstance(x, Anisotropic)]
+    radial, others = _parted(law)
     found = _jacobian_of_pairs(radial, q)
     if others:
         basis = torch.eye(q[0].numel(), dtype=q.dtype).view(-1, 1, *q.shape[1:]).expand(-1, *q.shape).contiguous()

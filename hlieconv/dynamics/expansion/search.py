@@ -220,6 +220,8 @@ def expanded(term: Term) -> list[Term]:
 def relatives(solution: Solution, needed: Collection[tuple] = ()) -> list[Solution]:
     """Laws that noise may hide behind this one: without one of the smaller terms, or with a shape much like another.
 
+    Behind a single term it may be that there is no force at all.
+
     Forces do not tell these apart; trajectories do.
 
     Args:
@@ -228,7 +230,7 @@ def relatives(solution: Solution, needed: Collection[tuple] = ()) -> list[Soluti
             the index of a parameter, those without which no shape need be.
     """
     terms, largest = solution.terms, int(solution.sizes.argmax())
-    without = {k: (*terms[:k], *terms[k + 1 :]) for k in range(len(terms)) if k != largest}
+    without = {k: (*terms[:k], *terms[k + 1 :]) for k in range(len(terms)) if k != largest or len(terms) == 1}
     found = [some for k, some in without.items() if (terms[k].family,) not in needed]
     for some in (terms, *without.values()):
         for i, term in enumerate(some):

@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hlieconv.dynamics.chunks import Chunks, joined
-from hlieconv.dynamics.expansion.forces import Forces, force
+from hlieconv.dynamics.expansion.forces import Forces
+from hlieconv.dynamics.expansion.steps import HALVED, Steps, Substep
 from hlieconv.dynamics.expansion.variation import Linear, Variation
 from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.terms import Bodies
@@ -164,13 +165,21 @@ class _Segments:
     def solve(self, polish: bool) -> Shot:
         """The first states, and the law if it is to be polished, that fit best.
 
-        Tangents are taken again only where those of earlier states and coefficients bring little.
+        At first by one step from point to point. Tangents are taken again only where those of earlier states and
+        coefficients bring little.
         """
-        unknown = self.law.unknown if polish else 0
+        shot, errors, linear = self._descended(polish, None, halved=0)
+        if linear is not None and shot.finite:
+            shot, errors, _ = self._descended(polish, linear, halved=HALVED)
+        return replace(shot, estimates=self._found(shot, errors) if polish else self.estimates)
+
+    def _descended(self, polish: bool, linear: Linear | None, *, halved: int) -> tuple[Shot, Tensor, Linear | None]:
+        """Iterations of Gauss and Newton; the errors of what they found, and the last tangents, none if they failed."""
+        unknown, near = self.law.unknown if polish else 0, linear is not None
         shot, errors = Shot([], unknown, self.freedom, self.freedom), torch.zeros(unknown, dtype=torch.float64)
-        move, linear, before, size, shortened = tuple[Tensor, Tensor](), None, 0.0, math.inf, 0
+        move, before, size, shortened, stale = tuple[Tensor, Tensor](), 0.0, math.inf, 0, linear is None
         for k in range(ITERATIONS):
-            path, middles, ends = self._roll()
+            path, taken = self._roll(halved)
             residual = self.data - path
             size, last = float(residual.square().sum(1).nan_to_num(nan=math.inf).median()), size
             if size > WORSE * last:  # too far: back to a part of the step, or all the way
@@ -178,22 +187,22 @@ class _Segments:
                 part = SHORTER if shortened < SHORTENED else 0.0
                 self._move(*((part - 1) * x for x in move))
                 if not part:
-                    break
-                linear, move, size = None, tuple(part * x for x in move), last
+                    return shot, errors, None
+                stale, move, size = True, tuple(part * x for x in move), last
                 continue
             shortened = 0
-            if linear is None:
-                linear = Linear(self._tangents(middles, ends, polish=polish), unknown)
+            if linear is None or stale:
+                linear = Linear(self._tangents(taken, polish=polish), unknown)
             left = linear.without_states(residual)
             shot = replace(shot, each=left.square().sum(1).nan_to_num(nan=math.inf))
             step, errors, gain = linear.law(left, shot.passing)
             gain += float((residual.square().sum(1) - shot.each)[shot.passing].sum())
             move = self._move(linear.states(residual, step), step)
             excess = float((shot.each - shot.freedom)[shot.passing].sum().nan_to_num().clamp(min=0))
-            if k and gain < max(SETTLED, ROUGHLY * excess * (not shot.holds)):
+            if (k or near) and gain < max(SETTLED, ROUGHLY * excess * (not shot.holds)):
                 break
-            linear, before = (linear if gain < CHORD * before else None), gain
-        return replace(shot, estimates=self._found(shot, errors) if polish else self.estimates)
+            stale, before = gain >= CHORD * before, gain
+        return shot, errors, linear
 
     def _found(self, shot: Shot, errors: Tensor) -> list[Estimate]:
         """The terms of the law with standard errors, which grow where it does not fit."""
@@ -211,39 +220,38 @@ class _Segments:
         self.q, self.p = self.q + q * self.real, self.p + p * self.real
         return states, self.law.change(law) if len(law) else law
 
-    def _roll(self) -> tuple[Float[Tensor, "segment residual"], list[Tensor], list[Tensor]]:
-        """Where the first states go by RK4 from point to point, in units of the noise.
+    def _roll(self, halved: int) -> tuple[Float[Tensor, "segment residual"], list[list[Substep]]]:
+        """Where the first states go from point to point, in units of the noise, and the steps between the points.
 
-        And the positions in the middle and at the end of every step.
+        Each is halved so many times, at most.
         """
-        q, p, m, law = self.q, self.p, self.mass, self.law.weighted
-        path, middles, ends = [self._scaled(q, p, 0)], [], []
-        for k, h in enumerate(self._steps, start=1):
-            a1, b1 = p / m, force(law, q)
-            a2, b2 = (p + h / 2 * b1) / m, force(law, q + h / 2 * a1)
-            middle = q + h / 2 * a2
-            a3, b3 = (p + h / 2 * b2) / m, force(law, middle)
-            a4, b4 = (p + h * b3) / m, force(law, q + h * a3)
-            q, p = q + h / 6 * (a1 + 2 * a2 + 2 * a3 + a4), p + h / 6 * (b1 + 2 * b2 + 2 * b3 + b4)
-            path.append(self._scaled(q, p, k))
-            middles.append(middle)
-            ends.append(q)
-        return torch.stack(path, -2).flatten(-2), middles, ends
+        state, steps = PhaseSpace(self.q, self.p), Steps(self.law.weighted, self.mass, self._fine)
+        path, taken = [self._scaled(*state, 0)], []
+        for k, h in enumerate(self._intervals, start=1):
+            state, own = steps.across(state, h, halved)
+            path.append(self._scaled(*state, k))
+            taken.append(own)
+        return torch.stack(path, -2).flatten(-2), taken
 
-    def _tangents(
-        self, middles: Sequence[Tensor], ends: Sequence[Tensor], *, polish: bool
-    ) -> Float[Tensor, "segment residual unknown"]:
+    def _tangents(self, taken: Sequence[list[Substep]], *, polish: bool) -> Float[Tensor, "segment residual unknown"]:
         """The derivatives of a path in the first states and the law."""
         variation = Variation(self.q, self.mass, self.law, polish=polish)
         moved = [self._in_noise(variation, 0)]
-        for k, (h, middle, end) in enumerate(zip(self._steps, middles, ends, strict=True), start=1):
-            variation.step(h, middle, end)
+        for k, steps in enumerate(taken, start=1):
+            for step in steps:
+                variation.step(step)
             moved.append(self._in_noise(variation, k))
         return torch.stack(moved, 1).flatten(1, 2)
 
     @property
-    def _steps(self) -> Float[Tensor, "step segment 1 1"]:
+    def _intervals(self) -> Float[Tensor, "interval segment 1 1"]:
         return self.pieces.times.diff(dim=0)[..., None, None]
+
+    @property
+    def _fine(self) -> Float[Tensor, "segment n d"]:
+        """What makes of a change of p one of states up to the end of a segment, at most, in units of their noise."""
+        duration = self._intervals.sum(0)
+        return torch.maximum(self.size.p.amax(0), self.size.q.amax(0) * duration / self.mass)
 
     def _in_noise(self, variation: Variation, k: int) -> Float[Tensor, "segment state unknown"]:
         """The derivatives of the states at a point in units of their errors."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hlieconv.dynamics.chunks import DRAWN_BESIDE, Chunks, Places, require_some
 from hlieconv.dynamics.expansion import search
-from hlieconv.dynamics.expansion.equations import Equations, Solution, normalised
+from hlieconv.dynamics.expansion.equations import QUANTILE, Equations, Solution, normalised
 from hlieconv.dynamics.expansion.forces import force_of
 from hlieconv.dynamics.expansion.leftover import kind_of
 from hlieconv.dynamics.expansion.noise import FEWEST, noise_in
@@ -73,7 +73,7 @@ class Search:
 
     def _is_new(self, found: Solution) -> bool:
         key = tuple(sorted(repr(term.family) for term in found.terms))
-        is_new = bool(key) and key not in self.tried
+        is_new = key not in self.tried
         self.tried.add(key)
         return is_new
 
@@ -129,8 +129,10 @@ def solve(model: PairExpansion, data: Trajectories, *, chunks: int = 1, seed: in
     shot = found.shot
     model.estimates = shot.estimates if shot is not None and shot.finite else estimates_of(found.best, length)
     if not found.explained:
-        part = found.best.typical / equations.scale
-        how = f"a typical force differs from that of the law by {part:.1e} of its size"
+        part = float(found.best.residual.abs().quantile(QUANTILE)) / equations.scale
+        how = f"nine of ten forces differ from those of the law by up to {part:.1e} of a typical one"
+        if not model.estimates:
+            how = f"no term was found that explains the forces{' that known ones leave' if model.known else ''}"
         why = "the library does not hold the law"
         if shot is not None:
             how = f"chi^2 of the trajectories is {shot.chi_square:.3g} where 1 is expected"

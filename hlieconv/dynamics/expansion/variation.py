@@ -1,6 +1,7 @@
 """How trajectories depend on their first states and on the law."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from hlieconv.dynamics.expansion.equations import normalised
 from hlieconv.dynamics.expansion.forces import Forces, jacobian
+from hlieconv.dynamics.expansion.steps import Substep
 
 #: Singular values of the first states below this, squared and relative, are damped.
 RIDGE = 1e-12
@@ -31,28 +33,31 @@ class Variation:
         start[:, torch.arange(self.first), torch.arange(self.first)] = 1.0
         self.q, self.p = start.split(size, 1)
         self.mass = mass.expand_as(q).reshape(count, size, 1)
-        self.here = self._at(q)
+        self.here = self._at(q, torch.arange(count))
 
-    def step(self, h: Tensor, middle: Tensor, end: Tensor) -> None:
-        """Go on by one step, given the positions at its middle and its end."""
-        m, q, p = self.mass, self.q, self.p
-        begin, between, after = self.here, self._at(middle), self._at(end)
+    def step(self, step: Substep) -> None:
+        """Go on by one step of some segments."""
+        some, h, m = step.segments, step.length, self.mass[step.segments]
+        q, p, begin = self.q[some], self.p[some], tuple(x[some] for x in self.here)
+        between, after = self._at(step.middle, some), self._at(step.end, some)
         a1, b1 = p / m, self._force(begin, q)
         a2, b2 = (p + h / 2 * b1) / m, self._force(between, q + h / 2 * a1)
         a3, b3 = (p + h / 2 * b2) / m, self._force(between, q + h / 2 * a2)
         a4, b4 = (p + h * b3) / m, self._force(after, q + h * a3)
-        self.q, self.p = q + h / 6 * (a1 + 2 * a2 + 2 * a3 + a4), p + h / 6 * (b1 + 2 * b2 + 2 * b3 + b4)
-        self.here = after
+        self.q[some], self.p[some] = q + h / 6 * (a1 + 2 * a2 + 2 * a3 + a4), p + h / 6 * (b1 + 2 * b2 + 2 * b3 + b4)
+        for x, new in zip(self.here, after, strict=True):
+            x[some] = new
 
-    def _force(self, at: tuple[Tensor, Tensor], q: Tensor) -> Tensor:
+    def _force(self, at: Sequence[Tensor], q: Tensor) -> Tensor:
         of_positions, of_law = at
         found = of_positions @ q
         if self.unknown:
             found[..., self.first :] += of_law
         return found
 
-    def _at(self, q: Tensor) -> tuple[Tensor, Tensor]:
-        return jacobian(self.law.weighted, q), self.law.tangents(q) if self.unknown else q.new_zeros(0)
+    def _at(self, q: Tensor, some: Tensor) -> tuple[Tensor, Tensor]:
+        law = self.law.take(some)
+        return jacobian(law.weighted, q), law.tangents(q) if self.unknown else q.new_zeros(len(q))
 
 
 class Linear:
