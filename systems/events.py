@@ -13,7 +13,7 @@ from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from systems.checks import check
@@ -56,6 +56,11 @@ class AbstractEvent(ABC):
     def counts(self, field: AbstractVectorField, state: PhaseSpace, part: Tensor) -> Bool[Tensor, " event"] | None:
         """Which zeros count, by the states ``(event, n, d)`` at them and their parts ``(event,)``; None for all."""
         return None
+
+    def bodies(self, part: Int[Tensor, " event"], n: int) -> tuple[Int[Tensor, " event"], Int[Tensor, " event"]]:
+        """The body, of n, that each event happens to, by its part, and the other one of a pair; -1 for none."""
+        none = torch.full_like(part, -1)
+        return none, none
 
     def check(self, field: AbstractVectorField, state: PhaseSpace) -> None:
         """A ValueError that names what does not fit the field and the state, before any work starts."""
@@ -149,6 +154,9 @@ class Plane(AbstractEvent):
         values = values if field.mask is None else torch.where(field.mask, values, 1)
         return values if self.body is None else values[..., self.body, None]
 
+    def bodies(self, part: Int[Tensor, " event"], n: int) -> tuple[Int[Tensor, " event"], Int[Tensor, " event"]]:
+        return (part if self.body is None else torch.full_like(part, self.body % n)), torch.full_like(part, -1)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AbstractOfPairs(AbstractEvent):
@@ -164,6 +172,10 @@ class AbstractOfPairs(AbstractEvent):
     def check(self, field: AbstractVectorField, state: PhaseSpace) -> None:
         check("state", tuple(state.q.shape), state.q.shape[-2] >= 2, f"two bodies or more for {self.name}")
         super().check(field, state)
+
+    def bodies(self, part: Int[Tensor, " event"], n: int) -> tuple[Int[Tensor, " event"], Int[Tensor, " event"]]:
+        i, j = torch.triu_indices(n, n, 1, device=part.device)[:, part.long()]
+        return i.to(part), j.to(part)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -288,6 +300,9 @@ class Escape(AbstractEvent):
         centre = (weight[..., None] * state.q).sum(-2, keepdim=True) / weight.sum(-1)[..., None, None]
         values = (state.q - centre).square().sum(-1) - self.distance**2
         return values if field.mask is None else torch.where(field.mask, values, -1)
+
+    def bodies(self, part: Int[Tensor, " event"], n: int) -> tuple[Int[Tensor, " event"], Int[Tensor, " event"]]:
+        return part, torch.full_like(part, -1)
 
 
 def _is_number(value: Any) -> bool:

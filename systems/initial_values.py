@@ -9,7 +9,8 @@ from torch import Tensor
 
 from systems.checks import check
 from systems.numbers import FLOATS, ordered, to_tensor
-from systems.phase_space import PhaseSpace
+from systems.phase_space import DIMENSIONS, PhaseSpace
+from systems.units import in_units, labels_of
 from systems.vector_field import AbstractVectorField
 
 
@@ -20,6 +21,10 @@ def checked_state(field: AbstractVectorField, state: Any) -> PhaseSpace:
     like = next((x for x in field.state_dict().values() if x.dtype in FLOATS), None)
     where = {} if like is None else {"dtype": like.dtype, "device": like.device}
     q, p = (ordered(x, "trajectory", "body", "space") for x in state)
+    if field.coordinates == "cartesian":
+        if not field.units:
+            labels_of({"q": q, "p": p}, DIMENSIONS, field.labels)
+        q, p = in_units(field.units, {"q": q, "p": p}, DIMENSIONS).values()
     q, p = (x if isinstance(x, Tensor) else to_tensor(name, x, **where) for name, x in {"q": q, "p": p}.items())
     if q.ndim not in (2, 3) or q.shape != p.shape:
         raise ValueError(

@@ -9,6 +9,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from systems.numbers import to_tensor
+from systems.units import labels_of
+
+#: Of the numbers of a state, in SI units.
+DIMENSIONS = {"q": "m", "p": "kg m / s", "v": "m / s", "mass": "kg"}
 
 
 class PhaseSpace(NamedTuple):
@@ -44,7 +48,8 @@ class PhaseSpace(NamedTuple):
                 (see `systems.Gravity`).
 
         Raises:
-            ValueError: for both or neither of momenta and velocities, velocities without masses, and wrong shapes.
+            ValueError: for both or neither of momenta and velocities, velocities without masses, wrong shapes, and
+                arrays of xarray in units that do not belong together.
 
         Example:
             >>> PhaseSpace.of([[0, 0], [1, 0]], v=[[0, 0], [0, 2]], mass=[10, 3]).p
@@ -60,6 +65,7 @@ class PhaseSpace(NamedTuple):
         if ("v" in given) != ("mass" in given):
             needs, lacks = ("v", "mass") if "v" in given else ("mass", "v")
             raise ValueError(f"{lacks}: expected it beside {needs} (p = m v), got none")
+        labels_of(given, DIMENSIONS)
         tensors = _of_one_dtype(given)
         q, motion = tensors["q"], tensors["p" if "p" in tensors else "v"]
         if q.ndim < 2 or q.shape != motion.shape:

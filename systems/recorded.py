@@ -8,26 +8,32 @@ import xarray as xr
 from torch import Tensor
 
 from systems.dataset.event_table import BLANK
-from systems.dataset.schema import CORE, data_array
+from systems.dataset.schema import CORE, EVENT_BODIES, data_array
 from systems.events import AbstractEvent
 from systems.watching import Occurrences
 
 
-def as_table(events: Occurrences, count: int, origin: Tensor) -> dict[str, Tensor]:
+def as_table(events: Occurrences, count: int, origin: Tensor, watched: Sequence[AbstractEvent]) -> dict[str, Tensor]:
     """The variables of a Dataset, ``(event, trajectory, ...)``.
 
     Args:
         events: of all trajectories.
         count: of trajectories.
         origin: what is added to their times, in float64: ``()`` or ``(trajectory,)``.
+        watched: what was looked for, by the kinds of the events.
     """
     row = events.trajectory
     number = torch.bincount(row, minlength=count)
     column = torch.arange(len(row), device=row.device) - (number.cumsum(0) - number)[row]
+    ends = torch.full((2, len(row)), -1, dtype=torch.int32, device=row.device)
+    for kind, event in enumerate(watched):
+        own = events.kind == kind
+        ends[:, own] = torch.stack(event.bodies(events.part[own].int(), events.state.q.shape[-2]))
     values = {
         "event_time": origin.expand(count)[row] + events.time.double(),
         "event_kind": events.kind.to(torch.int8),
         "event_part": events.part.int(),
+        **dict(zip(EVENT_BODIES, ends, strict=True)),
         "event_q": events.state.q,
         "event_p": events.state.p,
     }

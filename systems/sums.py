@@ -24,6 +24,7 @@ from systems.checks import check
 from systems.constrained import AbstractConstrained, AbstractConstraint
 from systems.external import AbstractExternal, AbstractForce
 from systems.phase_space import PhaseSpace
+from systems.units import check_together
 from systems.vector_field import (
     AbstractHamiltonian,
     AbstractNewtonian,
@@ -138,6 +139,9 @@ class AbstractSum(AbstractVectorField):
         self.variables = tuple(variables.values())
         marks = {name: _mark(name, parts) for name in self.marks}
         super().__init__(**marks, trainable=trainable, units=units, **values)
+        self.labels = {name: label for x in parts for name, label in x.labels.items()}
+        check("units", units, not (units and self.labels), "one system of units for all parts, named for each of them")
+        check_together(self.labels)
         if "mass" not in values:
             self.register_buffer("mass", None)
         self.seen = [

@@ -2,7 +2,11 @@
 
 import functools
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+import numpy as np
 
 #: A system's own units: G, k and masses are plain numbers, and nothing converts to them.
 OWN = "1"
@@ -106,6 +110,101 @@ def coherent(dimension: str, base: Base) -> str:
     """
     letters = {"m": base.length, "kg": base.mass, "s": base.time}
     return re.sub(r"[a-z]+", lambda word: letters.get(word[0], word[0]), dimension)
+
+
+def label_of(value: Any) -> str:
+    """What an array of xarray says by its attribute ``units`` that it is counted in; "1" of all else.
+
+    Example:
+        >>> import xarray as xr
+        >>> label_of(xr.DataArray([1.0], attrs={"units": "km"})), label_of([1.0])
+        ('km', '1')
+    """
+    unit = getattr(value, "attrs", {}).get("units") if hasattr(value, "dims") else None
+    return unit if isinstance(unit, str) and unit not in ("", "dimensionless") else OWN
+
+
+def converted(name: str, array: Any, wanted: str) -> Any:
+    """An array of xarray in the unit that is wanted; itself, where it is in that or in none."""
+    unit = label_of(array)
+    ratio = 1.0 if unit in (OWN, wanted) else factor(name, unit, wanted)
+    return array if ratio == 1 else (array * ratio).assign_attrs(array.attrs | {"units": wanted})
+
+
+def in_units(system: str, values: Mapping[str, Any], dimensions: Mapping[str, str]) -> dict[str, Any]:
+    """Values of a system of units, those arrays of xarray converted that say what they are counted in.
+
+    Args:
+        system: the name of the system; "": then they stay as they are, and have to belong together (`check_together`).
+        values: by name.
+        dimensions: the SI unit of each by name, "" where it is not known.
+
+    Raises:
+        ValueError: for units that convert to none of the system, or whose dimension nobody knows.
+
+    Example:
+        >>> import xarray as xr
+        >>> mass = xr.DataArray([500.0], dims="body", attrs={"units": "g"})
+        >>> in_units("SI", {"mass": mass}, {"mass": "kg"})["mass"].values
+        array([0.5])
+    """
+    labelled = {name: label for name, x in values.items() if (label := label_of(x)) != OWN}
+    if not (system and labelled):
+        return dict(values)
+    base = None if system == N_BODY else base_of(system)
+    found = dict(values)
+    for name, label in labelled.items():
+        if base is None or not dimensions.get(name):
+            raise ValueError(
+                f"{name}: expected numbers in the system's own units, which convert to nothing, got {label!r}: give "
+                "numbers without the attribute units"
+            )
+        found[name] = converted(name, values[name], coherent(dimensions[name], base))
+    return found
+
+
+def check_together(labels: Mapping[str, tuple[str, str]]) -> None:
+    """A ValueError unless units belong to one system, of any length and mass but with seconds.
+
+    Args:
+        labels: of each name the unit, and the SI unit of its dimension.
+
+    Example:
+        >>> check_together({"mass": ("g", "kg"), "rest_length": ("km", "m")})
+        >>> check_together({"mass": ("g", "kg"), "spring_constant": ("N / m", "kg / s^2")})
+        Traceback (most recent call last):
+        ...
+        ValueError: units: expected a system of units for mass in g, spring_constant in N / m, which do not belong \
+together with seconds, got none: units='SI', for example, converts them
+    """
+    sizes = {name: np.log(factor(name, unit, si)) for name, (unit, si) in labels.items()}
+    if not any(sizes.values()):
+        return
+    powers = [parsed(name, si).dimensionality for name, (_, si) in labels.items()]
+    matrix = np.array([[float(power.get(dim, 0)) for dim in ("[length]", "[mass]")] for power in powers])
+    size = np.array([*sizes.values()])
+    left = size - matrix @ np.linalg.lstsq(matrix, size)[0]
+    if abs(left).max() > 1e-9 * abs(size).max():
+        shown = ", ".join(f"{name} in {unit}" for name, (unit, _) in labels.items())
+        raise ValueError(
+            f"units: expected a system of units for {shown}, which do not belong together with seconds, got none: "
+            "units='SI', for example, converts them"
+        )
+
+
+def labels_of(
+    values: Mapping[str, Any],
+    dimensions: Mapping[str, str],
+    labels: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+) -> dict[str, tuple[str, str]]:
+    """What arrays of xarray say that they are counted in, with the labels that are there; they belong together."""
+    own = {
+        name: (label, si) for name, x in values.items() if (label := label_of(x)) != OWN and (si := dimensions[name])
+    }
+    if own:
+        check_together(found := {**labels, **own})
+        return found
+    return dict(labels)
 
 
 def newtons_constant(name: str) -> float:

@@ -13,8 +13,9 @@ Fields of bodies add up: ``springs + trap + damping`` (see `systems.sums`).
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pkgutil import resolve_name
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from systems.numbers import ordered, ragged_mask, to_tensor
 from systems.phase_space import PhaseSpace
 from systems.tracing import readable
-from systems.units import N_BODY, base_of
+from systems.units import N_BODY, OWN, base_of, in_units, label_of, labels_of
 from systems.variables import (
     Variable,
     boolean,
@@ -54,10 +55,12 @@ class AbstractVectorField(nn.Module, ABC):
         units: that all numbers are in: "SI", "cgs", "N-body", or one unit each of length, mass and time, such as
             "AU, yr, Msun". "" are the system's own, of which nothing is said.
         **values: the declared variables: tensors, arrays, lists or numbers, in float64 unless tensors are among them.
+            Arrays of xarray that say what they are counted in, by the attribute ``units``, are converted to ``units``.
 
     Raises:
         ValueError: for a missing or unknown variable, a wrong shape, a value that is not finite, or one that is not
-            positive where the declaration asks for it.
+            positive where the declaration asks for it; for arrays of xarray whose units do not convert, or without
+            ``units`` do not belong together.
     """
 
     name: str = ""
@@ -84,6 +87,8 @@ class AbstractVectorField(nn.Module, ABC):
     """The sides of a periodic box ``(*batch, d)``, as the part of a sum that lies in one."""
     units: str = ""
     """The system of units that all numbers are in (see `systems.units`); "" for its own."""
+    labels: Mapping[str, tuple[str, str]] = MappingProxyType({})
+    """Of a system without ``units``, what its values said that they are counted in, and the SI units of these."""
 
     def __init__(
         self,
@@ -100,6 +105,10 @@ class AbstractVectorField(nn.Module, ABC):
         values = {name: value for name, value in values.items() if value is not None}
         check_names(type(self).__name__, declared, values, trainable)
         values = {name: ordered(value, "trajectory", *declared[name].dims) for name, value in values.items()}
+        dimensions = {name: variable.si for name, variable in declared.items()}
+        if not self.units:
+            self.labels = labels_of(values, dimensions)
+        values = in_units(self.units, values, dimensions)
         if mask is None:
             masks = (ragged_mask(values[name]) for name in values if declared[name].dims == ("body",))
             mask = next((found for found in masks if found is not None), None)
@@ -343,7 +352,9 @@ class AbstractNewtonian(AbstractSeparable):
         mass = options.get("mass")
         if mass is None:
             return options
-        mass = to_tensor("mass", mass)
+        given = ordered(mass, "trajectory", "body")
+        given = in_units(options.get("units", ""), {"mass": given}, {"mass": "kg"})["mass"]
+        mass = to_tensor("mass", given)
         infinite = mass == torch.inf
         if not readable(infinite) or not infinite.any():
             return options
@@ -351,7 +362,8 @@ class AbstractNewtonian(AbstractSeparable):
             raise ValueError("mass: expected finite values, got infinity: give the mass, and fixed= for what stays")
         fixed = options.get("fixed")
         fixed = infinite if fixed is None else infinite | boolean("fixed", fixed, mass.device)
-        return options | {"mass": torch.where(infinite, 1, mass), "fixed": fixed}
+        finite = torch.where(infinite, 1, mass)
+        return options | {"mass": given.copy(data=finite.numpy()) if label_of(given) != OWN else finite, "fixed": fixed}
 
     @property
     def inertia(self) -> Float[Tensor, "*batch n"]:

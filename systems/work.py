@@ -18,7 +18,7 @@ from tqdm import tqdm
 from systems.accuracy import ENERGY_LOST, energy_change
 from systems.checks import check
 from systems.clock import elapsed_of, is_autonomous, started
-from systems.dataset.schema import described, stored_variables, to_dataset
+from systems.dataset.schema import described, numbered, stored_variables, to_dataset
 from systems.dataset.standard import labelled
 from systems.dataset.times import counted_from
 from systems.events import AbstractEvent
@@ -220,7 +220,7 @@ class Work:
         most = max((len(x) for table in tables for x in table.values()), default=0)
         tables = [lengthened(table, most) for table in tables]
         happened = {name: torch.cat([table[name] for table in tables], 1) for name in tables[0]}
-        dataset = dataset.assign(as_variables(happened, self.events))
+        dataset = numbered(dataset.assign(as_variables(happened, self.events)))
         return counted_from(self.origin, labelled(dataset, self.field))
 
     @property
@@ -244,7 +244,7 @@ class Work:
             last = elapsed.masked_fill(torch.isnan(times), 0).abs().amax(0).expand(len(state.q))
             found = some(found, found.time.abs() <= last[found.trajectory])
             self.touches += int((found.rate == 0).sum())
-            table = as_table(found, len(state.q), times[0])
+            table = as_table(found, len(state.q), times[0], self.events)
         elif integrator is None:
             trajectory, status = field.closed_form(state, elapsed), torch.zeros(len(state.q), dtype=torch.int8)
         else:

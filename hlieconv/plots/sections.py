@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 
 from hlieconv.plots.style import COLOURS, axes_or_new, label, style
 from systems.checks import check
+from systems.dataset.schema import EVENT_BODIES, aligned
 
 #: Trajectories that share the legend's room: more are drawn in the colours of a map.
 FEW = len(COLOURS)
@@ -29,7 +30,7 @@ def plot_section(
         dataset: with recorded events (`simulate(..., events=[Plane(...)])`).
         x, y, z: what is drawn: x, y, z or p_x, p_y, p_z of the body; with z in three dimensions.
         event: which of the events, by its index or name.
-        body: whose coordinates.
+        body: whose coordinates; of an event that happens to several bodies, those at which it happens to this one.
         ax: where to draw; of projection "3d" with z. None: a new one.
         **dots: passed to ``Axes.plot``.
 
@@ -103,6 +104,10 @@ def _at_events(dataset: xr.Dataset, name: str, event: int | str, body: int) -> n
     values = array.isel(body=body, space=axes.index(name.removeprefix("p_"))).transpose("trajectory", "event").values
     kind = kinds.index(event) if isinstance(event, str) else event
     wanted = dataset["event_kind"].transpose("trajectory", "event").values == kind
+    if {*EVENT_BODIES} <= {*dataset.variables}:
+        ends = [aligned(dataset)[end].transpose("trajectory", "event").values for end in EVENT_BODIES]
+        if any(len(np.unique(end[wanted])) > 1 for end in ends):
+            wanted &= np.any([end == body for end in ends], axis=0)
     check("event", event, bool(wanted.any()), "an event that happens; this one never does")
     order = np.argsort(~wanted, axis=1, kind="stable")
     return np.take_along_axis(np.where(wanted, values, np.nan), order, 1)[:, : wanted.sum(1).max()]

@@ -3,7 +3,7 @@
 import xarray as xr
 
 #: What stands where fewer events happened; of the other variables NaN.
-BLANK = {"event_kind": -1, "event_part": -1}
+BLANK = {"event_kind": -1, "event_part": -1, "event_body": -1, "event_other_body": -1}
 
 
 def with_room(dataset: xr.Dataset, most: int) -> xr.Dataset:

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from systems.checks import check
 from systems.dataset.derivative import derivative
-from systems.dataset.schema import CORE, STATE_DIMS, data_array, to_dataset, validate
+from systems.dataset.schema import CORE, MOMENTA, STATE_DIMS, data_array, to_dataset, validate
 from systems.dataset.smoothing import Smooth, noise_of, smooth
 from systems.dataset.standard import standardised
 from systems.dataset.times import counted_from, one_clock, to_times
 from systems.numbers import ordered, to_array
 from systems.phase_space import PhaseSpace
 from systems.registry import system_class
-from systems.units import OWN, factor
+from systems.units import OWN, factor, label_of
 from systems.vector_field import AbstractNewtonian, Variable
 
 
@@ -94,7 +94,7 @@ def from_arrays(
     positions = _state_array("q", q)
     count, points, n, _ = positions.shape
     named = {"q": q, "p": p, "v": v, "q_rate": q_rate, "p_rate": p_rate} | values
-    units = {name: unit for name, value in named.items() if (unit := _own_unit(value)) != OWN} | dict(units or {})
+    units = {name: unit for name, value in named.items() if (unit := label_of(value)) != OWN} | dict(units or {})
     moments, origin = to_times(ordered(times, "trajectory", "time"), unit=units.pop("time", "s"))
     if moments.shape not in {(points,), (count, points)}:
         raise ValueError(f"times: expected shape ({points},) or ({count}, {points}), got {moments.shape}")
@@ -121,6 +121,7 @@ def from_arrays(
     noise, marks, extra = 0.0, {}, {}
     if p is not None:
         momenta = _like("p", p, positions)
+        check("p", "NaN everywhere", bool(np.isfinite(momenta).any()), f"momenta, or none: {MOMENTA}")
     else:
         mass = np.broadcast_to(arrays["mass"], (count, n))[:, None, :, None].astype(np.float64)
         mass = np.where(mass == 0, 1, mass)
@@ -389,12 +390,6 @@ def _declared(name: str, system: str, value: Any) -> Variable:
     )
     own = tuple(dim for dim in dims if dim != "trajectory")
     return next((v for v in declared if v.name == name), Variable(name, own, "1", long_name))
-
-
-def _own_unit(value: Any) -> str:
-    """What an array of xarray says that it is counted in."""
-    unit = getattr(value, "attrs", {}).get("units") if hasattr(value, "dims") else None
-    return unit if isinstance(unit, str) else OWN
 
 
 def _has_dims(value: Any) -> bool:

@@ -15,9 +15,11 @@
 | ``status`` | trajectory | how its computation ended: 0 is ok (`systems.status.Status`; CF's flags) |
 | ``last_time`` | trajectory | of its last state that was computed; q, p and energies are NaN after it |
 | ``edge_body``, ``edge_other_body`` | edge | which pairs of bodies there are, where the system has edges |
-| ``body_number``, ``other_body_number`` | body; other_body | coordinates where there are edges or matrices of pairs: \
+| ``body_number``, ``other_body_number`` | body; other_body | coordinates where there are edges, matrices of pairs or \
+events: \
 which body it was when these were written, so that ``isel(body=[1, 0])`` loses no pair |
 | ``event_time``, ``event_kind``, ``event_part`` | trajectory, event | when what happened to what (`systems.events`) |
+| ``event_body``, ``event_other_body`` | trajectory, event | to which body, or two, by their numbers; -1 for none |
 | ``event_q``, ``event_p`` | trajectory, event, body, space | the states at events; NaN, and -1, where there are fewer |
 | ``mass``, ... | [trajectory,] body[, other_body] | parameters as the system declares them, of each trajectory or all |
 | ``spring_constant``, ... | [trajectory,] edge | parameters of pairs where the system has edges |
@@ -75,7 +77,9 @@ CORE = {
     "last_time": Variable("last_time", ("trajectory",), "s", "time of the last state that was computed", si="s"),
     "event_time": Variable("event_time", ("trajectory", "event"), "s", "time of an event", si="s"),
     "event_kind": Variable("event_kind", ("trajectory", "event"), "1", "what happened"),
-    "event_part": Variable("event_part", ("trajectory", "event"), "1", "body, or pair of bodies, that it happened to"),
+    "event_part": Variable("event_part", ("trajectory", "event"), "1", "which of the functions of an event was zero"),
+    "event_body": Variable("event_body", ("trajectory", "event"), "1", "number of the body that it happened to"),
+    "event_other_body": Variable("event_other_body", ("trajectory", "event"), "1", "number of the other one of a pair"),
     "event_q": Variable("event_q", ("trajectory", "event", "body", "space"), "1", "position at an event", si="m"),
     "event_p": Variable(
         "event_p", ("trajectory", "event", "body", "space"), "1", "momentum at an event", si="kg m / s"
@@ -83,8 +87,15 @@ CORE = {
 }
 #: What may be known of q and p beside them, and what the names of its variables end with.
 COMPANIONS = {"errors": "error", "rates": "rate"}
+#: What to do where momenta are missing.
+MOMENTA = (
+    "systems.from_arrays makes momenta of velocities v and mass, or of positions, times and mass, and so does the "
+    "command import"
+)
 #: The bodies i and j of edges.
 EDGES = ("edge_body", "edge_other_body")
+#: The bodies i, or i and j, that events happen to.
+EVENT_BODIES = ("event_body", "event_other_body")
 
 
 def to_dataset(
@@ -147,7 +158,7 @@ def to_dataset(
 
 
 def numbered(dataset: xr.Dataset) -> xr.Dataset:
-    """The same with the numbers of its bodies, by which pairs know them, where it has edges or matrices of pairs.
+    """The same with the numbers of its bodies, by which pairs and events know them, where it has such.
 
     Example:
         >>> from systems import lattice, simulate
@@ -155,23 +166,24 @@ def numbered(dataset: xr.Dataset) -> xr.Dataset:
         >>> dataset.isel(body=[2, 0, 1]).body_number.values
         array([2, 0, 1])
     """
-    if "other_body" not in dataset.dims and not {*EDGES} <= {*dataset.variables}:
+    if "other_body" not in dataset.dims and not {*dataset.variables} & {*EDGES, *EVENT_BODIES}:
         return dataset
     numbers = {dim: np.arange(dataset.sizes[dim]) for dim in ("body", "other_body") if dim in dataset.dims}
     return dataset.assign_coords({f"{dim}_number": data_array(CORE[f"{dim}_number"], x) for dim, x in numbers.items()})
 
 
 def aligned(dataset: xr.Dataset) -> xr.Dataset:
-    """The same with its pairs in the order in which its bodies are now, as after ``isel(body=[1, 0])``.
+    """The same with its pairs and events as its bodies are in order now, as after ``isel(body=[1, 0])``.
 
-    An edge to a body that is not there any more ends at -1. Without numbers of bodies pairs are taken as they are.
+    An edge to a body that is not there any more ends at -1, and -1 is the body of an event that happened to it.
+    Without numbers of bodies pairs are taken as they are.
 
     Raises:
         ValueError: if a body is not among the other bodies of matrices of pairs.
     """
     if "body_number" not in dataset:
         return dataset
-    number, own = dataset["body_number"].values, np.arange(dataset.sizes["body"])
+    number = dataset["body_number"].values
     if "other_body_number" in dataset:
         other = dataset["other_body_number"].values
         if absent := sorted({*number.tolist()} - {*other.tolist()}):
@@ -179,12 +191,11 @@ def aligned(dataset: xr.Dataset) -> xr.Dataset:
         if not np.array_equal(number, other):
             place = {one: k for k, one in enumerate(other.tolist())}
             dataset = dataset.isel(other_body=[place[one] for one in number.tolist()])
-    if {*EDGES} <= {*dataset.variables} and not np.array_equal(number, own):
-        order = np.argsort(number, kind="stable")
-        for name in EDGES:
-            k = np.searchsorted(number, ends := dataset[name].values, sorter=order).clip(max=len(own) - 1)
-            now = np.where(number[order[k]] == ends, order[k], -1)
-            dataset = dataset.assign({name: dataset[name].copy(data=now)})
+    order = np.argsort(number, kind="stable")
+    for name in [name for name in (*EDGES, *EVENT_BODIES) if name in dataset]:
+        k = np.searchsorted(number, ends := dataset[name].values, sorter=order).clip(max=len(number) - 1)
+        now = np.where(number[order[k]] == ends, order[k], -1)
+        dataset = dataset.assign({name: dataset[name].copy(data=now)})
     return dataset.drop_vars(["body_number", "other_body_number"], errors="ignore")
 
 
@@ -292,8 +303,7 @@ def _shape_problems(dataset: xr.Dataset) -> Iterator[str]:
     missing = [name for name in ("q", "p", "mask") if name not in dataset]
     yield from (f"{name}: expected a variable of this name, got none" for name in missing)
     if "p" in missing and "q" not in missing:
-        made = "velocities v and mass, or of positions, times and mass"
-        yield f"systems.from_arrays makes momenta of {made}, and so does the command import"
+        yield MOMENTA
     lost = gained = False
     for name in CORE:
         own, dims = set(CORE[name].dims), set(dataset[name].dims) if name in dataset else set()

@@ -5,7 +5,7 @@ import xarray as xr
 from systems.dataset.schema import CORE
 from systems.dataset.times import as_coordinate
 from systems.registry import SYSTEMS, system_class
-from systems.units import N_BODY, OWN, Base, base_of, coherent, factor
+from systems.units import N_BODY, OWN, Base, base_of, coherent, converted, factor
 from systems.vector_field import AbstractNewtonian, AbstractVectorField, Variable
 
 
@@ -57,9 +57,7 @@ def standardised(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _converted(array: xr.DataArray, variable: Variable, base: Base) -> xr.DataArray:
-    units, wanted = str(array.attrs.get("units", OWN)), coherent(variable.si, base)
-    ratio = 1.0 if units in (OWN, wanted) else factor(variable.name, units, wanted)
-    return array if ratio == 1 else (array * ratio).assign_attrs(array.attrs | {"units": wanted})
+    return converted(variable.name, array, coherent(variable.si, base))
 
 
 def _declared(dataset: xr.Dataset, variables: tuple[Variable, ...]) -> list[Variable]:

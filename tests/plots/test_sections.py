@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hlieconv.plots import plot_return_map, plot_section
-from systems import HenonHeiles, Plane, simulate
+from systems import HenonHeiles, PhaseSpace, Plane, Springs, simulate
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +27,16 @@ def test_the_points_are_those_of_one_event(crossings):
     assert len(ax.lines) == 3
     space = plot_section(crossings, "x", "p_x", "p_y", event=1)
     assert space.name == "3d"
+    plt.close("all")
+
+
+def test_the_points_are_those_of_the_body_that_crosses():
+    system = Springs(mass=1.0, spring_constant=torch.zeros(2, 2).double())
+    state = PhaseSpace.of([[[-2.0, 3.0], [-1.0, 0.0]]], [[[1.0, 0.0], [1.0, 0.0]]])
+    dataset = simulate(system, state, [0.0, 3.0], events=[Plane([1.0, 0.0])])
+    for selected, body in ((dataset, 1), (dataset.isel(body=[1, 0]), 0)):
+        x, y = plot_section(selected, "x", "y", body=body).lines[0].get_data()
+        assert np.allclose([x, y], 0, rtol=0, atol=1e-12)
     plt.close("all")
 
 

@@ -28,6 +28,7 @@ from systems import (
     simulate,
     watch,
 )
+from systems.dataset.schema import EVENT_BODIES, aligned
 from systems.integrators import INTEGRATORS, AdaptiveGauss, Leapfrog, Torchdiffeq
 from systems.status import Status
 
@@ -253,7 +254,7 @@ def test_recording_does_not_change_the_trajectory():
         assert float(abs(plain.q - watched.q).max()) < 1e-13
     springs = Springs.sample(2, seed=0)
     plain, watched = (simulate(*springs, times, events=e) for e in ([], [Plane([1.0, 0.0])]))
-    assert plain.q.equals(watched.q)
+    assert np.array_equal(plain.q, watched.q)
 
 
 @pytest.mark.parametrize("method", [Leapfrog(step=0.05), AdaptiveGauss()])
@@ -275,7 +276,22 @@ def test_bodies_that_do_not_exist_meet_nobody():
     )
     assert dataset.status.values == Status.OK
     assert dataset.event_part.values[0].tolist() == [0, 1]
+    assert dataset.event_body.values[0].tolist() == [0, 1]
     assert (dataset.event_kind.values == 0).all()
+
+
+def test_events_know_their_bodies_after_a_selection():
+    """Three on a line, of which the last two meet; the middle one alone is watched at the plane."""
+    system = Springs(mass=1.0, spring_constant=torch.zeros(3, 3).double())
+    state = PhaseSpace.of([[[-2.0, 3.0], [-1.0, 0.0], [3.0, 0.0]]], [[[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0]]])
+    events = [Plane([1.0, 0.0], body=1), Collision(0.1), Plane([0.0, 1.0], 2.0, name="none")]
+    with pytest.warns(UserWarning, match="none happens to no trajectory"):
+        dataset = simulate(system, state, [0.0, 3.0], events=events)
+    ends = [dataset[name].values[0].tolist() for name in EVENT_BODIES]
+    assert ends == [[1, 1], [-1, 2]]
+    turned = dataset.isel(body=[2, 1])
+    assert [aligned(turned)[name].values[0].tolist() for name in EVENT_BODIES] == [[1, 1], [-1, 0]]
+    assert aligned(dataset.isel(body=[0]))["event_body"].values[0].tolist() == [-1, -1]
 
 
 def test_a_time_of_each_trajectory_and_files_in_parts(tmp_path, monkeypatch):
@@ -284,7 +300,7 @@ def test_a_time_of_each_trajectory_and_files_in_parts(tmp_path, monkeypatch):
     times = torch.stack([torch.linspace(0, 3 * (k + 1), 2).double() for k in range(5)], 1)
     whole = simulate(system, state, times, events=[SECTION])
     stored = simulate(system, state, times, path=tmp_path / "events.nc", part_size=2, events=[SECTION])
-    for name in ("event_time", "event_kind", "event_part", "event_q", "event_p"):
+    for name in ("event_time", "event_kind", "event_part", "event_body", "event_q", "event_p"):
         assert stored[name].load().equals(whole[name]), name
     assert not bool((whole.event_time.max("event") > 3 * (np.arange(5) + 1)).any())
     assert (whole.event_time.notnull().sum("event") > 0).values.tolist() == [False, True, True, True, True]

@@ -10,6 +10,8 @@ from scipy.integrate import solve_ivp
 
 from systems import SYSTEMS, AbstractNewtonian, AbstractSeparable, PhaseSpace, simulate
 from systems.dataset.reading import trajectory_of
+from systems.dataset.schema import CORE, data_array
+from systems.units import Base, coherent, factor
 
 COUNT = 5
 
@@ -43,6 +45,29 @@ def rebuild(system, change, mask=None):
     """The system with every value changed: ``change(variable, tensor)``."""
     values = {variable.name: change(variable, system.values[variable.name]) for variable in system.variables}
     return type(system)(mask=mask, **values)
+
+
+@pytest.mark.parametrize("name", [name for name in SYSTEMS if hasattr(pkgutil.resolve_name(SYSTEMS[name]), "sample")])
+def test_values_that_say_their_units_are_converted(name):
+    """Of one trajectory, in km, g and h; without a system of units they do not belong together with seconds."""
+    kind, (system, state) = system_class(name), sample(name, 1)
+    values, hours = {}, Base("km", "g", "hour")
+    for variable in system.variables:
+        unit, x = coherent(variable.si, hours), system.values[variable.name]
+        array = data_array(variable, x / factor(variable.name, unit, variable.si) if variable.si else x)
+        values[variable.name] = array.assign_attrs(units=unit) if variable.si else array
+    given = {name: x for name, x in values.items() if name != "gravitational_constant"}  # it follows from the units
+    converted = kind(**given, units="SI")
+    for variable in converted.variables:
+        if variable.name in given:
+            torch.testing.assert_close(getattr(converted, variable.name), system.values[variable.name])
+    if any(set(label) & {"hour"} for label in (x.attrs["units"].split() for x in values.values())):
+        with pytest.raises(ValueError, match="do not belong together with seconds"):
+            kind(**values)
+    if system.coordinates == "cartesian":
+        q, p = (data_array(CORE[name], x[:, None] / 1e3)[:, 0] for name, x in state._asdict().items())
+        q, p = q.assign_attrs(units="km"), p.assign_attrs(units="kg km / s")
+        torch.testing.assert_close(torch.tensor(simulate(converted, (q, p), [0.0]).q.values[:, 0]), state.q)
 
 
 def scale(*tensors):
