@@ -74,6 +74,7 @@ CALLS = {
     "plots.plot_charges": lambda data: plots.plot_charges(data, "SE2"),
     "plots.plot_conservation": plots.plot_conservation,
     "plots.plot_error": lambda data: plots.plot_error(data, other(data)),
+    "plots.plot_flow": lambda data: plots.plot_flow(lambda state: state.q[..., 0].sum(-1), data, [0.0, 0.1]),
     "plots.plot_phase_portrait": plots.plot_phase_portrait,
     "plots.write_report": None,
     "plots.plot_return_map": plots.plot_return_map,

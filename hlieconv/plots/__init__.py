@@ -6,6 +6,7 @@ time_series.py    one conserved quantity, or its drift, against time
 charges.py        charges of a group with a band over trajectories, and the law by which a drift grows
 conservation.py   all that is conserved in one figure for print, with bands and growth laws
 phase_portrait.py momentum against position
+flows.py          where a charge moves states in that plane
 animation.py      trajectories as GIF or MP4
 saving.py         figures in files
 sections.py       surfaces of section and return maps

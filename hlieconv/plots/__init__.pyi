@@ -3,6 +3,7 @@ from .charges import plot_charges as plot_charges
 from .charges import plot_growth as plot_growth
 from .conservation import plot_conservation as plot_conservation
 from .errors import plot_error as plot_error
+from .flows import plot_flow as plot_flow
 from .groups import plot_lift as plot_lift
 from .groups import plot_neighbourhood as plot_neighbourhood
 from .groups import plot_orbits as plot_orbits

@@ -22,6 +22,7 @@ DRAW = {
     "charges": lambda data, ax: plots.plot_charges(data, f"T{data.sizes['space']}", ax=ax),
     "growth": lambda data, ax: plots.plot_growth(data.dynamics.drift("energy"), ax=ax),
     "phase_portrait": lambda data, ax: plots.plot_phase_portrait(data, 1, 1, ax=ax),
+    "flow": lambda data, ax: plots.plot_flow(lambda s: s.q[..., 0].sum(-1), data, [0.0, 0.1], 1, 1, ax=ax),
     "error": lambda data, ax: plots.plot_error(data, data.assign(q=data.q * 1.1), ax=ax),
 }
 
