@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from systems.dataset.reading import times_of, trajectory_of
+from systems.dataset.reading import mask_of, times_of, trajectory_of
 from systems.status import Status
 
 
@@ -14,20 +14,22 @@ class Presence(NamedTuple):
     """Of each trajectory and time, ``(trajectory, time)``."""
 
     ended: xr.DataArray
-    """There is no state any more: a simulation or rollout left the finite numbers, or was given up."""
+    """There is no state any more: a simulation or rollout left the finite numbers, or was given up, or is broken."""
     gap: xr.DataArray
-    """A body was not seen: in measured data, or between states that were computed."""
+    """A body was not seen in measured data, or nothing is known between states that were computed."""
 
 
 def presence(dataset: xr.Dataset) -> Presence:
     """Whether states are missing, and why; where a trajectory is shorter than others nothing is missing.
 
     Nor is it after a terminal event, or after the last time of a trajectory whose status is ok. A Dataset with the
-    attribute ``integrator`` was computed: after its last finite state a trajectory has ended. What is not finite in any
-    other, or before a finite state, is a gap.
+    attribute ``integrator`` was computed: after its last finite state a trajectory has ended. A state of it of which a
+    part alone is finite, before others that are whole, is broken: no computation leaves that. Drifts take it for ended.
+    What is not finite in any other, or not at all before a finite state, is a gap.
 
     Warns:
-        UserWarning: for gaps between computed states, as `xarray.concat` leaves where trajectories have other times.
+        UserWarning: for broken trajectories, and for gaps between computed states, as `xarray.concat` leaves where
+            trajectories have other times.
 
     Example:
         >>> import torch
@@ -49,7 +51,20 @@ def presence(dataset: xr.Dataset) -> Presence:
     ended = missing & ~np.flip(np.maximum.accumulate(np.flip(finite, 0), 0), 0)
     if "integrator" not in dataset.attrs:
         ended &= False
-    elif between := int((missing & ~ended).any(0).sum()):
+        return Presence(*(xr.DataArray(x.T, dims=("trajectory", "time")) for x in (ended, missing)))
+    real = np.ones(1, bool) if (mask := mask_of(dataset)) is None else mask.numpy()
+    partly = np.stack([(np.isfinite(x.numpy()).any(-1) & real).any(-1) for x in state]).any(0)
+    broken = missing & ~ended & partly
+    ended |= broken
+    if count := int(broken.any(0).sum()):
+        warnings.warn(
+            f"dataset: {count} of {dataset.sizes['trajectory']} computed trajectories are broken: some numbers of a "
+            "state are NaN or infinite, and later states are whole, which no computation leaves. Compute them again, "
+            "or take the attribute integrator off data that are measured",
+            UserWarning,
+            stacklevel=2,
+        )
+    if between := int((missing & ~ended).any(0).sum()):
         warnings.warn(
             f"dataset: {between} of {dataset.sizes['trajectory']} computed trajectories have no states at some times "
             "between others: were trajectories joined that have other times? There nothing is known of them",

@@ -10,6 +10,7 @@ from torch import Tensor
 from hlieconv.dynamics.chunks import Chunks
 from hlieconv.dynamics.interpolant import extrema, hermite, lagrange, nodes
 from systems.checks import check
+from systems.dataset.schema import MOMENTA
 
 #: How far q may be from the integral of p / mass, as a part of the path.
 MISMATCH = 0.3
@@ -22,9 +23,11 @@ OTHERS = "use rollout, one_step or multiple_shooting"
 
 
 def check_motion(chunks: Chunks) -> None:
-    """A ValueError if nothing moves."""
+    """A ValueError if nothing moves, or has momenta."""
     if not ((chunks.q != chunks.q[0]).any() or chunks.p.any()):
         raise ValueError("dataset: expected bodies that move, got all at rest: there is no motion to learn from")
+    if not chunks.p.any():
+        raise ValueError(f"p: expected momenta of bodies that move, got 0 everywhere: {MOMENTA}")
 
 
 def check_derivatives(chunks: Chunks, mass: Float[Tensor, "chunk n 1"]) -> None:

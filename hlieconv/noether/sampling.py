@@ -10,6 +10,7 @@ from torch import Tensor
 from hlieconv.noether.constancy import noise_of
 from systems.dataset.blocks import drawn
 from systems.dataset.reading import trajectory_of
+from systems.dataset.schema import MOMENTA
 from systems.phase_space import PhaseSpace
 
 #: Fewer trajectories, or points on each, are refused.
@@ -52,6 +53,8 @@ def sampled(dataset: xr.Dataset, candidates: int = 1) -> Sampled:
     points, count = trajectory.q.shape[:2]
     mask = torch.from_numpy(dataset["mask"].values)
     exists = mask.expand(points, *mask.shape)[..., None]
+    if bool((trajectory.p.isnan() | ~exists).all()):
+        raise ValueError(f"dataset: expected momenta p, got NaN everywhere: {MOMENTA}")
     if not all(bool((torch.isfinite(x) | ~exists).all()) for x in trajectory):
         raise ValueError("dataset: expected trajectories without gaps, got NaN")
     enough = max(LEAST, -(-20 * candidates // max(points - 1, 1)))
@@ -69,7 +72,8 @@ def sampled(dataset: xr.Dataset, candidates: int = 1) -> Sampled:
     exact = EXACT[given]
     for name, still in (("q", not (trajectory.q != trajectory.q[0]).any()), ("p", not trajectory.p.any())):
         if still:
-            raise ValueError(f"dataset: expected bodies that move, got {name} at rest in all {count} trajectories")
+            how = f": {MOMENTA}" if name == "p" else ""
+            raise ValueError(f"dataset: expected bodies that move, got {name} at rest in all {count} trajectories{how}")
     if (different := _different(trajectory, noise, exact, enough)) < enough:
         raise ValueError(
             f"dataset: expected {needed} that differ by more than their noise, got {different} of {points}: {why}"

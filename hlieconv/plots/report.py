@@ -18,7 +18,7 @@ from hlieconv.diagnostics.errors import state_error
 from hlieconv.diagnostics.summaries import summary
 from hlieconv.noether.energies import energy_conservation
 from hlieconv.noether.growth import growth_law
-from hlieconv.plots.style import COLOURS, ROUND_OFF, times_of
+from hlieconv.plots.style import COLOURS, ROUND_OFF, on_shared_times, times_of
 from hlieconv.plots.time_series import component_of, drift_of
 from systems.checks import check
 from systems.files import locked, write_atomically
@@ -130,17 +130,22 @@ def _verdicts(dataset: xr.Dataset, numbers: dict[str, float]) -> list[list[str]]
 
 
 def _judged(values: xr.DataArray, eps: float) -> tuple[str, str]:
-    """The law by which a drift grows, and a verdict."""
-    array = values.transpose("time", "trajectory").values.astype(float)
-    good = np.isfinite(array).all(0)
+    """The law by which a drift grows as far as all trajectories go, and a verdict."""
+    array = values.transpose("trajectory", "time").astype(float)
+    known = np.isfinite(array)
+    if "trajectory_time" in array.coords:  # after the last time of a shorter one nothing is missing
+        known |= ~np.isfinite(array["trajectory_time"].transpose("trajectory", "time"))
+    good = known.all("time").values
     if not good.any():
         return "", "ends early"
-    times = times_of(values).astype(float)
+    array = array.isel(trajectory=good)
+    shared = on_shared_times(array, elapsed=True).dropna("time")
+    times = times_of(shared).astype(float)
     law = ""
     if len(times) > 4 and np.isfinite(times).all():
-        law = growth_law(torch.from_numpy(times - times[0]), torch.from_numpy(array[:, good])).law
-    largest = float(np.median(array[:, good].max(0)))
-    if largest <= EXACT * eps * len(times) ** 0.5:
+        law = growth_law(torch.from_numpy(times - times[0]), torch.from_numpy(shared.values.T.copy())).law
+    largest = float(array.max("time").median())
+    if largest <= EXACT * eps * array.sizes["time"] ** 0.5:
         return law, "conserved to round-off"
     if largest > NEARLY:
         return law, "not conserved"
@@ -161,7 +166,7 @@ def _figures(
     dataset = dataset.isel(time=thin)
     reference = None if reference is None else reference.isel(time=thin)
     names = [name for name in numbers if name == "energy" or name[:2] in ("P_", "L_")]
-    drifts = {name: drift_of(dataset, name).max("trajectory").clip(min=ROUND_OFF) for name in names}
+    drifts = {name: on_shared_times(drift_of(dataset, name)).max("trajectory").clip(min=ROUND_OFF) for name in names}
     found = {"Path": _path(plotly, dataset, reference, trajectory)}
     if drifts:
         found["Largest drift over all trajectories"] = _lines(plotly, drifts, "drift", log=True)
@@ -173,7 +178,7 @@ def _figures(
     if charges:
         found[f"Charges of trajectory {trajectory}"] = _lines(plotly, charges, "charge")
     if reference is not None:
-        error = state_error(dataset, reference).compute()
+        error = on_shared_times(state_error(dataset, reference).compute())
         errors = {"median": error.median("trajectory"), "largest": error.max("trajectory")}
         errors = {name: values.clip(min=ROUND_OFF) for name, values in errors.items()}
         found["Error of the state"] = _lines(plotly, errors, "error", log=True)
@@ -195,7 +200,7 @@ def _path(plotly: Any, dataset: xr.Dataset, reference: xr.Dataset | None, trajec
                 x, y, z = points[:3]
                 figure.add_trace(graph.Scatter3d(x=x, y=y, z=z, mode="lines", name=name, line=line))
             else:
-                x, y = points if space == 2 else (times_of(data["q"]), points[0])
+                x, y = points if space == 2 else (_own_times(data.isel(trajectory=trajectory)), points[0])
                 figure.add_trace(graph.Scatter(x=x, y=y, mode="lines", name=name, line=line))
     if space == 2:
         figure.update_yaxes(scaleanchor="x")
@@ -206,10 +211,17 @@ def _lines(plotly: Any, lines: dict[str, xr.DataArray], name: str, *, log: bool 
     graph = plotly.graph_objects
     figure = graph.Figure()
     for (key, values), colour in zip(lines.items(), COLOURS * len(lines), strict=False):
-        times = values["time"].values if "time" in values.coords else np.arange(len(values))
-        figure.add_trace(graph.Scatter(x=times, y=values.values, mode="lines", name=key, line={"color": colour}))
+        figure.add_trace(
+            graph.Scatter(x=_own_times(values), y=values.values, mode="lines", name=key, line={"color": colour})
+        )
     figure.update_layout(template="plotly_white", height=380, margin={"t": 20}, xaxis_title="time", yaxis_title=name)
     return figure.update_yaxes(type="log", exponentformat="power") if log else figure
+
+
+def _own_times(one: xr.Dataset | xr.DataArray) -> np.ndarray:
+    """Of one trajectory, or of what all have in common."""
+    names = one.variables if isinstance(one, xr.Dataset) else one.coords
+    return one["trajectory_time" if "trajectory_time" in names else "time"].values
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:

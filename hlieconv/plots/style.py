@@ -139,7 +139,9 @@ def on_shared_times(array: xr.DataArray, *, elapsed: bool = False) -> xr.DataArr
     values = np.full((len(own), len(shared)), np.nan)
     for row, t, x in zip(values, own, array.values, strict=True):
         order = np.argsort(t)[: np.isfinite(t).sum()]
-        row[:] = np.interp(shared, t[order], x[order], left=np.nan, right=np.nan)
+        t, x = t[order], x[order]
+        row[:] = np.interp(shared, t, x, left=np.nan, right=np.nan)
+        row[np.interp(shared, t, np.isinf(x), left=0, right=0) > 0] = np.inf  # of what has ended a drift is infinite
     time = ("time", shared, array["trajectory_time"].attrs)
     return xr.DataArray(values, dims=array.dims, coords={"time": time}, attrs=array.attrs, name=array.name)
 

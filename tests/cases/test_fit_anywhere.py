@@ -138,6 +138,8 @@ def test_what_is_wrong_with_the_data_is_said():
         loss("", DATA.assign(p=(2 * DATA.p).assign_attrs(DATA.p.attrs)), model)
     still = DATA.copy(deep=True)
     still.q[:], still.p[:] = still.q.values[:, :1], 0
+    with pytest.raises(ValueError, match=r"got 0 everywhere: .*from_arrays makes momenta"):
+        loss("", DATA.assign(p=(0 * DATA.p).assign_attrs(DATA.p.attrs)), model)
     with pytest.raises(ValueError, match="expected bodies that move, got all at rest"):
         loss("", still, model)
     broken = DATA.copy(deep=True)

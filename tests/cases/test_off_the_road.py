@@ -124,6 +124,20 @@ def test_parameters_and_states_of_xarray_are_told_by_their_dims():
     assert found.q.equals(expected.q)
 
 
+def test_a_computed_trajectory_with_a_hole_is_broken():
+    """Some numbers of one state are not finite: of one body, or of positions alone; measured data have gaps."""
+    whole = simulate(*Springs.sample(3, seed=0, bodies=3), T)
+    hole = (whole.time == whole.time[2]) & (xr.DataArray([0, 1, 2], dims="trajectory") == 1)
+    for broken in (whole.assign(q=whole.q.where(~hole)), whole.where(~(hole & (whole.body == 0)))[["q", "p"]]):
+        data = whole.assign(broken)
+        with pytest.warns(UserWarning, match="1 of 3 computed trajectories are broken"):
+            drift = data.dynamics.drift("momentum").max("time").values[..., 0]
+        assert np.isinf(drift).tolist() == [False, True, False]
+    data.attrs.pop("integrator")
+    assert presence(data).gap.sum() == 1
+    assert not presence(data).ended.any()
+
+
 def test_a_table_of_x_and_z_is_no_plane():
     frame = pd.DataFrame({"time": [0.0, 1.0], "body": 0, "mass": 1.0, "x": [0.0, 1.0], "z": [0.0, 1.0]})
     with pytest.raises(ValueError, match="frame: expected a column y beside x and z"):

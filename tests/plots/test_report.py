@@ -6,15 +6,17 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 import torch
 
-from hlieconv.diagnostics import summary
+from hlieconv.diagnostics import drift, summary
 from hlieconv.plots import write_report
-from systems import Springs, simulate
+from hlieconv.plots.report import _figures, _judged
+from systems import PhaseSpace, Springs, lattice, simulate
 from systems.integrators import RK4
 
-pytest.importorskip("plotly")
+plotly = pytest.importorskip("plotly")
 
 
 class Page(HTMLParser):
@@ -64,6 +66,25 @@ def test_it_is_whole_and_says_what_the_numbers_are(report):
     assert verdicts["energy"].startswith(("nearly conserved", "not conserved"))
     assert "rk4 is not symplectic" in path.read_text()
     assert page.scripts > 5
+
+
+def test_lines_are_drawn_against_the_times_of_their_own_trajectory(tmp_path):
+    """Of a chain in one dimension, whose path is drawn against time too."""
+    system, state = (
+        lattice(3),
+        PhaseSpace(torch.tensor([[[0.0], [0.1], [0.0]]]).repeat(2, 1, 1).double(), torch.zeros(2, 3, 1).double()),
+    )
+    times = torch.stack([torch.linspace(0, 1, 5), torch.linspace(2, 4, 5)], 1).double()
+    dataset = simulate(system, state, times)
+    figures = _figures(plotly, dataset, dataset, 1, summary(dataset, dataset))
+    both = [*times[:, 0].tolist(), *times[:, 1].tolist()]
+    drawn = {title: [np.asarray(line.x).tolist() for line in figure.data] for title, figure in figures.items()}
+    assert drawn["Energy"] == times.mT.tolist()
+    assert all(x == times[:, 1].tolist() for title in ("Path", "Charges of trajectory 1") for x in drawn[title])
+    assert all(
+        x == both for title in ("Error of the state", "Largest drift over all trajectories") for x in drawn[title]
+    )
+    assert _judged(drift(dataset), 1e-16)[1] != "ends early"
 
 
 def test_what_is_there_is_not_overwritten(report):
