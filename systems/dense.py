@@ -31,6 +31,8 @@ from systems.vector_field import AbstractHamiltonian, AbstractVectorField
 
 #: Numbers of states that are moved together.
 VALUES = 2**22
+#: The part of T + |V| by which energies of the same states differ at most: half the digits of float32.
+SAME_ENERGY = 3e-4
 
 
 def at(
@@ -49,7 +51,8 @@ def at(
         integrator: what took the steps; by default what the Dataset says.
 
     Raises:
-        ValueError: for times outside, and where the Dataset does not say what made it.
+        ValueError: for times outside, and where the Dataset does not say what made it, or its states do not have the
+            energy that it stores, as where a selection left out a body.
 
     Example:
         >>> import torch
@@ -59,9 +62,11 @@ def at(
         >>> bool(abs(at(coarse, fine.time).q - fine.q).max() < 1e-11)
         True
     """
-    field = system_of(dataset) if field is None else field
-    method = solver_of(dataset) if integrator is None else integrator_of(integrator)
     stored, trajectory = trajectory_of(dataset)
+    if field is None:
+        field = system_of(dataset)
+        _check_energy(dataset, field, PhaseSpace(*(x[0] for x in trajectory)))
+    method = solver_of(dataset) if integrator is None else integrator_of(integrator)
     count = trajectory.q.shape[1]
     stored = stored.double().reshape(len(stored), -1).expand(-1, count)
     wanted, origin = _wanted(dataset, times)
@@ -92,6 +97,23 @@ def at(
     kept = dataset.drop_dims([dim for dim in ("time", "event") if dim in dataset.dims])
     new = new.assign({name: array for name, array in kept.data_vars.items() if name not in new})
     return counted_from(origin, new.assign_coords(kept.coords))
+
+
+def _check_energy(dataset: xr.Dataset, field: AbstractVectorField, first: PhaseSpace) -> None:
+    """A ValueError unless first states have the energy that is stored, as those that the field has moved."""
+    hamiltonian = field.hamiltonian
+    if hamiltonian is None or "energy" not in dataset:
+        return
+    stored = torch.from_numpy(dataset["energy"].isel(time=0).transpose("trajectory").values.copy())
+    with torch.no_grad():
+        energy = hamiltonian.energy(first)
+        kinetic = energy - hamiltonian.energy(PhaseSpace(first.q, torch.zeros_like(first.p)))
+    size = kinetic.abs() + (energy - kinetic).abs()
+    others = int(((energy - stored).abs() > SAME_ENERGY * size).sum())
+    many = f"others in {others} of {len(stored)} trajectories"
+    check(
+        "dataset", many, not others, "states of the energy that it stores; was a body left out? field= says what moves"
+    )
 
 
 def solver_of(dataset: xr.Dataset) -> AbstractIntegrator | None:

@@ -42,7 +42,7 @@ class Starts:
         some, device = self._some(numbers), self.model.like.device
         mask = None
         if self._is_masked:  # also where all bodies of these exist: computed alike, to the last bit
-            mask = torch.tensor(some["mask"].transpose("trajectory", "body").values, device=device)
+            mask = torch.tensor(some["mask"].transpose("trajectory", "body").values.astype(bool), device=device)
         features = variables_of(some, self.model.features, dtype=self.dtype, device=device)
         field = self.model.condition(self.model.checked(features, mask), mask)
         field.coordinates = self.dataset.attrs.get("coordinate_system", "cartesian")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hlieconv.noether.constancy import noise_of
 from systems.dataset.blocks import drawn
-from systems.dataset.reading import trajectory_of
+from systems.dataset.reading import mask_of, trajectory_of
 from systems.dataset.schema import MOMENTA
 from systems.phase_space import PhaseSpace
 
@@ -51,7 +51,8 @@ def sampled(dataset: xr.Dataset, candidates: int = 1) -> Sampled:
     dataset = drawn(dataset)
     times, trajectory = trajectory_of(dataset, dtype=torch.float64)
     points, count = trajectory.q.shape[:2]
-    mask = torch.from_numpy(dataset["mask"].values)
+    mask = mask_of(dataset)
+    mask = torch.ones_like(trajectory.q[0, ..., 0], dtype=torch.bool) if mask is None else mask
     exists = mask.expand(points, *mask.shape)[..., None]
     if bool((trajectory.p.isnan() | ~exists).all()):
         raise ValueError(f"dataset: expected momenta p, got NaN everywhere: {MOMENTA}")

@@ -138,6 +138,15 @@ def test_a_computed_trajectory_with_a_hole_is_broken():
     assert not presence(data).ended.any()
 
 
+def test_states_between_those_of_some_bodies_are_refused():
+    """The others have pulled at them: what is left is no solution of its own system."""
+    whole = simulate(*Springs.sample(3, seed=0, bodies=3), T)
+    with pytest.raises(ValueError, match="was a body left out"):
+        whole.isel(body=[0, 1]).dynamics.at([0.11])
+    turned = whole.isel(body=[2, 0, 1]).dynamics.at([0.11])
+    np.testing.assert_allclose(turned.q, whole.dynamics.at([0.11]).q.isel(body=[2, 0, 1]), rtol=0, atol=1e-12)
+
+
 def test_a_table_of_x_and_z_is_no_plane():
     frame = pd.DataFrame({"time": [0.0, 1.0], "body": 0, "mass": 1.0, "x": [0.0, 1.0], "z": [0.0, 1.0]})
     with pytest.raises(ValueError, match="frame: expected a column y beside x and z"):

@@ -90,6 +90,8 @@ def test_what_is_refused():
         symmetry(dataset.isel(time=slice(5)))
     with pytest.raises(ValueError, match="differ by more than their noise, got 10 of 50"):
         symmetry(with_noise(dataset.isel(trajectory=[*range(10)] * 4), 1e-3, 0))
+    turned = dataset.astype("float32").transpose("body", ...)
+    assert symmetry(turned).group == symmetry(dataset.assign({x: dataset[x].astype("float32") for x in "qp"})).group
     gap = dataset.copy(deep=True)
     gap["p"][3, 4] = np.nan
     with pytest.raises(ValueError, match="without gaps, got NaN"):
