@@ -200,6 +200,20 @@ def test_wrong_options_are_named(options, message):
         PairExpansion(**options)
 
 
+def test_what_was_known_and_found_is_one_term():
+    """Bodies in the other order are the same; another power, and another spline, are not."""
+    k, m, free = Factor("stiffness"), Factor("mass"), (False,)
+    model = PairExpansion("SE2")
+    model.known = [Estimate(Pair("power", (2.0,), free, (k, m)), 1.0), Estimate(Pair("power", (1.0,), free), 3.0)]
+    model.estimates = [Estimate(Pair("power", (2.0,), (True,), (m, k)), 0.02, 0.001)]
+    assert model.law() == "V = 1.020(1) r_ij^2 (k_i m_j/2 + k_j m_i/2) + 3 r_ij"
+    assert model.latex().count("r_{ij}^{2}") == 1
+    assert model.terms.coefficient.values.tolist() == [0.02]
+    bodies = {"stiffness": torch.tensor([1.0, 2.0]), "mass": torch.tensor([3.0, 4.0])}
+    q = torch.tensor([[0.0, 0.0], [0.0, 1.0]])
+    assert float(model.condition(bodies).potential(q)) == pytest.approx(1.02 * 5 + 3)
+
+
 def test_coefficients_have_units():
     """What they are multiplied with, and they themselves, are an energy together."""
     model = PairExpansion("SE2", body_features=("mass", "stiffness"))

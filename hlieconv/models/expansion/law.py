@@ -87,6 +87,24 @@ def expression(term: Term) -> Any:
     return weight * _product(term.pairs, "ij") * function
 
 
+def gathered(estimates: Sequence[Estimate]) -> list[Estimate]:
+    """Estimates of which no two are of one term: coefficients are added, standard errors too, as of independent ones.
+
+    Example:
+        >>> from hlieconv.models.expansion.terms import Pair
+        >>> square = Pair("power", (2.0,), (False,))
+        >>> text(gathered([Estimate(square, 1.0), Estimate(square, 0.02, 0.001)]))
+        'V = 1.020(1) r_ij^2'
+    """
+    found: dict[Any, Estimate] = {}
+    for x in estimates:
+        key = x.term.over, repr(x.term.function) if isinstance(x.term, Spline) else "", expression(x.term)
+        same = found.get(key, x._replace(coefficient=0.0, error=0.0))
+        coefficient, error = same.coefficient + x.coefficient, math.hypot(same.error, x.error)
+        found[key] = same._replace(coefficient=coefficient, error=error)
+    return list(found.values())
+
+
 def text(estimates: Sequence[Estimate]) -> str:
     """The potential in one line, the terms in the order given.
 

@@ -110,9 +110,10 @@ class PairExpansion(AbstractModel):
     def law(self) -> str:
         """The potential in one line, with the standard error of each coefficient in units of its last digit.
 
-        Sums run over bodies i, over pairs i < j, and over triples of a centre i and j < k.
+        Sums run over bodies i, over pairs i < j, and over triples of a centre i and j < k. Known terms count in: one
+        that was known and found has the sum of both coefficients; `terms` and `estimates` say what was found beside.
         """
-        return law.text([*self.known, *self.estimates])
+        return law.text(self._all)
 
     def sympy(self, dataset: xr.Dataset | None = None) -> dict[str, Any]:
         """What is summed over bodies "i", over pairs "i < j" and over triples "i, j < k": SymPy expressions.
@@ -120,7 +121,7 @@ class PairExpansion(AbstractModel):
         Args:
             dataset: if given, coefficients carry the units of its variables, as symbols.
         """
-        return law.summands([*self.known, *self.estimates], self._units(dataset))
+        return law.summands(self._all, self._units(dataset))
 
     def latex(self, dataset: xr.Dataset | None = None) -> str:
         """The potential as LaTeX.
@@ -128,7 +129,12 @@ class PairExpansion(AbstractModel):
         Args:
             dataset: if given, coefficients carry the units of its variables.
         """
-        return law.latex([*self.known, *self.estimates], self._units(dataset))
+        return law.latex(self._all, self._units(dataset))
+
+    @property
+    def _all(self) -> list[Estimate]:
+        """What was known and what was found, each term once."""
+        return law.gathered([*self.known, *self.estimates])
 
     def _units(self, dataset: xr.Dataset | None) -> dict[str, str] | None:
         if dataset is None:
