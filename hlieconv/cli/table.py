@@ -155,4 +155,6 @@ def _dated(table: Any) -> Any:
     numbers: Any = pd.to_numeric(times, errors="coerce")
     if (bad := times[dates.isna() & numbers.isna()]).size:
         raise ValueError(f"time: expected numbers, or dates such as 2024-01-31T12:00, got {bad.iloc[0]!r}")
+    if (bad := times[dates.isna()]).size:
+        raise ValueError(f"time: expected numbers, or dates, got both: {bad.iloc[0]!r} among dates")
     return table.assign(time=dates)

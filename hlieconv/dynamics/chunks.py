@@ -73,6 +73,7 @@ class Places:
         seed: of the draw.
         whole: from one point that has to be seen whole to the next, the first point being one and the last none; 0:
             all points have to be.
+        name: of the trajectories in errors.
 
     Raises:
         ValueError: if the trajectories are shorter than a chunk.
@@ -83,17 +84,19 @@ class Places:
     per_trajectory: int = 0
     seed: int = 0
     whole: int = 0
+    name: str = "dataset"
 
     def __post_init__(self) -> None:
         points = len(self.data.times)
-        check("dataset", f"{points} of each trajectory", points > 1, "points at two times at least")
+        check(self.name, f"{points} of each trajectory", points > 1, "points at two times at least")
         if points < self.length:
             far = (
                 f": for points far apart take chunk={points}, the loss rollout and a short step"
                 if 1 < points < 5
                 else ""
             )
-            raise ValueError(f"chunk: expected at most the {points} points of a trajectory, got {self.length}{far}")
+            of = f"{self.name}: " if self.name != "dataset" else ""
+            raise ValueError(f"{of}chunk: expected at most the {points} points of a trajectory, got {self.length}{far}")
 
     @functools.cached_property
     def start(self) -> Int[Tensor, " first"] | Int[Tensor, "chunk trajectory"]:
@@ -142,6 +145,21 @@ class Places:
         chunks = chunks if len(chunks.trajectory) <= wanted else chunks.take(torch.arange(wanted))
         return chunks._replace(gaps=self.whole > 0 and not all(bool(x.isfinite().all()) for x in (chunks.q, chunks.p)))
 
+    def read_some(self, number: Int[Tensor, " some"], most: int | None = None) -> Chunks:
+        """The same; a ValueError if there are none, because of gaps, which says what was never seen."""
+        chunks = self.read(number, most)
+        if not len(chunks.trajectory):
+            names = ("q", "p", *(() if self.whole or chunks.rates is None else ("q_rate", "p_rate")))
+            reason = self.data.never_seen(names) or (
+                "the loss rollout needs q and p of all bodies at the first point of a chunk, and something of them "
+                "after it"
+            )
+            raise ValueError(
+                f"{self.name}: expected {self.length} consecutive points without a gap (NaN in q, p or their rates), "
+                f"found none: {reason}"
+            )
+        return chunks
+
     def _useful(self, chunks: Chunks) -> Bool[Tensor, " chunk"]:
         """Whether all is there that has to be, and anything beside that."""
         points = slice(0, -1, self.whole) if self.whole else slice(None)
@@ -168,17 +186,6 @@ def joined(chunks: list[Chunks]) -> Chunks:
     return Chunks(torch.cat([x.trajectory for x in chunks]), times, q, p)._replace(**found)
 
 
-def require_some(chunks: Chunks) -> Chunks:
-    """The chunks themselves; a ValueError if there are none, because of gaps."""
-    if not len(chunks.trajectory):
-        raise ValueError(
-            f"dataset: expected {len(chunks.times)} consecutive points without a gap (NaN in q, p or their rates), "
-            "found none: the loss rollout needs q and p of all bodies at the first point of a chunk, and something of "
-            "them after it"
-        )
-    return chunks
-
-
 def chunks_of(data: Trajectories, length: int, per_trajectory: int = 0, *, seed: int = 0) -> Chunks:
     """Chunks of ``length`` consecutive points, in float64; those with a gap are left out.
 
@@ -200,4 +207,4 @@ def chunks_of(data: Trajectories, length: int, per_trajectory: int = 0, *, seed:
         torch.Size([5, 6, 6, 2])
     """
     places = Places(data, length, per_trajectory, seed)
-    return require_some(places.read(torch.arange(len(places))))
+    return places.read_some(torch.arange(len(places)))

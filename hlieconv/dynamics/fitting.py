@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hlieconv.dynamics.bodies import AbstractBodies, LearnedBodies, Record
 from hlieconv.dynamics.choice import automatic, best_of
-from hlieconv.dynamics.chunks import DRAWN_BESIDE, Chunks, Places, require_some
+from hlieconv.dynamics.chunks import DRAWN_BESIDE, Chunks, Places
 from hlieconv.dynamics.compilation import check_mode, compiled
 from hlieconv.dynamics.expansion.bodies import ExpansionBodies
 from hlieconv.dynamics.free_parameters import FreeParameters
@@ -387,11 +387,11 @@ def _split(data: Trajectories, other: Trajectories | None, chosen: Settings) -> 
     most = math.ceil((wanted + DRAWN_BESIDE) / (1 - chosen.validation))
     order = places.drawn(most, generator)
     kept = held_out[places.trajectory(order)]
-    seen, unseen = require_some(places.read(order[~kept], wanted)), places.read(order[kept], VALIDATION_SAMPLES)
+    seen, unseen = places.read_some(order[~kept], wanted), places.read(order[kept], VALIDATION_SAMPLES)
     if other is not None:
-        further = Places(other, chosen.chunk, chosen.chunks, chosen.seed, whole)
-        unseen = further.read(further.drawn(DRAWN_BESIDE, generator), VALIDATION_SAMPLES)
-        unseen = require_some(unseen._replace(trajectory=unseen.trajectory + data.count))
+        further = Places(other, chosen.chunk, chosen.chunks, chosen.seed, whole, name="validation")
+        unseen = further.read_some(further.drawn(DRAWN_BESIDE, generator), VALIDATION_SAMPLES)
+        unseen = unseen._replace(trajectory=unseen.trajectory + data.count)
     return seen, unseen
 
 

@@ -20,6 +20,12 @@ from systems.dataset.storage import checksum
 from systems.phase_space import PhaseSpace
 from systems.ranks import Ranks
 
+#: What helps where something was never seen, by what its name ends with.
+REMEDIES = {
+    "": "from_arrays and the command import make momenta of positions, times and mass",
+    "_rate": "leave q_rate and p_rate out where they are not known",
+}
+
 
 @dataclass(frozen=True)
 class TrajectoryParameters:
@@ -125,6 +131,22 @@ class Trajectories(TrajectoryParameters):
         for name, pair in (read | companions_of(block, dtype=torch.float64)).items():
             for x, values in zip(found[name], pair, strict=True):
                 x[:, own] = values[time, row]
+
+    def never_seen(self, names: Sequence[str]) -> str:
+        """Which of q, p, q_rate and p_rate are NaN at all times, of all bodies or of one, and what to do then.
+
+        It is empty if there are none, and of data that are larger than memory.
+        """
+        if is_beyond_memory(self.dataset):
+            return ""
+        exists = torch.ones(self.count, self.n, dtype=torch.bool) if self.mask is None else self.mask
+        for name in names:
+            pair = self.companions["rates"] if name.endswith("_rate") else self.state
+            known = getattr(pair, name[0]).isfinite().all(-1).any(0) & exists
+            if unknown := (exists.any(0) & ~known.any(0)).nonzero().flatten().tolist():
+                which = f" of body {unknown[0]}" if known.any() else ""
+                return f"{name}{which} is NaN at all times; {REMEDIES[name[1:]]}"
+        return ""
 
     @property
     def outline(self) -> dict[str, Any]:

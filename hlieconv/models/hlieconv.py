@@ -16,7 +16,7 @@ from hlieconv.models.abstract import AbstractModel
 from hlieconv.models.conditioned import Conditioned
 from hlieconv.models.expansion.model import PairExpansion
 from hlieconv.models.frame import Frame, translations_of
-from hlieconv.models.inputs import Features, existing, from_mean
+from hlieconv.models.inputs import Features, check_mass, existing, from_mean
 from hlieconv.models.invariants import InvariantPairs
 from hlieconv.models.logarithms import LogPairs
 from hlieconv.models.pair_forces import PairSums, pair_force, pair_sums, readout_features
@@ -120,8 +120,7 @@ class HLieConv(AbstractModel):
         self.body_features, self.pair_features = tuple(body_features), tuple(pair_features)
         self.width, self.blocks, self.bottleneck = width, blocks, bottleneck
         self.normalised, self.centred, self.edges, self.residual = normalised, centred, edges, residual
-        if "mass" not in self.body_features:
-            raise ValueError(f"body_features: expected mass among them, got {', '.join(self.body_features) or 'none'}")
+        check_mass(self.body_features)
         if pairs not in ("invariant", "log"):
             raise ValueError(f"pairs: expected invariant or log, got {pairs!r}")
         if edges and pairs != "invariant":

@@ -10,6 +10,15 @@ from torch import Tensor, nn
 HEAVY_TAILED = 10
 
 
+def check_mass(body_features: Sequence[str]) -> None:
+    """A ValueError where a model whose energy holds p^2 / 2m is not told the masses."""
+    if "mass" not in body_features:
+        raise ValueError(
+            f"body_features: expected mass among them, got {', '.join(body_features) or 'none'}: data without masses "
+            "get them by from_arrays(..., mass=1.0) or import --mass 1, where all bodies weigh the same"
+        )
+
+
 class Features(nn.Module):
     """The features of bodies and of pairs of them: columns of mean 0 and variance 1, zero where there are none.
 

@@ -106,6 +106,7 @@ def from_arrays(
     if exists.shape not in {(n,), (count, n)}:
         raise ValueError(f"mask: expected shape {(n,)} or {(count, n)}, got {exists.shape}")
     exists = np.broadcast_to(exists, (count, n))
+    check("mask", "False for all", bool(exists.any()), "a body that exists")
     positions = np.where((seen & exists[:, None])[..., None], positions, np.nan)
     if p is not None and v is not None:
         raise ValueError("p: expected momenta or velocities v, got both")
@@ -364,9 +365,25 @@ def _state_array(name: str, values: Any) -> NDArray[np.floating]:
     array = to_array(name, ordered(values, *STATE_DIMS)).astype(np.float32 if narrow else np.float64, copy=False)
     if array.ndim not in (3, 4) or array.size == 0:
         raise ValueError(f"{name}: expected shape (trajectory, time, body, space), got {array.shape}")
+    if isinstance(values, list | tuple):
+        for trajectory in values if array.ndim == 4 else [values]:
+            _check_frames(name, trajectory)
     if np.isinf(array).any():
         raise ValueError(f"{name}: expected finite values, or NaN where a body was not seen, got infinity")
     return array[None] if array.ndim == 3 else array
+
+
+def _check_frames(name: str, trajectory: Any) -> None:
+    """A ValueError for lists of frames that hold other numbers of bodies: which of them were not seen, nobody knows."""
+    try:
+        shapes = {np.shape(frame) for frame in trajectory}
+    except ValueError:  # lists in a frame that have other lengths
+        shapes = set()
+    if len(shapes) != 1:
+        raise ValueError(
+            f"{name}: expected the same bodies in all frames of a trajectory, NaN where one was not seen, got frames "
+            f"of {' and '.join(map(str, sorted(shapes))) or 'ragged lists'}"
+        )
 
 
 def _like(name: str, values: Any, positions: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -343,6 +343,8 @@ def _problems(dataset: xr.Dataset) -> Iterator[str]:
     )
     if dataset["mask"].dtype != bool:
         yield f"mask: expected bool, got {dataset['mask'].dtype}"
+    elif not bool(dataset["mask"].any()):
+        yield "mask: expected a body that exists, got False for all"
     if ("time" in dataset.coords) == ("trajectory_time" in dataset):
         yield "time: expected either a coordinate time or a variable trajectory_time"
     else:

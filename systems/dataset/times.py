@@ -85,7 +85,7 @@ def _as_numpy(name: str, times: Any) -> NDArray[Any]:
         return np.asarray(dates).reshape(array.shape)
     if all(issubclass(kind, datetime.timedelta | type(pd.NaT)) for kind in kinds):
         return np.asarray(pd.to_timedelta(array.ravel())).reshape(array.shape)
-    if any(issubclass(kind, datetime.date) for kind in kinds):
+    if any(issubclass(kind, datetime.date | datetime.timedelta | np.datetime64 | np.timedelta64) for kind in kinds):
         raise ValueError(f"{name}: expected times of one kind, got {', '.join(sorted(x.__name__ for x in kinds))}")
     return array
 

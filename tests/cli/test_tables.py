@@ -66,6 +66,10 @@ WRONG = {
         FRAME.assign(time="01/02/2024").to_csv(),
         "time: expected numbers, or dates .*'01/02/2024'",
     ),
+    "dates and numbers": (
+        FRAME.assign(time=["2024-02-01", *FRAME.time[1:]]).to_csv(),
+        "time: expected numbers, or dates, got both",
+    ),
     "a header twice": (PLAIN + PLAIN, "time: expected numbers, .* got 'time'"),
     "no rows": (PLAIN.partition("\n")[0], "frame: expected rows, got none"),
     "units in the header": (PLAIN.replace("x,", "x [m],", 1), "frame: expected the columns x, got"),

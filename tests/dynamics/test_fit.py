@@ -202,11 +202,21 @@ def test_bad_data_are_named():
     gaps.q[:, ::4] = float("nan")
     with pytest.raises(ValueError, match="without a gap"):
         quick(small(), gaps)
+    hidden = DATA.copy(deep=True)
+    hidden.q[:, :, 1] = float("nan")
+    with pytest.raises(ValueError, match="found none: q of body 1 is NaN at all times; from_arrays"):
+        quick(small(), hidden)
+    with pytest.raises(ValueError, match="found none: p is NaN at all times"):
+        quick(small(), DATA.assign(p=DATA.p * float("nan")))
     gaps.q[:] = float("nan")
     with pytest.raises(ValueError, match="dataset: expected bodies that were seen at some time, got 'NaN everywhere'"):
         quick(small(), gaps)
     with pytest.raises(ValueError, match="q: expected finite values, or NaN where a body was not seen, got infinity"):
         quick(small(), gaps.assign(q=gaps.q.fillna(np.inf)))
+    with pytest.raises(ValueError, match="mask: expected a body that exists, got False for all"):
+        quick(small(), DATA.assign(mask=DATA.mask & False))
+    with pytest.raises(ValueError, match="validation: chunk: expected at most the 3 points of a trajectory, got 5"):
+        quick(small(), DATA, validation=DATA.isel(time=slice(3)))
     with pytest.raises(ValueError, match="dataset: expected points at two times at least, got '1 of each trajectory'"):
         quick(small(), DATA.isel(time=[0]))
 

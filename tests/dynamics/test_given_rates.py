@@ -135,6 +135,8 @@ def test_what_does_not_fit_is_refused():
     _, data = with_rates()
     with pytest.raises(ValueError, match="q_rate: expected both q_rate and p_rate, or neither, got one of them"):
         fit(small(), data.drop_vars("p_rate"))
+    with pytest.raises(ValueError, match="found none: p_rate is NaN at all times; leave q_rate and p_rate out"):
+        fit(small(), data.assign(p_rate=np.nan * data.p_rate))
     with pytest.raises(ValueError, match="p_rate: expected float64, as q, got int64"):
         fit(small(), data.assign(p_rate=data["p_rate"].astype(int)))
     with pytest.raises(ValueError, match="p_rate: expected dims trajectory, time, body, space, got trajectory, body"):

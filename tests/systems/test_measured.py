@@ -166,6 +166,10 @@ T = np.arange(9.0)
         ({"q": Q, "times": T, "mass": 1.0, "degree": 7}, "degree: expected 1 to 6, less than window, got 7"),
         ({"q": Q, "times": T, "mass": 1.0, "system": "spring"}, "system: expected one of .*, got spring"),
         ({"q": Q, "times": T, "mass": 1.0, "units": {"v": "m/s"}}, "units: expected names among .*, got v"),
+        ({"q": [Q[0, 0], Q[0, 1, :2]], "times": T[:2], "mass": 1.0}, r"NaN where .* frames of \(2, 2\) and \(3, 2\)"),
+        ({"q": [[[[0, 0]], [[0, 0], [0]]]], "times": T[:2], "mass": 1.0}, "q: expected the same .* ragged lists"),
+        ({"q": Q[:, :2], "times": [np.datetime64(0, "s"), 1.0], "mass": 1.0}, "times: expected times of one kind"),
+        ({"q": Q, "times": T, "mass": 1.0, "mask": np.zeros(3)}, "mask: expected a body that exists"),
         ({"q": Q, "times": T, "mass": 1.0, "mask": np.ones(4)}, r"mask: expected shape \(3,\) or \(2, 3\), got \(4,\)"),
     ],
 )

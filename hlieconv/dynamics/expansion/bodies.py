@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from hlieconv.dynamics.bodies import LearnedBodies, Record
-from hlieconv.dynamics.chunks import Places, require_some
+from hlieconv.dynamics.chunks import Places
 from hlieconv.dynamics.expansion.ends import ends_of
 from hlieconv.dynamics.expansion.from_ends import solve_from_ends
 from hlieconv.dynamics.expansion.solving import bodies_in, solve
@@ -57,7 +57,7 @@ class ExpansionBodies(LearnedBodies):
         row: Record = {"step": settings.steps, "loss": 0.0, "learning_rate": 0.0, "seconds": 0.0}
         if settings.loss == FAR:
             places = Places(data, settings.chunk, settings.chunks, settings.seed, whole=1)
-            chunks = require_some(places.read(torch.arange(len(places))))
+            chunks = places.read_some(torch.arange(len(places)))
             ends = ends_of(chunks, bodies_in(self.expansion, data))
             loss: Any = make_loss(settings)
             own = {"held_out": settings.validation, "seed": settings.seed}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from hlieconv.dynamics.chunks import DRAWN_BESIDE, Chunks, Places, require_some
+from hlieconv.dynamics.chunks import DRAWN_BESIDE, Chunks, Places
 from hlieconv.dynamics.expansion import search
 from hlieconv.dynamics.expansion.equations import QUANTILE, Equations, Solution, normalised
 from hlieconv.dynamics.expansion.forces import force_of
@@ -200,7 +200,7 @@ def forces_of(data: Trajectories, pieces: Chunks, *, seed: int) -> Targets:
 def pieces_of(data: Trajectories, chunks: int = 0, *, seed: int) -> Chunks:
     """Short pieces of trajectories, as many as are looked at: no others are read."""
     places, generator = Places(data, POINTS, chunks, seed), torch.Generator().manual_seed(seed)
-    return require_some(places.read(places.drawn(PIECES + DRAWN_BESIDE, generator), PIECES))
+    return places.read_some(places.drawn(PIECES + DRAWN_BESIDE, generator), PIECES)
 
 
 def noise_in_forces(data: Trajectories) -> float:

@@ -30,6 +30,7 @@ from hlieconv.models.expansion.terms import (
     from_json,
     to_json,
 )
+from hlieconv.models.inputs import check_mass
 from systems import AbstractNewtonian, AbstractPairs, Variable
 from systems.pairs import Parameters, nearest
 
@@ -86,8 +87,7 @@ class PairExpansion(AbstractModel):
         self.group, self.symmetry = resolved(group, dimension)
         self.dimension, self.triples = self.symmetry.dimension, triples
         self.body_features, self.pair_features = tuple(body_features), tuple(pair_features)
-        if "mass" not in self.body_features:
-            raise ValueError(f"body_features: expected mass among them, got {', '.join(self.body_features) or 'none'}")
+        check_mass(self.body_features)
         TermLibrary(self.symmetry, self.body_features)
         self.estimates, self.known = [], []
         self.register_buffer("unit", torch.ones((), dtype=torch.float64), persistent=False)  # a law knows its digits
