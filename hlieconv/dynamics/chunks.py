@@ -150,13 +150,11 @@ class Places:
         chunks = self.read(number, most)
         if not len(chunks.trajectory):
             names = ("q", "p", *(() if self.whole or chunks.rates is None else ("q_rate", "p_rate")))
-            reason = self.data.never_seen(names) or (
-                "the loss rollout needs q and p of all bodies at the first point of a chunk, and something of them "
-                "after it"
-            )
+            unseen = self.data.never_seen(names)
             raise ValueError(
                 f"{self.name}: expected {self.length} consecutive points without a gap (NaN in q, p or their rates), "
-                f"found none: {reason}"
+                f"found none: {unseen and unseen + '; '}the loss rollout needs q and p of all bodies at the first point "
+                "of a chunk, and something of them after it"
             )
         return chunks
 
