@@ -153,8 +153,8 @@ class Places:
             unseen = self.data.never_seen(names)
             raise ValueError(
                 f"{self.name}: expected {self.length} consecutive points without a gap (NaN in q, p or their rates), "
-                f"found none: {unseen and unseen + '; '}the loss rollout needs q and p of all bodies at the first point "
-                "of a chunk, and something of them after it"
+                f"found none: {unseen and unseen + '; '}the loss rollout needs q and p of all bodies at the first "
+                "point of a chunk, and something of them after it"
             )
         return chunks
 
