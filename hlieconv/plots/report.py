@@ -131,7 +131,7 @@ def _verdicts(dataset: xr.Dataset, numbers: dict[str, float]) -> list[list[str]]
 
 def _judged(values: xr.DataArray, eps: float) -> tuple[str, str]:
     """The law by which a drift grows as far as all trajectories go, and a verdict."""
-    array = values.transpose("trajectory", "time").astype(float)
+    array = values.transpose("trajectory", "time").astype(float).compute()
     known = np.isfinite(array.values)
     if "trajectory_time" in array.coords:  # after the last time of a shorter one nothing is missing
         known |= np.isnan(array["trajectory_time"].transpose("trajectory", "time").values)

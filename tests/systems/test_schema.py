@@ -45,6 +45,8 @@ def test_what_goes_in_comes_out(sizes, own_times, masked, single):
     gaps = torch.rand((points, count) if own_times else (points,), dtype=dtype, generator=random)
     times = (gaps + 0.1).cumsum(0)
     mask = torch.rand(count, n, generator=random) < 0.5 if masked else None
+    if mask is not None:
+        mask[0, 0] = True  # without any body there is no Dataset
     dataset = validate(to_dataset(trajectory, times, mask=mask))
     back_times, back = trajectory_of(dataset)
     exists = torch.ones(count, n, dtype=torch.bool) if mask is None else mask
