@@ -12,6 +12,9 @@ STAMP := .venv/installed
 endif
 DEV_STAMP := $(STAMP)-dev
 
+# Tests that see the shapes and types of most arrays; they run a second time, checked at every call, at twice the cost.
+SHAPES := tests/groups/test_axioms.py tests/models tests/nn/test_convolution.py tests/systems/test_systems.py
+
 .PHONY: demo test lint types notebooks benchmarks docs figures wheel
 
 demo: $(STAMP)
@@ -26,7 +29,7 @@ lint: $(DEV_STAMP)
 
 types: $(DEV_STAMP)
 	$(PYTHON) -m basedpyright
-	$(PYTHON) -m pytest tests/test_types.py
+	$(PYTHON) -m pytest --jaxtyping-packages=systems,hlieconv,beartype.beartype tests/test_types.py $(SHAPES)
 
 notebooks: $(DEV_STAMP)
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --nbmake --nbmake-timeout=600 -o addopts= notebooks

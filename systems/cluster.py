@@ -150,7 +150,7 @@ def _threads(client: Any) -> int:
 
     try:
         return sum(client.nthreads().values())
-    except (OSError, AttributeError, RuntimeError) as error:  # a client that is closed, or is just being, has none to ask
+    except (OSError, AttributeError, RuntimeError) as error:  # a client that is closed has none to ask
         raise CommClosedError from error
 
 
