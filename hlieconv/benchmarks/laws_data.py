@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hlieconv.models.expansion.law import Estimate
 from systems import AbstractNewtonian, Charges, Gravity, PhaseSpace, Springs, Variable
-from systems.integrators import AbstractIntegrator, BlanesMoanSRKN6
+from systems.integrators import AbstractIntegrator
 from systems.simulation import simulate
 
 #: Of the points of a trajectory, in seconds.
@@ -118,8 +118,6 @@ class Case:
         """The first half second of each system, or more points; with noise of a part of the spread of q and of p."""
         system, state = self.sample(count, seed, bodies)
         times = torch.arange(points, dtype=torch.float64) * self.spacing
-        if integrator is None and not system.has_closed_form:
-            integrator = BlanesMoanSRKN6(step=self.spacing / 4)
         dataset, generator = simulate(system, state, times, integrator), np.random.default_rng(seed)
         for name in ("q", "p") if noise else ():
             value = dataset[name]
