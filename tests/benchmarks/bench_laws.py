@@ -4,8 +4,8 @@
     python tests/benchmarks/bench_laws.py [seeds] [law ...] adds to results/laws.json what is not in it yet
 
 100 trajectories with one chunk of 5 points each, no noise. Errors are mean square errors over chunks of 200 other
-systems (`chunk_error`), both followed to round-off. The law of springs lies in the span of HLieConv's network too: where the form is known, this
-is a linear problem, and a network is for the rest.
+systems (`chunk_error`), both followed to round-off. The law of springs lies in the span of HLieConv's network too:
+where the form is known, this is a linear problem, and a network is for the rest.
 """
 
 import json
