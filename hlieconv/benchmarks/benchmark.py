@@ -44,6 +44,7 @@ class Benchmark:
         name: str,
         *,
         smoke: bool = False,
+        only: str = "",
         minutes: float | None = None,
         report: Callable[[str], None] = print,
     ) -> int:
@@ -53,15 +54,19 @@ class Benchmark:
             file: of the results.
             name: of the benchmark.
             smoke: whether to run small versions.
+            only: run no parts but those whose names hold this text.
             minutes: begin no part after so many of them.
             report: receives a line for each part.
 
         Returns:
-            How many parts are left.
+            How many parts are left, of those that were asked for.
 
         Raises:
-            ValueError: if the file holds anything else, or results of a smoke test where these are none, or vice versa.
+            ValueError: if the file holds anything else, or results of a smoke test where these are none, or vice versa;
+                if no part has such a name.
         """
+        asked = {part: rows_of for part, rows_of in self.parts.items() if only in part}
+        check("part", only, bool(asked), f"text that the name of a part holds, as {next(iter(self.parts))!r}")
         until = None if minutes is None else time.monotonic() + 60 * minutes
         file.parent.mkdir(parents=True, exist_ok=True)
         with locked(file):
@@ -71,7 +76,7 @@ class Benchmark:
             kinds = {True: "those of a smoke test", False: "those of whole runs"}
             if small != smoke:
                 raise ValueError(f"path: expected results like {kinds[smoke]}, got {kinds[small]} in {file}")
-            for part, rows_of in self.parts.items():
+            for part, rows_of in asked.items():
                 if part in done or (until is not None and time.monotonic() > until):
                     continue
                 torch.manual_seed(0)
@@ -82,7 +87,7 @@ class Benchmark:
                 result = {"seed": 0, "benchmark": name, "smoke": smoke, "commits": commits, "parts": done}
                 write_result(file, result, command=f"hlieconv reproduce {name}")
                 report(f"{part}: {seconds} CPU s")
-        return sum(part not in done for part in self.parts)
+        return sum(part not in done for part in asked)
 
     def read(self, file: Path) -> dict[str, list[TableRow]]:
         """The rows of a file by the names of their parts.

@@ -33,6 +33,8 @@ class Reproduce(AbstractCommand):
         parser.add_argument("--seeds", type=_numbers, metavar="N,N", help="random seeds of the trainings")
         text = "number of processes; several commands may also run at once"
         parser.add_argument("--workers", type=int, default=1, help=text)
+        text = "run only the parts of a benchmark whose names hold this text, as 'seed 0'"
+        parser.add_argument("--part", default="", metavar="TEXT", help=text)
         text = "minutes after which no further trial begins; the same command goes on later"
         parser.add_argument("--minutes", type=float, help=text)
         add_device(parser, "auto")
@@ -50,8 +52,9 @@ class Reproduce(AbstractCommand):
     def run(self, arguments: argparse.Namespace) -> int:
         if arguments.study in BENCHMARKS:
             return run_benchmark(arguments)
-        if arguments.rows:
-            raise ValueError("rows: expected none for springs: they belong to a benchmark")
+        for name in ("rows", "part"):
+            if getattr(arguments, name):
+                raise ValueError(f"{name}: expected none for springs: it belongs to a benchmark")
         from hlieconv.study.stated import check
         from hlieconv.study.tables import document, load_results
 
@@ -108,10 +111,14 @@ def run_benchmark(arguments: argparse.Namespace) -> int:
     task, name = benchmark(arguments.study), arguments.study
     file, left = Path(arguments.path or f"results/benchmarks/{name}.json"), 0
     if not (arguments.no_run or arguments.check):
-        left = task.run(file, name, smoke=arguments.budget == "smoke", minutes=arguments.minutes)
-    rows = task.rows(task.read(file))
+        options = {"only": arguments.part, "minutes": arguments.minutes}
+        left = task.run(file, name, smoke=arguments.budget == "smoke", **options)
+    alone = arguments.rows and arguments.no_run and not (arguments.path or file.exists())
+    rows = task.rows({} if alone else task.read(file))
     stated = task.stated(rows)
     table = task.table([*rows, *(task.beside(Path(arguments.rows)) if arguments.rows else ())])
+    if alone:
+        print(f"no results at {file}: beside these rows stands what is published")
     if not arguments.check:
         print("\n".join([task.title, *(f"  {line}" for line in aligned(table)), "", "Stated figures"]))
     print("\n".join(f"  {line}" for line in stated))
@@ -120,7 +127,7 @@ def run_benchmark(arguments: argparse.Namespace) -> int:
             page = Path(arguments.document)
             write_atomically(page, in_document(page.read_text(), name, table, stated))
     if left:
-        print(f"{left} of {len(task.parts)} parts are left: the same command goes on with them")
+        print(f"{left} parts are left: the same command goes on with them")
     return 1 if arguments.check and any(line.startswith("FAIL") for line in stated) else 0
 
 

@@ -150,11 +150,11 @@ class Places:
         chunks = self.read(number, most)
         if not len(chunks.trajectory):
             names = ("q", "p", *(() if self.whole or chunks.rates is None else ("q_rate", "p_rate")))
-            unseen = self.data.never_seen(names)
+            reasons = [self.data.never_seen(names), "" if self.whole else "force_matching uses nothing around gaps"]
             raise ValueError(
                 f"{self.name}: expected {self.length} consecutive points without a gap (NaN in q, p or their rates), "
-                f"found none: {unseen and unseen + '; '}the loss rollout needs q and p of all bodies at the first "
-                "point of a chunk, and something of them after it"
+                f"found none: {''.join(f'{reason}; ' for reason in reasons if reason)}the loss rollout needs q and p "
+                "of all bodies at the first point of a chunk, and something of them after it"
             )
         return chunks
 

@@ -256,6 +256,7 @@ def test_what_is_known_need_not_be_found(tmp_path):
     ("changes", "message"),
     [
         ({"steps": 5}, "has no effect on an expansion"),
+        ({"chunk": 2}, "got 2: frames far apart take the loss rollout, chunk=2 and a short step"),
         ({"optimiser": "adam"}, "has no effect on an expansion"),
         ({"preset": "paper"}, "chunk: expected 2 for an expansion whose loss is rollout"),
     ],

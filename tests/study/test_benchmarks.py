@@ -78,6 +78,9 @@ def test_a_part_runs_once(tmp_path):
     task = Benchmark("One", columns, parts, figures, [{"name": "theirs", "error": 1.0}])
     file = tmp_path / "folder" / "one.json"
     assert task.run(file, "one", minutes=0.0, report=runs.append) == 2
+    assert task.run(file, "one", smoke=True, only="a", report=lambda _: None) == 0
+    with pytest.raises(ValueError, match="part: expected text that the name of a part holds, as 'a', got 'c'"):
+        task.run(file, "one", only="c")
     assert task.run(file, "one", smoke=True, report=lambda _: None) == task.run(file, "one", smoke=True) == 0
     with pytest.raises(ValueError, match="path: expected results like those of whole runs, got those of a smoke test"):
         task.run(file, "one")
@@ -170,8 +173,9 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     shown = capsys.readouterr().out
     assert benchmark(name).title in shown
     assert "mine" in shown
-    assert main(["reproduce", "springs", "--no-run", "--rows", "rows.json"]) == 2
-    assert "they belong to a benchmark" in capsys.readouterr().err
+    for words in (["--rows", "rows.json"], ["--part", "seed 0"]):
+        assert main(["reproduce", "springs", "--no-run", *words]) == 2
+        assert f"{words[0][2:]}: expected none for springs: it belongs to a benchmark" in capsys.readouterr().err
     for words, line in [
         (["--models", "SE2"], "models: expected none for the benchmark"),
         (["--budget", "full"], "budget: expected smoke or cpu"),
@@ -182,6 +186,12 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     ]:
         assert main(["reproduce", name, *words]) == 2
         assert line in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)  # elsewhere there are no committed results
+    assert main(["reproduce", name, "--no-run", "--rows", "rows.json"]) == 0
+    shown = capsys.readouterr().out
+    assert f"no results at results/benchmarks/{name}.json: beside these rows stands what is published" in shown
+    assert shown.count("mine") == len(own)
+    assert main(["reproduce", name, "--no-run"]) == 2
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

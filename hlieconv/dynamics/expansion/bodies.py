@@ -20,6 +20,9 @@ from systems.checks import check
 #: The loss by which a law is read from frames far apart.
 FAR = "rollout"
 
+#: What such frames need besides.
+ENDS = ("chunk", "step", "integrator")
+
 
 class ExpansionBodies(LearnedBodies):
     """An expansion, whose terms trajectories decide on.
@@ -41,15 +44,16 @@ class ExpansionBodies(LearnedBodies):
         default = best(self.count, self.expansion.name)
         free = ("chunks", "seed")
         if settings.loss == FAR:
-            free = (*free, "loss", "integrator", "step", "chunk", "validation")
+            free = (*free, *ENDS, "loss", "validation")
             check("chunk", settings.chunk, settings.chunk == 2, "2 for an expansion whose loss is rollout: two frames")
             check("step", settings.step, settings.step > 0, "the step from one frame to the other, in seconds")
         for setting in fields(settings):
             value, usual = getattr(settings, setting.name), getattr(default, setting.name)
             if setting.name not in free and value != usual:
+                far = ": frames far apart take the loss rollout, chunk=2 and a short step"
                 raise ValueError(
                     f"{setting.name}: expected {usual}, as it has no effect on an expansion, which is solved and not "
-                    f"trained; got {value}"
+                    f"trained; got {value}{far if setting.name in ENDS else ''}"
                 )
 
     def solve(self, data: Trajectories, settings: Settings) -> list[Record]:
