@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from hlieconv.dynamics.chunks import DRAWN_BESIDE, Chunks, Places
 from hlieconv.dynamics.expansion import search
 from hlieconv.dynamics.expansion.equations import QUANTILE, Equations, Solution, normalised
+from hlieconv.dynamics.expansion.features import positive, repeats, with_exponents, with_functions
 from hlieconv.dynamics.expansion.forces import force_of
 from hlieconv.dynamics.expansion.leftover import kind_of
 from hlieconv.dynamics.expansion.noise import FEWEST, noise_in
@@ -262,13 +263,19 @@ def searched(
             found.offer("shaped, from nothing", search.from_nothing(lane, most=MOST))
     if trial is not None:
         _offer_relatives(found)
+    raisable = positive(equations, library.body_features)
     if found.explained or not thorough:
+        if thorough and repeats(found.best.terms):
+            _offer_exponents(found, raisable)
         return found
     far = found.best.typical > 1e-3 * equations.scale
-    if far and any(equations.features[name].min() > 0 for name in library.body_features):
+    if far and raisable:
         powers = library_of(model, equations, powers=(0.5, 2.0))
         lane = search.candidates(equations, powers.plain() + powers.shaped())
         found.offer("powers of features", search.from_best_pair(lane, most=8))
+        _offer_exponents(found, raisable)
+    if not found.explained:
+        _offer_functions(found, library.body_features)
         far = not found.explained and found.best.typical > 1e-3 * equations.scale
     if far and model.triples:
         lane = search.candidates(equations, plain + library.triples())
@@ -280,6 +287,22 @@ def searched(
         for solution in with_splines(equations, found.best, library.products()):
             found.offer("splines", solution)
     return found
+
+
+def _offer_exponents(found: Search, features: Sequence[str]) -> None:
+    """The best law with other powers of the features of its bodies; without noise only if that explains the forces."""
+    solution = with_exponents(found.best, features)
+    if solution is not None and (found.trial is not None or solution.explained):
+        found.offer("exponents of features", solution)
+
+
+def _offer_functions(found: Search, features: Sequence[str]) -> None:
+    """The best law with unknown functions of a feature of its bodies, as simple as explain the forces."""
+    for solution in with_functions(found.best, features):
+        if found.trial is not None or solution.explained:
+            found.offer("functions of features", solution)
+        if found.explained:
+            break
 
 
 def _offer_relatives(found: Search) -> None:

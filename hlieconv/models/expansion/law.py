@@ -1,7 +1,7 @@
 """A potential as text, SymPy and LaTeX."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hlieconv.models.expansion.shapes import SHAPES
@@ -14,6 +14,9 @@ LETTERS = {"mass": "m", "stiffness": "k", "spring_constant": "k", "rest_length":
 
 #: A number is written with at most so many digits.
 DIGITS = 10
+
+#: Of one function of the positions more terms than this are written as one, with an unknown function of the features.
+MANY = 12
 
 
 class Estimate(NamedTuple):
@@ -108,16 +111,32 @@ def gathered(estimates: Sequence[Estimate]) -> list[Estimate]:
 def text(estimates: Sequence[Estimate]) -> str:
     """The potential in one line, the terms in the order given.
 
-    Sums run over bodies i, over pairs i < j, and over triples of a centre i and j < k.
+    Sums run over bodies i, over pairs i < j, and over triples of a centre i and j < k. A polynomial of many terms in
+    features is written as an unknown function of these, w(k_i, k_j).
     """
     line = ""
-    for estimate in estimates:
+    for estimate, function in _parts(estimates):
         sign = ("-" if estimate.coefficient < 0 else "") if not line else (" - " if estimate.coefficient < 0 else " + ")
-        function = f" {_plain(expression(estimate.term))}"
-        if function.startswith(" 1/"):
-            function = function[2:]
-        line += f"{sign}{concise(abs(estimate.coefficient), estimate.error)}{function}"
+        line += sign + function
     return f"V = {line or '0'}"
+
+
+def _parts(estimates: Sequence[Estimate]) -> Iterator[tuple[Estimate, str]]:
+    """Terms and how they are written, but for the sign; those of a polynomial in features are one."""
+    alike: dict[Any, list[Estimate]] = {}
+    for estimate in estimates:
+        alike.setdefault((estimate.term.over, estimate.term.function), []).append(estimate)
+    for own in alike.values():
+        if len(own) > MANY:
+            function = own[0].term.function
+            features = dict.fromkeys(factor.feature for x in own for factor in x.term.bodies)
+            letters = ", ".join(f"{LETTERS.get(name, name)}_{index}" for name in features for index in "ij")
+            yield Estimate(function, 1.0), f"w({letters}) {_plain(expression(function))}"
+    for x in estimates:
+        if len(alike[x.term.over, x.term.function]) <= MANY:
+            function = _plain(expression(x.term))
+            number = concise(abs(x.coefficient), x.error)
+            yield x, number + (function[1:] if function.startswith("1/") else f" {function}")
 
 
 def unit(term: Term, units: Mapping[str, str]) -> Any:
