@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hlieconv.dynamics.expansion.refinement import EXPONENTS, free_of, moved
@@ -59,6 +59,13 @@ class Forces:
             step[at] = step[at].clamp(low - now, high - now)
             self.terms[i] = moved(self.terms[i], k, float(step[at]))
         return step
+
+    def at_limits(self, step: Float[Tensor, " unknown"]) -> Bool[Tensor, " unknown"]:
+        """Which numbers cannot change in the direction of a step."""
+        found = torch.zeros(self.unknown, dtype=torch.bool)
+        for at, ((i, k), (low, high)) in enumerate(zip(self.free, self.limits, strict=True), start=len(self.terms)):
+            found[at] = self.terms[i].parameters[k] == (high if step[at] > 0 else low)
+        return found
 
     def take(self, index: Int[Tensor, " some"]) -> "Forces":
         """The same law for some of the bodies."""

@@ -169,7 +169,7 @@ class _Segments:
         coefficients bring little.
         """
         shot, errors, linear = self._descended(polish, None, halved=0)
-        if linear is not None and shot.finite:
+        if linear is not None and shot.finite and any(len(steps) > 1 for steps in self._roll(HALVED)[1]):
             shot, errors, _ = self._descended(polish, linear, halved=HALVED)
         return replace(shot, estimates=self._found(shot, errors) if polish else self.estimates)
 
@@ -196,6 +196,8 @@ class _Segments:
             left = linear.without_states(residual)
             shot = replace(shot, each=left.square().sum(1).nan_to_num(nan=math.inf))
             step, errors, gain = linear.law(left, shot.passing)
+            if polish and (held := self.law.at_limits(step)).any():
+                step, errors, gain = linear.law(left, shot.passing, held)
             gain += float((residual.square().sum(1) - shot.each)[shot.passing].sum())
             move = self._move(linear.states(residual, step), step)
             excess = float((shot.each - shot.freedom)[shot.passing].sum().nan_to_num().clamp(min=0))

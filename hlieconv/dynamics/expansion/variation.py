@@ -82,16 +82,20 @@ class Linear:
             return torch.where(self.finite, self.without_states(x[..., None])[..., 0], math.inf)
         return x - self.a @ self._explained(x)
 
-    def law(self, left: Tensor, passing: Tensor) -> tuple[Tensor, Tensor, float]:
+    def law(self, left: Tensor, passing: Tensor, held: Tensor | None = None) -> tuple[Tensor, Tensor, float]:
         """The change of the law, the standard errors of its numbers, and by how much it lowers the sum of squares.
 
         Args:
             left: residuals that no first states explain.
             passing: the segments that count.
+            held: the numbers that do not change, True.
         """
         if not self.b.shape[-1]:
             return left.new_zeros(0), left.new_zeros(0), 0.0
-        columns, scale = normalised(self.left[passing].flatten(0, 1))
+        columns = self.left[passing].flatten(0, 1)
+        if held is not None:
+            columns = torch.where(held, 0, columns)
+        columns, scale = normalised(columns)
         inverse = torch.linalg.pinv(columns.mT @ columns, rtol=1e-13)
         along = columns.mT @ left[passing].flatten()
         step = inverse @ along
