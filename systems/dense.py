@@ -17,9 +17,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from systems.checks import check
+from systems.dataset.agreement import check_agreement
 from systems.dataset.reading import mask_of, system_of, trajectory_of
 from systems.dataset.schema import to_dataset
-from systems.dataset.times import counted_from, to_times
+from systems.dataset.times import counted_from, origin_of, to_times
 from systems.flows import flow
 from systems.integrators.abstract import AbstractIntegrator
 from systems.integrators.named import integrator_of
@@ -31,8 +32,6 @@ from systems.vector_field import AbstractHamiltonian, AbstractVectorField
 
 #: Numbers of states that are moved together.
 VALUES = 2**22
-#: The part of T + |V| by which energies of the same states differ at most: half the digits of float32.
-SAME_ENERGY = 3e-4
 
 
 def at(
@@ -65,7 +64,7 @@ def at(
     stored, trajectory = trajectory_of(dataset)
     if field is None:
         field = system_of(dataset)
-        _check_energy(dataset, field, PhaseSpace(*(x[0] for x in trajectory)))
+        check_agreement(dataset, field)
     method = solver_of(dataset) if integrator is None else integrator_of(integrator)
     count = trajectory.q.shape[1]
     stored = stored.double().reshape(len(stored), -1).expand(-1, count)
@@ -99,23 +98,6 @@ def at(
     return counted_from(origin, new.assign_coords(kept.coords))
 
 
-def _check_energy(dataset: xr.Dataset, field: AbstractVectorField, first: PhaseSpace) -> None:
-    """A ValueError unless first states have the energy that is stored, as those that the field has moved."""
-    hamiltonian = field.hamiltonian
-    if hamiltonian is None or "energy" not in dataset:
-        return
-    stored = torch.from_numpy(dataset["energy"].isel(time=0).transpose("trajectory").values.copy())
-    with torch.no_grad():
-        energy = hamiltonian.energy(first)
-        kinetic = energy - hamiltonian.energy(PhaseSpace(first.q, torch.zeros_like(first.p)))
-    size = kinetic.abs() + (energy - kinetic).abs()
-    others = int(((energy - stored).abs() > SAME_ENERGY * size).sum())
-    many = f"others in {others} of {len(stored)} trajectories"
-    check(
-        "dataset", many, not others, "states of the energy that it stores; was a body left out? field= says what moves"
-    )
-
-
 def solver_of(dataset: xr.Dataset) -> AbstractIntegrator | None:
     """The integrator that made a Dataset, with all of its options; None for the closed form.
 
@@ -146,8 +128,7 @@ def solver_of(dataset: xr.Dataset) -> AbstractIntegrator | None:
 
 def _wanted(dataset: xr.Dataset, times: Any) -> tuple[Tensor, str]:
     """Times as the Dataset counts them, and the date that it counts from."""
-    name = "trajectory_time" if "trajectory_time" in dataset else "time"
-    clock, own = time_unit(dataset.attrs.get("unit_system", "")), dataset[name].attrs.get("origin", "")
+    clock, own = time_unit(dataset.attrs.get("unit_system", "")), origin_of(dataset)
     seconds, origin = to_times(ordered(times, "time", "trajectory"), unit=clock, into=clock)
     if origin:
         check("times", origin, bool(own), "numbers, since the times of the Dataset are no dates")

@@ -1,5 +1,6 @@
 """What an initial value problem is given: a field, first states and times that belong together."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 from systems.checks import check
 from systems.numbers import FLOATS, ordered, to_tensor
 from systems.phase_space import DIMENSIONS, PhaseSpace
-from systems.units import in_units, labels_of
+from systems.units import OWN, half_of, in_units, label_of, labels_of
 from systems.vector_field import AbstractVectorField
 
 
@@ -24,6 +25,9 @@ def checked_state(field: AbstractVectorField, state: Any) -> PhaseSpace:
     if field.coordinates == "cartesian":
         if not field.units:
             labels_of({"q": q, "p": p}, DIMENSIONS, field.labels)
+            mass = {"mass": field.labels.get("mass", (OWN, ""))[0]} if hasattr(field, "mass") else {}
+            if problem := half_of({"q": label_of(q), "p": label_of(p)} | mass):
+                warnings.warn(problem, UserWarning, stacklevel=4)
         q, p = in_units(field.units, {"q": q, "p": p}, DIMENSIONS).values()
     q, p = (x if isinstance(x, Tensor) else to_tensor(name, x, **where) for name, x in {"q": q, "p": p}.items())
     if q.ndim not in (2, 3) or q.shape != p.shape:

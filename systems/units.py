@@ -207,6 +207,28 @@ def labels_of(
     return dict(labels)
 
 
+def half_of(units: Mapping[str, str]) -> str:
+    """A sentence where some say what they are counted in and others do not; "" where all do, or none.
+
+    Args:
+        units: by name.
+
+    Example:
+        >>> half_of({"q": "m", "p": "1"})[:49]
+        'units: q in m, but nobody knows what p is counted'
+        >>> half_of({"q": "m", "p": "kg m / s"})
+        ''
+    """
+    own = [name for name, unit in units.items() if unit == OWN]
+    named = [f"{name} in {unit}" for name, unit in units.items() if unit != OWN]
+    if not (own and named):
+        return ""
+    return (
+        f"units: {', '.join(named)}, but nobody knows what {' and '.join(own)} {'is' if len(own) == 1 else 'are'} "
+        "counted in, and nothing is converted to fit: give units of all, or of none"
+    )
+
+
 def newtons_constant(name: str) -> float:
     """Newton's constant (CODATA 2018) in a system of units; 1 in N-body units.
 

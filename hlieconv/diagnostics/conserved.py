@@ -10,6 +10,7 @@ from torch import Tensor
 from hlieconv.diagnostics.momentum_map import Charge, along, charges, require_cartesian, unit_in, units_of
 from hlieconv.groups import T
 from hlieconv.groups.algebra import axis_name
+from systems.dataset.agreement import warn_of_disagreement
 from systems.dataset.blocks import by_trajectory
 from systems.dataset.reading import system_of, trajectory_of
 from systems.vector_field import AbstractHamiltonian, AbstractVectorField
@@ -23,10 +24,25 @@ def energy(dataset: xr.Dataset, hamiltonian: AbstractHamiltonian | None = None) 
 
     Raises:
         ValueError: if there is none to be had.
+
+    Warns:
+        UserWarning: where the states do not have the energy that is stored, as where a body was left out.
     """
+    if hamiltonian is None:
+        warn_of_disagreement(dataset)
+    return energy_values(dataset, hamiltonian)
+
+
+def energy_values(dataset: xr.Dataset, hamiltonian: AbstractHamiltonian | None = None) -> xr.DataArray:
+    """The same without a warning."""
     if hamiltonian is None and "energy" in dataset:
         own = {"trajectory_time": dataset["trajectory_time"]} if "trajectory_time" in dataset else {}
         return dataset["energy"].assign_coords(own)
+    if hamiltonian is None and not dataset.attrs.get("system"):
+        raise ValueError(
+            "dataset: expected the variable energy, or the name of a known system, got neither: hamiltonian= says "
+            "whose energy is meant"
+        )
     field: AbstractVectorField = system_of(dataset) if hamiltonian is None else hamiltonian
     found = field.hamiltonian
     if found is None:

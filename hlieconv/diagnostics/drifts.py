@@ -8,9 +8,10 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.diagnostics.conserved import angular_momentum, energy, momentum, rotations, translations
+from hlieconv.diagnostics.conserved import angular_momentum, energy_values, momentum, rotations, translations
 from hlieconv.diagnostics.momentum_map import Charge
 from hlieconv.diagnostics.presence import presence
+from systems.dataset.agreement import warn_of_disagreement
 from systems.dataset.blocks import by_trajectory
 from systems.dataset.reading import system_of, trajectory_of, variables_of
 from systems.phase_space import PhaseSpace
@@ -36,7 +37,8 @@ def drift(
         hamiltonian: whose energy, in place of the stored one.
 
     Warns:
-        UserWarning: where forces that no Hamiltonian has, such as damping, change the quantity.
+        UserWarning: where forces that no Hamiltonian has, such as damping, change the quantity; and where the states do
+            not have the energy that is stored.
 
     Raises:
         ValueError: for an unknown quantity, or one that the Dataset does not have.
@@ -55,13 +57,16 @@ def drift(
             UserWarning,
             stacklevel=2,
         )
-    return _drift(dataset, quantity, hamiltonian)
+    if quantity == "energy" and hamiltonian is None:
+        warn_of_disagreement(dataset)
+    return drift_values(dataset, quantity, hamiltonian)
 
 
 @by_trajectory
-def _drift(dataset: xr.Dataset, quantity: str, hamiltonian: AbstractHamiltonian | None) -> xr.DataArray:
+def drift_values(dataset: xr.Dataset, quantity: str, hamiltonian: AbstractHamiltonian | None = None) -> xr.DataArray:
+    """The same without a warning."""
     if quantity == "energy":
-        values, scale = energy(dataset, hamiltonian), _energy_scale(dataset, hamiltonian)
+        values, scale = energy_values(dataset, hamiltonian), _energy_scale(dataset, hamiltonian)
     elif quantity == "momentum":
         values, scale = momentum(dataset), _charge_scale(dataset, translations(dataset))
     elif quantity == "angular_momentum":
@@ -84,7 +89,7 @@ def _charge_scale(dataset: xr.Dataset, parts: list[Charge]) -> xr.DataArray:
 def _energy_scale(dataset: xr.Dataset, hamiltonian: AbstractHamiltonian | None) -> xr.DataArray:
     """The mean over time of T + |V|; of |E| where nobody knows T."""
     _, state = trajectory_of(dataset)
-    total = torch.from_numpy(energy(dataset, hamiltonian).transpose("time", "trajectory").values.copy())
+    total = torch.from_numpy(energy_values(dataset, hamiltonian).transpose("time", "trajectory").values.copy())
     kinetic = _kinetic(dataset, state, hamiltonian)
     return _mean(total.abs() if kinetic is None else kinetic.abs() + (total - kinetic).abs())
 

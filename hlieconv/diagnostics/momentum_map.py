@@ -179,7 +179,7 @@ def unit_in(dataset: xr.Dataset, dimension: str) -> str:
 
 
 def units_of(dataset: xr.Dataset, charge: Charge) -> str:
-    """Of p for a translation, of q times p for a linear action."""
-    q, p = (dataset[name].attrs.get("units", "1") for name in "qp")
+    """Of p for a translation, of q times p for a linear action; "1" where one of these is the system's own."""
+    q, p = (dataset[name].attrs.get("units", OWN) for name in "qp")
     factors = [p] if not charge.matrix.any() else [q, p]
-    return " ".join(unit for unit in factors if unit != "1") or "1"
+    return OWN if OWN in factors else " ".join(factors)

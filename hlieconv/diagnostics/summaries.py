@@ -3,10 +3,11 @@
 import xarray as xr
 
 from hlieconv.diagnostics.conserved import rotations, translations
-from hlieconv.diagnostics.drifts import drift
+from hlieconv.diagnostics.drifts import drift_values
 from hlieconv.diagnostics.errors import geometric_mean, state_error, valid_time
 from hlieconv.diagnostics.momentum_map import Charge
 from hlieconv.diagnostics.presence import presence
+from systems.dataset.agreement import warn_of_disagreement
 from systems.dataset.blocks import by_trajectory
 
 
@@ -23,7 +24,11 @@ def summary(dataset: xr.Dataset, reference: xr.Dataset | None = None) -> dict[st
 
     Raises:
         ValueError: if no position is a number.
+
+    Warns:
+        UserWarning: where the states do not have the energy that is stored, as where a body was left out.
     """
+    warn_of_disagreement(dataset)
     each = _of_each(dataset).compute()
     if bool(each["largest_q"].isnull().all()):
         raise ValueError(f"dataset: expected positions, got NaN in all {dataset.sizes['trajectory']} trajectories")
@@ -44,14 +49,14 @@ def _of_each(dataset: xr.Dataset) -> xr.Dataset:
     kept = dataset.attrs["conserved"] if dataset.attrs.get("forces") else "energy, momentum, angular_momentum"
     still = [name.strip() for name in kept.split(",")]
     if "energy" in dataset and "energy" in still:
-        found["energy"] = drift(dataset, "energy")
+        found["energy"] = drift_values(dataset, "energy")
     if "true_energy" in dataset:
-        found["true_energy"] = drift(dataset.assign(energy=dataset["true_energy"]), "energy")
+        found["true_energy"] = drift_values(dataset.assign(energy=dataset["true_energy"]), "energy")
     if dataset.attrs.get("coordinate_system", "cartesian") == "cartesian":
         if "momentum" in still:
-            found |= _components(translations(dataset), drift(dataset, "momentum"))
+            found |= _components(translations(dataset), drift_values(dataset, "momentum"))
         if dataset.sizes["space"] > 1 and "angular_momentum" in still:
-            found |= _components(rotations(dataset), drift(dataset, "angular_momentum"))
+            found |= _components(rotations(dataset), drift_values(dataset, "angular_momentum"))
     there = presence(dataset)
     found = {name: values.max("time") for name, values in found.items()}
     found["largest_q"] = abs(dataset["q"]).max(("time", "body", "space"))

@@ -4,9 +4,10 @@ import functools
 import itertools
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
@@ -46,6 +47,8 @@ from hlieconv.training.run import START, UNITS, Run, agree, keep, kept_weights
 from systems import AbstractVectorField
 from systems.checks import check, check_choice
 from systems.fingerprint import fingerprint
+from systems.integrators.registry import INTEGRATORS
+from systems.integrators.stepping import AbstractFixedStep
 from systems.provenance import versions
 from systems.ranks import ranks
 
@@ -122,7 +125,8 @@ def fit(
 
     Warns:
         UserWarning: for forces such as damping that a closed model cannot learn, gaps in the data, positions so far
-            from a model's origin that they are rounded, and points so far apart that forces are poor.
+            from a model's origin that they are rounded, points so far apart that forces are poor, and steps of the loss
+            that change the momenta altogether.
     """
     if isinstance(validation, xr.Dataset):
         check_validation(validation, dataset)
@@ -149,6 +153,7 @@ def fit(
     description = bodies.describe()
     group = str(description["config"].get("group", ""))
     chosen = settings(preset, data.count, description["name"], group, **changes)
+    chosen = _as_long_as(data if other is None else min(data, other, key=_points), chosen, changes)
     bodies.check(chosen)
     data, other = _shared(data, other, {"model": description, "settings": asdict(chosen)})
     if learns_residual(model):
@@ -160,6 +165,7 @@ def fit(
     chunks = _split(data, other, chosen)
     check_patience(chosen.patience, held_out=len(chunks[1].trajectory) > 0)
     check_motion(chunks[0])
+    _warn_of_one_step(chunks[0], chosen)
     kept = {} if path is None or overwrite else kept_weights(path, description)
     bodies.measure(_some(chunks[0]), recalibrate=recalibrate, kept=kept)
     rollout = rollout_section(chosen, spacing_of(chunks[0].times))
@@ -372,6 +378,42 @@ def _check_split(count: int, chosen: Settings, *, asked: bool) -> None:
     raise ValueError(
         f"validation: expected at least {enough} trajectories, of which {chosen.validation:g} are held out, got {count}"
     )
+
+
+def _points(data: Trajectories) -> int:
+    return len(data.times)
+
+
+def _as_long_as(data: Trajectories, chosen: Settings, changes: Mapping[str, Any]) -> Settings:
+    """The settings, with chunks no longer than trajectories of few points where integrated ones are compared."""
+    points = _points(data)
+    if chosen.loss == "force_matching" or "chunk" in changes or not 1 < points < chosen.chunk:
+        return chosen
+    shorter = {"chunk": points}
+    if chosen.loss == "multiple_shooting" and "segment" not in changes and (points - 1) % chosen.segment:
+        shorter["segment"] = points - 1
+    return replace(chosen, **shorter)
+
+
+def _warn_of_one_step(chunks: Chunks, chosen: Settings) -> None:
+    """Say which step would follow the motion where one step is taken over what changes the momenta altogether."""
+    if chosen.loss == "force_matching" or chosen.step:
+        return
+    if not issubclass(resolve_name(INTEGRATORS[chosen.integrator]), AbstractFixedStep):
+        return
+    change, size = (x[torch.isfinite(x)].square().mean().sqrt() for x in (chunks.p.diff(dim=0), chunks.p))
+    spacing = spacing_of(chunks.times)
+    if change > FAR * size > 0:
+        warnings.warn(
+            f"step: one step of {chosen.integrator} takes an interval of {spacing:g} whole, in which momenta change by "
+            f"{100 * float(change / size):.0f} % of themselves: shorter ones, as step={spacing / 20:.2g}, follow it",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+#: The part of the momenta that they may change by in one step without a warning: a sixth of a period.
+FAR = 1.0
 
 
 def _split(data: Trajectories, other: Trajectories | None, chosen: Settings) -> tuple[Chunks, Chunks]:

@@ -12,7 +12,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from systems.checks import check
+from systems.dataset.agreement import NOISY_ENERGY, warn_of_disagreement
 from systems.dataset.blocks import blocks_of, is_beyond_memory
+from systems.dataset.labels import warn_of_half
 from systems.dataset.reading import companions_in, companions_of, mask_of, times_of, trajectory_of, variables_of
 from systems.dataset.schema import COMPANIONS, EDGES, parameters_of, validate
 from systems.dataset.smoothing import noise_of
@@ -171,7 +173,8 @@ def trajectories_of(dataset: xr.Dataset, *, along_edges: bool = False) -> Trajec
     """The tensors of a Dataset; what is stored of edges as of pairs, in matrices, unless it is to stay along edges.
 
     Warns:
-        UserWarning: if trajectories have gaps: a body that exists and was not seen at some time.
+        UserWarning: if trajectories have gaps: a body that exists and was not seen at some time; and where states have
+            another energy than the one stored, by more than noise, as where a body was left out.
 
     Raises:
         ValueError: if it does not follow the schema, no body was seen at any time, or it holds infinite positions or
@@ -199,6 +202,8 @@ def trajectories_of(dataset: xr.Dataset, *, along_edges: bool = False) -> Trajec
         seen = not bool(data.state.q.isnan().all())  # what is infinite is refused below
         check("dataset", "NaN everywhere", seen, "bodies that were seen at some time")
         warn_of_gaps(times, data.state, data.companions.get("rates"), "trajectories")
+        warn_of_disagreement(dataset, tolerance=NOISY_ENERGY)
+        warn_of_half(dataset)
     return data
 
 

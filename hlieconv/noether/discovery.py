@@ -19,6 +19,7 @@ from hlieconv.noether.null_space import Changes, of_field
 from hlieconv.noether.polynomials import quadratic
 from hlieconv.noether.reading import Combinations, Found, Reader, group_of
 from hlieconv.noether.sampling import require_smooth, sampled
+from systems.dataset.reading import mask_of
 from systems.dataset.schema import parameters_of, shaped
 from systems.phase_space import PhaseSpace
 from systems.vector_field import AbstractHamiltonian, AbstractVectorField
@@ -165,7 +166,7 @@ def _from_data(
     for name, array in parameters_of(dataset).items():
         if "trajectory" in array.dims and bool((array != array.isel(trajectory=0)).any()):
             raise ValueError(f"dataset: expected trajectories of one set of parameters, got several of {name}")
-    _check_mask(torch.from_numpy(dataset["mask"].values))
+    _check_mask(mask_of(dataset))
     mass = None
     if "mass" in dataset:
         array = dataset["mass"]

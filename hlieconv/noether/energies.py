@@ -10,15 +10,19 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from hlieconv.diagnostics.conserved import energy
-from hlieconv.diagnostics.drifts import drift
+from hlieconv.diagnostics.conserved import energy_values
+from hlieconv.diagnostics.drifts import drift_values
 from hlieconv.diagnostics.presence import presence
 from hlieconv.noether.attributions import Attribution, attribution
 from hlieconv.noether.brackets import in_dtype
 from hlieconv.noether.growth import growth_law
+from systems.checks import check
+from systems.dataset.agreement import check_agreement
 from systems.dataset.blocks import blocks_of
 from systems.dataset.reading import state_of, system_of, times_of, trajectory_of
+from systems.dataset.schema import shaped
 from systems.dense import solver_of
+from systems.flows import flow
 from systems.integrators.abstract import AbstractIntegrator
 from systems.integrators.stepping import AbstractFixedStep
 from systems.phase_space import PhaseSpace
@@ -70,7 +74,7 @@ class EnergyConservation:
     largest: float
     """The largest drift in time, relative; median over trajectories."""
     cause: str
-    """round_off, truncation, not_symplectic, encounter, model, ended, or unknown."""
+    """round_off, truncation, not_symplectic, encounter, model, forces, ended, bodies, states, or unknown."""
     sentence: str
     """The cause in words, with what to do."""
 
@@ -97,7 +101,7 @@ def energy_conservation(
         integrator: what took the steps; by default what the Dataset says.
 
     Raises:
-        ValueError: where there is no energy to be had, or no state is a number.
+        ValueError: where there is no energy to be had, or it is not that of the states, or no state is a number.
 
     Example:
         >>> from systems import HenonHeiles, simulate
@@ -110,26 +114,51 @@ def energy_conservation(
         'not_symplectic'
         'round_off'
     """
-    if hamiltonian is None and dataset.attrs.get("system") in SYSTEMS:
-        known = system_of(dataset)
-        hamiltonian = known if isinstance(known, AbstractHamiltonian) else None
-    values = energy(dataset) if "energy" in dataset else energy(dataset, hamiltonian)
+    points = shaped(dataset).sizes["time"]
+    check("dataset", f"{points} time", points > 1, "states at two times or more")
+    if hamiltonian is None:
+        check_agreement(dataset)
+        hamiltonian = _known(dataset)
+    values = energy_values(dataset, None if "energy" in dataset else hamiltonian)
     whole = values.transpose("trajectory", "time").values.astype(float)
     since = times_of(dataset).double().numpy().reshape(dataset.sizes["time"], -1).T
     since = np.broadcast_to(since - since[:, :1], whole.shape)
     slopes, left = _lines(since, whole)
     bodies = dataset["mask"].sum("body").values
     kinetic = _kinetic(dataset, hamiltonian)
-    relative = drift(dataset.assign(energy=values)).compute()
+    relative = drift_values(dataset.assign(energy=values.variable), "energy").compute()
     if not np.isfinite(relative).any():
         raise ValueError(f"dataset: expected states, got NaN in all {len(whole)} trajectories")
     figures = {
-        "drift_per_body": float(np.sqrt(np.mean((slopes / bodies) ** 2))),
-        "fluctuation": float(np.nanmedian(left / kinetic)),
+        "drift_per_body": _root_mean_square(slopes / bodies),
+        "fluctuation": _median(left / kinetic),
         "largest": float(relative.max("time").median()),
     }
     cause, sentence = _cause(dataset, hamiltonian, integrator, relative)
     return EnergyConservation(**figures, cause=cause, sentence=sentence)
+
+
+def _known(dataset: xr.Dataset) -> AbstractHamiltonian | None:
+    """The Hamiltonian that a Dataset names, or None; a ValueError if one system of ours cannot be made of it."""
+    try:
+        found = system_of(dataset)
+    except ValueError:
+        if dataset.attrs.get("system") in SYSTEMS:
+            raise
+        return None
+    return found if isinstance(found, AbstractHamiltonian) else None
+
+
+def _median(values: np.ndarray) -> float:
+    """Of those that are known; not a number if none is."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else np.nan
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    """Of those that are known; not a number if none is."""
+    known = values[np.isfinite(values)]
+    return float(np.sqrt(np.mean(known**2))) if known.size else np.nan
 
 
 def _lines(since: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -141,7 +170,7 @@ def _lines(since: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarra
             shift = x[good][0]  # the line is fitted to what changes
             line = np.polyfit(t[good], x[good] - shift, 1)
             slopes[k], left[k] = line[0], np.std(x[good] - shift - np.polyval(line, t[good]))
-    return np.nan_to_num(slopes), left
+    return slopes, left
 
 
 def _kinetic(dataset: xr.Dataset, hamiltonian: AbstractHamiltonian | None) -> np.ndarray:
@@ -154,7 +183,10 @@ def _kinetic(dataset: xr.Dataset, hamiltonian: AbstractHamiltonian | None) -> np
         own = hamiltonian.select(rows)
         with torch.no_grad():
             kinetic = own.energy(state) - own.energy(PhaseSpace(state.q, torch.zeros_like(state.p)))
-        found.append(np.nanmean(kinetic.abs().double().numpy(), 0))
+        values = kinetic.abs().double().numpy()
+        seen = np.isfinite(values)
+        total, count = np.where(seen, values, 0).sum(0), seen.sum(0)
+        found.append(np.where(count > 0, total / np.maximum(count, 1), np.nan))
     return np.concatenate(found)
 
 
@@ -164,13 +196,22 @@ def _cause(
     integrator: AbstractIntegrator | None,
     relative: xr.DataArray,
 ) -> tuple[str, str]:
-    ended = int(presence(dataset).ended.any("time").sum())
-    if ended:
-        many = f"{ended} of {dataset.sizes['trajectory']} trajectories end early"
+    there, count = presence(dataset), dataset.sizes["trajectory"]
+    seen = (dataset["q"].notnull().all("space") & dataset["mask"].astype(bool)).any("body")
+    partly = int(((there.ended | there.gap) & seen.drop_vars(seen.coords)).any("time").sum())
+    if partly:
+        return "bodies", (
+            f"In {partly} of {count} trajectories a body is missing at some times: the energy is that of all bodies, "
+            "and is known where all are there (isel(time=...) takes these times, isel(body=...) leaves a body out)."
+        )
+    if ended := int(there.ended.any("time").sum()):
+        many = f"{ended} of {count} trajectories end early"
         return "ended", f"{many}: what is not there is not conserved (see the variable status)."
+    if forces := dataset.attrs.get("forces"):
+        return "forces", f"Forces change the energy: {forces}. It is not conserved; energy_balance has the account."
     lost = float(relative.max("time").median())
     if "true_energy" in dataset:
-        other = drift(dataset.assign(energy=dataset["true_energy"])).max("time").compute()
+        other = drift_values(dataset.assign(energy=dataset["true_energy"]), "energy").max("time").compute()
         true = float(other.median())
         if true > 10 * lost:
             return "model", (
@@ -183,8 +224,13 @@ def _cause(
             integrator = solver_of(dataset)
         except ValueError:
             return "unknown", "The Dataset does not say what solved it: pass the integrator to find the cause."
-        if integrator is None:
-            return "round_off", "The solution is a closed form: what is lost are the last digits."
+    if lost > eps**0.5 and hamiltonian is not None and not _moves(hamiltonian, dataset, integrator, eps):
+        return "states", (
+            f"{hamiltonian.name or type(hamiltonian).__name__} has not moved these states: from one to the next their "
+            "energy changes by more than it does in that motion. Was a body left out, or were numbers changed?"
+        )
+    if integrator is None:
+        return "round_off", "The solution is a closed form: what is lost are the last digits."
     if hamiltonian is None:
         return "unknown", "The Dataset does not name a known Hamiltonian: pass the one that moved it to find the cause."
     name, step = dataset.attrs.get("integrator", type(integrator).__name__), getattr(integrator, "step", None)
@@ -216,6 +262,28 @@ def _cause(
         f"{name} is not symplectic: its error adds up (as {_law(dataset, relative)}); half the step makes it about "
         f"{gain} times smaller, and a symplectic method keeps it bounded."
     )
+
+
+def _moves(
+    hamiltonian: AbstractHamiltonian, dataset: xr.Dataset, integrator: AbstractIntegrator | None, eps: float
+) -> bool:
+    """Whether the largest change of the energy between two states of a trajectory is that of the motion itself."""
+    some = dataset.isel(trajectory=slice(0, TRAJECTORIES))
+    count = some.sizes["trajectory"]
+    field, own = hamiltonian.select(slice(0, count)), torch.arange(count)
+    times, states = trajectory_of(some)
+    times = times.double().reshape(len(times), -1).expand(-1, count)
+    energy = Energy(field)
+    values, scale = energy(states), energy.scale(states)
+    row = values.diff(dim=0).abs().nan_to_num(0).argmax(0)
+    since, duration = times[row, own], times.diff(dim=0)[row, own]
+    start = PhaseSpace(*(x[row, own] for x in states))
+    with torch.no_grad():
+        method = None if integrator is None else integrator.select(own)
+        moved = flow(field, start, since, duration.to(start.q), method)
+    change, real = (x - values[row, own] for x in (energy(moved), values[row + 1, own]))
+    off = (real - change).abs() > 10 * change.abs() + eps**0.5 * scale[row, own]
+    return not bool(off.any())
 
 
 def _attributed(

@@ -69,7 +69,7 @@ def sampled(dataset: xr.Dataset, candidates: int = 1) -> Sampled:
     if bool((gaps - gaps.mean()).abs().max() > 1e-3 * gaps.mean().abs()):
         raise ValueError("dataset: expected evenly spaced times, got others")
     trajectory = PhaseSpace(*(torch.where(exists, x, 0) for x in trajectory))
-    noise, given = noise_of(trajectory), torch.from_numpy(dataset["q"].values[:0]).dtype
+    noise, given = noise_of(trajectory), torch.float32 if dataset["q"].dtype.itemsize == 4 else torch.float64
     exact = EXACT[given]
     for name, still in (("q", not (trajectory.q != trajectory.q[0]).any()), ("p", not trajectory.p.any())):
         if still:

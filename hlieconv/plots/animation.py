@@ -9,8 +9,9 @@ from matplotlib import animation
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hlieconv.plots.style import COLOURS, MANY, edge_lines, edges_of, label, style, time_label, times_of
+from hlieconv.plots.style import COLOURS, MANY, edge_lines, edges_of, label, style, time_label
 from systems.checks import Index
+from systems.dataset.times import clock_of
 from systems.files import appearing, locked
 
 #: File endings by matplotlib's writer.
@@ -67,7 +68,8 @@ def animate_trajectories(
     runs = [_paths(data, trajectory) for data in (dataset, reference) if data is not None]
     shown = np.unique(np.linspace(0, len(runs[0]) - 1, frames).round().astype(int))
     length = max(1, round(tail * len(runs[0])))
-    times = times_of(dataset["q"]) if "time" in dataset.coords else dataset["trajectory_time"][trajectory].values
+    times = clock_of(dataset)
+    times = (times.isel(trajectory=trajectory) if "trajectory" in times.dims else times).values
     unit = time_label(dataset).removeprefix("time").replace("(", "").replace(")", "")
     new = ax is None
     with style():

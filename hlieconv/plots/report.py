@@ -21,6 +21,7 @@ from hlieconv.noether.growth import growth_law
 from hlieconv.plots.style import COLOURS, ROUND_OFF, on_shared_times, times_of
 from hlieconv.plots.time_series import component_of, drift_of
 from systems.checks import check
+from systems.dataset.times import clock_of
 from systems.files import locked, write_atomically
 from systems.vector_field import AbstractHamiltonian
 
@@ -140,7 +141,7 @@ def _judged(values: xr.DataArray, eps: float) -> tuple[str, str]:
         return "", "ends early"
     array = array.isel(trajectory=good)
     shared = on_shared_times(array, elapsed=True).dropna("time")
-    times = times_of(shared).astype(float)
+    times = times_of(shared)
     law = ""
     if len(times) > 4 and np.isfinite(times).all():
         law = growth_law(torch.from_numpy(times - times[0]), torch.from_numpy(shared.values.T.copy())).law
@@ -155,8 +156,8 @@ def _judged(values: xr.DataArray, eps: float) -> tuple[str, str]:
 def _why(dataset: xr.Dataset, hamiltonian: AbstractHamiltonian | None) -> str:
     try:
         return repr(energy_conservation(dataset, hamiltonian))
-    except ValueError:
-        return "No energy is known of these trajectories."
+    except ValueError as error:
+        return f"Why the energy changes is not known: {error}"
 
 
 def _figures(
@@ -220,8 +221,7 @@ def _lines(plotly: Any, lines: dict[str, xr.DataArray], name: str, *, log: bool 
 
 def _own_times(one: xr.Dataset | xr.DataArray) -> np.ndarray:
     """Of one trajectory, or of what all have in common."""
-    names = one.variables if isinstance(one, xr.Dataset) else one.coords
-    return one["trajectory_time" if "trajectory_time" in names else "time"].values
+    return clock_of(one).values
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:

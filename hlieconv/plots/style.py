@@ -13,6 +13,7 @@ from matplotlib.collections import LineCollection
 
 from systems.checks import check
 from systems.dataset.schema import EDGES, aligned, shaped
+from systems.dataset.times import clock_of
 
 #: Okabe and Ito 2008, without the yellow that vanishes on paper.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -72,8 +73,7 @@ def time_label(data: xr.DataArray | xr.Dataset) -> str:
         >>> time_label(xr.DataArray([1.0], dims="time", coords={"time": ("time", [0.0], {"units": "yr"})}))
         'time (yr)'
     """
-    names = data.coords if isinstance(data, xr.DataArray) else data.variables
-    return label(data["trajectory_time" if "trajectory_time" in names else "time"])
+    return label(clock_of(data))
 
 
 #: From so many bodies on all of them are drawn at once, without a line and a colour for each.
@@ -107,7 +107,8 @@ def one_of(dataset: xr.Dataset, trajectory: int) -> xr.Dataset:
 
 def times_of(array: xr.DataArray) -> np.ndarray:
     """The times to draw against, ``(time,)``; of the first trajectory where each has its own."""
-    return (array["trajectory_time"].isel(trajectory=0) if "trajectory_time" in array.coords else array["time"]).values
+    times = clock_of(array)
+    return (times.isel(trajectory=0) if "trajectory" in times.dims else times).values
 
 
 #: Times at which trajectories with times of their own are compared, at most.
@@ -131,7 +132,8 @@ def on_shared_times(array: xr.DataArray, *, elapsed: bool = False) -> xr.DataArr
     if "trajectory_time" not in array.coords:
         return array
     array = array.transpose("trajectory", "time")
-    own = array["trajectory_time"].transpose("trajectory", "time").values
+    times = clock_of(array)
+    own = times.transpose("trajectory", "time").values
     own = own - own[:, :1] if elapsed else own
     shared = np.unique(own[np.isfinite(own)])
     if len(shared) > MOST_TIMES:
@@ -142,7 +144,7 @@ def on_shared_times(array: xr.DataArray, *, elapsed: bool = False) -> xr.DataArr
         t, x = t[order], x[order]
         row[:] = np.interp(shared, t, x, left=np.nan, right=np.nan)
         row[np.interp(shared, t, np.isinf(x), left=0, right=0) > 0] = np.inf  # of what has ended a drift is infinite
-    time = ("time", shared, array["trajectory_time"].attrs)
+    time = ("time", shared, times.attrs)
     return xr.DataArray(values, dims=array.dims, coords={"time": time}, attrs=array.attrs, name=array.name)
 
 

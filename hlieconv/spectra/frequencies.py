@@ -9,6 +9,7 @@ from scipy.optimize import minimize_scalar
 
 from hlieconv.spectra.power import spacing_of
 from systems.checks import check
+from systems.dataset.times import clock_of
 
 #: Lines that are close to each other are found by turns, at most so often.
 REFINEMENTS = 50
@@ -46,7 +47,8 @@ def frequencies(array: xr.DataArray, count: int = 3, order: int = 3) -> xr.Datas
     """
     check("count", count, count >= 1, "at least 1 line")
     check("order", order, 0 <= order <= 10, "0 to 10")
-    step, times = spacing_of(array), array["time"].values.astype(float)
+    step, clock = spacing_of(array), clock_of(array)
+    times, unit = clock.values, clock.attrs["units"]
     found = xr.apply_ufunc(
         lambda values: _lines(values, times, step, count, order),
         array,
@@ -54,8 +56,7 @@ def frequencies(array: xr.DataArray, count: int = 3, order: int = 3) -> xr.Datas
         output_core_dims=[["part", "line"]],
         vectorize=True,
     )
-    clock = array["time"].attrs.get("units", "s")
-    rate = found.isel(part=0).real.assign_attrs(units=f"rad / {clock}", long_name="angular frequency")
+    rate = found.isel(part=0).real.assign_attrs(units=f"rad / {unit}", long_name="angular frequency")
     amplitude = found.isel(part=1).assign_attrs(units=array.attrs.get("units", "1"), long_name="amplitude")
     return xr.Dataset({"angular_frequency": rate, "amplitude": amplitude})
 

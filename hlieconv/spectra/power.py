@@ -5,6 +5,7 @@ import xarray as xr
 from scipy.signal import periodogram
 
 from systems.checks import check
+from systems.dataset.times import clock_of
 
 
 def power_spectrum(array: xr.DataArray, window: str = "hann") -> xr.DataArray:
@@ -33,7 +34,7 @@ def power_spectrum(array: xr.DataArray, window: str = "hann") -> xr.DataArray:
     )
     dims = tuple("frequency" if dim == "time" else dim for dim in array.dims)
     coords = {name: x for name, x in array.coords.items() if "time" not in x.dims and name != "frequency"}
-    units, clock = array.attrs.get("units", "1"), array["time"].attrs.get("units", "s")
+    units, clock = array.attrs.get("units", "1"), clock_of(array).attrs["units"]
     found = xr.DataArray(density, dims=dims, coords={**coords, "frequency": frequency}, name="power_spectrum")
     found["frequency"].attrs.update(units=f"1 / {clock}", long_name="frequency")
     name = array.attrs.get("long_name", array.name or "signal")
@@ -48,7 +49,7 @@ def spacing_of(array: xr.DataArray) -> float:
         ValueError: if it is not.
     """
     check("array", array.dims, "time" in array.dims and "time" in array.coords, "a dim and a coordinate time")
-    times = array["time"].values.astype(float)
+    times = clock_of(array).values
     check("array", len(times), len(times) >= 4, "4 times or more")
     steps = np.diff(times)
     blur = 1e-6 * abs(steps.mean()) + 4 * np.finfo(np.float32).eps * np.abs(times).max()  # times may have been rounded

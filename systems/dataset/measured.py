@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from systems.checks import check
 from systems.dataset.derivative import derivative
+from systems.dataset.labels import warn_of_half
 from systems.dataset.schema import CORE, MOMENTA, STATE_DIMS, data_array, to_dataset, validate
 from systems.dataset.smoothing import Smooth, noise_of, smooth
 from systems.dataset.standard import standardised
@@ -20,7 +21,7 @@ from systems.dataset.times import counted_from, one_clock, to_times
 from systems.numbers import ordered, to_array
 from systems.phase_space import PhaseSpace
 from systems.registry import system_class
-from systems.units import OWN, factor, label_of
+from systems.units import OWN, factor, label_of, parsed
 from systems.vector_field import AbstractNewtonian, Variable
 
 
@@ -78,14 +79,15 @@ def from_arrays(
 
     Warns:
         UserWarning: where positions or times are rounded, or with ``window`` are noisy, so much that estimated momenta
-            are off by more than 1 %; and where the errors of smooth momenta are more than 10 %.
+            are off by more than 1 %; where the errors of smooth momenta are more than 10 %; where bodies are not seen
+            at all times; and where some of q, p and mass have units and others have none.
 
     Example:
         >>> import numpy as np
         >>> from systems import from_arrays
         >>> t = np.linspace(0, 1, 50)
         >>> circle = np.stack([np.cos(t), np.sin(t)], -1)[:, None]
-        >>> dataset = from_arrays(circle, times=t, mass=2.0, units={"q": "m"})
+        >>> dataset = from_arrays(circle, times=t, mass=2.0, units={"q": "m", "mass": "kg"})
         >>> dataset.p.shape, bool(abs(dataset.p[0, :, 0, 1] - 2 * np.cos(t)).max() < 1e-5)
         ((1, 50, 1, 2), True)
         >>> dataset.p.estimated
@@ -108,6 +110,7 @@ def from_arrays(
     exists = np.broadcast_to(exists, (count, n))
     check("mask", "False for all", bool(exists.any()), "a body that exists")
     positions = np.where((seen & exists[:, None])[..., None], positions, np.nan)
+    _warn_of_gaps(seen, exists, moments)
     if p is not None and v is not None:
         raise ValueError("p: expected momenta or velocities v, got both")
     if p is None and "mass" not in values:
@@ -144,6 +147,8 @@ def from_arrays(
         else:
             velocities = _like("v", v, positions)
             if "v" in units:
+                words = "that of q too, into which v is converted"
+                check("units", f"{units['v']} of v alone", "q" in units, words)
                 velocities = velocities * factor("v", units.pop("v"), f"({units.get('q', OWN)}) / s")
         momenta = mass * velocities
     momenta = np.where(np.isfinite(positions), momenta, np.nan).astype(positions.dtype)
@@ -166,10 +171,13 @@ def from_arrays(
     for name, unit in units.items():
         if name not in dataset:
             raise ValueError(f"units: expected names among {', '.join(map(str, dataset.variables))}, got {name}")
+        parsed(name, unit)
         dataset[name].attrs["units"] = unit
     for name in extra:
         dataset[name].attrs["units"] = dataset[name[0]].attrs["units"]
-    return validate(standardised(counted_from(origin, dataset)))
+    found = validate(standardised(counted_from(origin, dataset)))
+    warn_of_half(found)
+    return found
 
 
 def _rates(name: str, values: Any, positions: NDArray[np.floating]) -> xr.DataArray:
@@ -182,6 +190,29 @@ def _beside(positions: NDArray[np.floating], found: Smooth, mass: NDArray[np.flo
     """What a Dataset of smooth positions holds beside them."""
     values = {"q_measured": positions, "q_error": found.x_error, "p_error": mass * found.rate_error}
     return {name: data_array(CORE[name], x.astype(positions.dtype)) for name, x in values.items()}
+
+
+def _warn_of_gaps(seen: NDArray[np.bool_], exists: NDArray[np.bool_], moments: NDArray[np.float64]) -> None:
+    """Say so where bodies that exist were not seen at some of the times: which the first is, and when."""
+    asked = np.isfinite(np.broadcast_to(moments, seen.shape[:2]))[..., None] & exists[:, None]
+    lacking = (asked & ~seen).any(1)
+    if not lacking.any():
+        return
+    k, body = np.argwhere(lacking)[0]
+    rows = asked[k, :, body]
+    times, there = np.broadcast_to(moments, seen.shape[:2])[k][rows], seen[k, rows, body]
+    spans = times[there]
+    when = (
+        f"seen at {there.sum()} of {len(there)} times, from {spans[0]:g} to {spans[-1]:g}"
+        if len(spans)
+        else "never seen"
+    )
+    warnings.warn(
+        f"q: {lacking.sum()} of {exists.sum()} bodies are not seen at all times of their trajectories, the first of "
+        f"them body {body} of trajectory {k}, {when}: rows are missing or NaN, and what is made of them has gaps",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 def _warn_of_errors(found: Smooth) -> None:
@@ -301,8 +332,16 @@ def from_dataframe(frame: pd.DataFrame, *, time_tolerance: float = 1e-6, **optio
     times, point = _points(trajectory, body, time, time_tolerance)
     count, n = trajectory.max() + 1, body.max() + 1
     place = (trajectory, point, body)
-    if len(np.unique(np.ravel_multi_index(place, (count, times.shape[-1], n)))) < len(frame):
-        raise ValueError("frame: expected one row for each body and time, got several")
+    _, same, rows = np.unique(
+        np.ravel_multi_index(place, (count, times.shape[-1], n)), return_inverse=True, return_counts=True
+    )
+    if (rows > 1).any():
+        k = int((rows[same] > 1).argmax())
+        body, time = (frame[name].iloc[k] for name in ("body", "time"))
+        raise ValueError(
+            f"frame: expected one row for each body and time, got several of body {body} at time {time}: "
+            "a column trajectory tells runs apart, drop_duplicates leaves out rows that are there twice"
+        )
 
     def spread(columns: list[str]) -> NDArray[np.floating]:
         array = np.full((count, times.shape[-1], n, len(columns)), np.nan)

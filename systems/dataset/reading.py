@@ -13,7 +13,7 @@ from torch import Tensor
 
 from systems.checks import Index, check
 from systems.dataset.blocks import blocks_of, is_beyond_memory
-from systems.dataset.schema import COMPANIONS, EDGES, STATE_DIMS, aligned, is_known, parameters_of, shaped
+from systems.dataset.schema import COMPANIONS, EDGES, MASK, STATE_DIMS, aligned, is_known, parameters_of, shaped
 from systems.dataset.times import as_coordinate
 from systems.edges import matrix_of
 from systems.phase_space import PhaseSpace
@@ -85,11 +85,19 @@ def times_of(
     """``(time,)``, or ``(time, trajectory)`` where each trajectory has its own.
 
     In seconds, or what its ``unit_system`` counts time in; dates and other units are converted.
+
+    Raises:
+        ValueError: unless they increase, or decrease, from each to the next.
     """
     clock = time_unit(dataset.attrs.get("unit_system", ""))
-    if "trajectory_time" in dataset:
-        return _tensor(as_coordinate(dataset["trajectory_time"], clock).transpose("time", "trajectory"), dtype, device)
-    return _tensor(as_coordinate(dataset["time"], clock), dtype, device)
+    own = "trajectory_time" in dataset
+    array = as_coordinate(dataset["trajectory_time" if own else "time"], clock)
+    array = array.transpose("time", "trajectory") if own else array
+    steps = np.diff(array.values, axis=0)
+    forward, backward = (bool((np.isnan(steps) | (sign * steps > 0)).all()) for sign in (1, -1))
+    words = "times that increase, or decrease, none of them twice (sortby and drop_duplicates make them so)"
+    check(str(array.name), "others", forward or backward, words)
+    return _tensor(array, dtype, device)
 
 
 def mask_of(dataset: xr.Dataset, *, device: torch.device | str = "cpu") -> Bool[Tensor, "trajectory n"] | None:
@@ -101,7 +109,7 @@ def mask_of(dataset: xr.Dataset, *, device: torch.device | str = "cpu") -> Bool[
     mask = shaped(dataset)["mask"].transpose("trajectory", "body").values
     if mask.dtype != bool:  # as after dataset.astype
         known = bool(np.isin(mask, (0, 1)).all())
-        check("mask", mask.dtype, known, "True or False for each body")
+        check("mask", mask.dtype, known, f"True or False for each body ({MASK})")
     return None if mask.all() else torch.tensor(mask.astype(bool), device=device)
 
 
@@ -174,6 +182,7 @@ def system_of(
 
     Args:
         name: of the system; by default the Dataset's attribute ``system``.
+        dtype: of its parameters; by default as they are stored, or that of q where they have others.
 
     Raises:
         ValueError: if there is no such system, or the Dataset lacks one of its parameters.
@@ -182,9 +191,12 @@ def system_of(
     if " + " in known:
         return _sum_of(dataset, known.split(" + "), dtype, device)
     kind: type[AbstractVectorField] = system_class(known)
-    if missing := [v.name for v in kind.variables if not (v.name in dataset or v.optional)]:
+    alone = getattr(kind, "borrowed", ()) if name is None else ()  # a sum has them of its other parts
+    if missing := [v.name for v in kind.variables if v.name not in dataset and (v.name in alone or not v.optional)]:
         raise ValueError(f"dataset: {kind.name} needs the variables {', '.join(missing)}, which it lacks")
     stored = [variable.name for variable in kind.variables if variable.name in dataset]
+    if dtype is None and any(dataset[x].dtype.kind == "f" and dataset[x].dtype != dataset["q"].dtype for x in stored):
+        dtype = torch.float32 if dataset["q"].dtype.itemsize == 4 else torch.float64  # states and parameters have one
     values: dict[str, Any] = {name: _parameter(dataset, name, dtype, device) for name in stored}
     if "fixed" in dataset and "fixed" in kind.marks:
         values["fixed"] = torch.tensor(
@@ -192,7 +204,11 @@ def system_of(
         )
     if EDGES[0] in dataset:
         values["edges"] = edges_of(dataset).to(device)
-    system = kind(mask=mask_of(dataset, device=device), **values)
+    mask = mask_of(dataset, device=device)
+    try:
+        system = kind(mask=mask, **values)
+    except ValueError as error:
+        raise ValueError(f"dataset: {kind.name} cannot be made of its variables: {error}") from error
     system.units = dataset.attrs.get("unit_system", "")
     return system
 

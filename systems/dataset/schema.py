@@ -45,6 +45,7 @@ from jaxtyping import Bool, Float, Int8
 from torch import Tensor
 
 from systems.checks import ANY, check
+from systems.dataset.labels import declared, labels_in, problem_of
 from systems.phase_space import PhaseSpace
 from systems.registry import SYSTEMS, system_class
 from systems.status import Status
@@ -92,6 +93,10 @@ MOMENTA = (
     "systems.from_arrays makes momenta of velocities v and mass, or of positions, times and mass, and so does the "
     "command import"
 )
+#: What to do where the values of a mask are not True and False, as after xr.concat of other bodies.
+MASK = "dataset.assign(mask=dataset.mask.fillna(0).astype(bool)) where what is missing does not exist"
+#: What to do with what another program has written.
+FOREIGN = " (the command import, or systems.from_arrays, makes a Dataset of what another program has written)"
 #: The bodies i and j of edges.
 EDGES = ("edge_body", "edge_other_body")
 #: The bodies i, or i and j, that events happen to.
@@ -302,6 +307,8 @@ def shaped(dataset: xr.Dataset) -> xr.Dataset:
 def _shape_problems(dataset: xr.Dataset) -> Iterator[str]:
     missing = [name for name in ("q", "p", "mask") if name not in dataset]
     yield from (f"{name}: expected a variable of this name, got none" for name in missing)
+    if missing == ["mask"]:
+        yield "systems.from_arrays, and so the command import, make it of where q is NaN: a body never seen is none"
     if "p" in missing and "q" not in missing:
         yield MOMENTA
     lost = gained = False
@@ -321,39 +328,42 @@ def _shape_problems(dataset: xr.Dataset) -> Iterator[str]:
         yield from (f"expected at least one {dim}, got none" for dim in empty)
     if not missing and not ({"time", "trajectory_time"} & {*dataset.variables}):
         yield "time: expected either a coordinate time or a variable trajectory_time, got neither"
+    kinds = [dataset[name].dtype for name in ("q", "p") if name not in missing]
+    if any(kind.kind != "f" or kind.itemsize not in (4, 8) or kind != kinds[0] for kind in kinds):
+        yield f"q, p: expected float32 or float64, got {' and '.join(map(str, kinds))} (q.astype(float) converts)"
+    if not missing and (problem := _units_problem(dataset)):
+        yield problem
 
 
 def _problems(dataset: xr.Dataset) -> Iterator[str]:
     version = dataset.attrs.get("schema_version", 0)
     if version != SCHEMA_VERSION:
-        yield f"schema_version: expected {SCHEMA_VERSION}, got {version or 'none'}"
+        yield f"schema_version: expected {SCHEMA_VERSION}, got {version or 'none'}{'' if version else FOREIGN}"
     if misshapen := list(_shape_problems(dataset)):
         yield from misshapen
         return
-    kinds = {name: dataset[name].dtype for name in ("q", "p")}
-    if kinds["q"].kind != "f" or kinds["q"].itemsize not in (4, 8) or kinds["q"] != kinds["p"]:
-        yield f"q, p: expected float32 or float64, got {kinds['q']} and {kinds['p']}"
     given = [name for name in ("q_rate", "p_rate") if name in dataset]
     if len(given) == 1:
         yield f"{given[0]}: expected both q_rate and p_rate, or neither, got one of them"
     yield from (
-        f"{name}: expected {kinds['q']}, as q, got {dataset[name].dtype}"
+        f"{name}: expected {dataset['q'].dtype}, as q, got {dataset[name].dtype}"
         for name in given
-        if dataset[name].dtype != kinds["q"]
+        if dataset[name].dtype != dataset["q"].dtype
     )
     if dataset["mask"].dtype != bool:
-        yield f"mask: expected bool, got {dataset['mask'].dtype}"
+        yield f"mask: expected bool, got {dataset['mask'].dtype}: {MASK}"
     elif not bool(dataset["mask"].any()):
         yield "mask: expected a body that exists, got False for all"
     if ("time" in dataset.coords) == ("trajectory_time" in dataset):
         yield "time: expected either a coordinate time or a variable trajectory_time"
     else:
         yield from _time_problems(dataset, "trajectory_time" if "trajectory_time" in dataset else "time")
-    declared = [variable.name for variable in _declared(dataset)]
-    for name in dict.fromkeys(name for name in (*CORE, *declared) if name in dataset):
+    known = [variable.name for variable in _declared(dataset)]
+    for name in dict.fromkeys(name for name in (*CORE, *known) if name in dataset):
         array = dataset[name]
         if absent := [key for key in ("units", "long_name") if not isinstance(array.attrs.get(key), str)]:
-            yield f"{name}: expected the attributes {', '.join(absent)}, got none"
+            how = " (systems.dataset.standardised adds long names)" if "long_name" in absent else ""
+            yield f"{name}: expected the attributes {', '.join(absent)}, got none{how}"
     for name, array in parameters_of(dataset).items():
         if not is_known(array, dataset["mask"]):
             of_pairs = " for every pair of bodies" if "other_body" in array.dims else ""
@@ -393,6 +403,12 @@ def _declared(dataset: xr.Dataset) -> tuple[Variable, ...]:
     """The variables of the system that a Dataset names, or of any mechanical one."""
     name = dataset.attrs.get("system")
     return (system_class(name) if name in SYSTEMS else AbstractNewtonian).variables
+
+
+def _units_problem(dataset: xr.Dataset) -> str:
+    """What does not belong to one system of units, but for times, which are converted when they are read."""
+    variables = [v for v in declared(dataset, CORE, _declared(dataset)) if v.name not in ("time", "trajectory_time")]
+    return problem_of(dataset.attrs.get("unit_system", ""), labels_in(dataset, variables))
 
 
 def _time_problems(dataset: xr.Dataset, name: str) -> Iterator[str]:

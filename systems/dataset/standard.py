@@ -2,11 +2,12 @@
 
 import xarray as xr
 
+from systems.dataset.labels import base_of_labels, declared, labels_in
 from systems.dataset.schema import CORE
 from systems.dataset.times import as_coordinate
 from systems.registry import SYSTEMS, system_class
-from systems.units import N_BODY, OWN, Base, base_of, coherent, converted, factor
-from systems.vector_field import AbstractNewtonian, AbstractVectorField, Variable
+from systems.units import N_BODY, OWN, Base, base_of, coherent, converted, time_unit
+from systems.vector_field import AbstractVectorField, Variable
 
 
 def labelled(dataset: xr.Dataset, field: AbstractVectorField) -> xr.Dataset:
@@ -15,7 +16,7 @@ def labelled(dataset: xr.Dataset, field: AbstractVectorField) -> xr.Dataset:
         return dataset
     dataset.attrs["unit_system"] = field.units
     base = None if field.units == N_BODY else base_of(field.units)
-    for variable in _declared(dataset, field.variables):
+    for variable in declared(dataset, CORE, field.variables):
         if variable.name in dataset.variables:
             dataset[variable.name].attrs["units"] = OWN if base is None else coherent(variable.si, base)
     return dataset
@@ -41,40 +42,33 @@ def standardised(dataset: xr.Dataset) -> xr.Dataset:
         >>> float(found.p[0, 0, 0, 0]), found.p.units
         (2000000.0, 'g m / s')
     """
-    base = _base(dataset)
-    if base is None:
-        return dataset
     system = dataset.attrs.get("system")
+    variables = declared(dataset, CORE, system_class(system).variables if system in SYSTEMS else ())
+    base = base_of_labels(dataset.attrs.get("unit_system", ""), labels_in(dataset, variables))
+    if base is None:
+        return _named(dataset)
     found = dataset
-    for variable in _declared(dataset, system_class(system).variables if system in SYSTEMS else ()):
+    for variable in variables:
         if variable.name not in dataset.variables:
             continue
         array = dataset[variable.name]
         converted = as_coordinate(array, base.time) if variable.si == "s" else _converted(array, variable, base)
         if converted is not array:
             found = found.assign({variable.name: converted})
+    return _named(found)
+
+
+def _named(dataset: xr.Dataset) -> xr.Dataset:
+    """The Dataset with the long names, and its times with the units, that they have lost, as by assign_coords."""
+    if "schema_version" not in dataset.attrs:
+        return dataset
+    clock, found = time_unit(dataset.attrs.get("unit_system", "")), dataset
+    for name in CORE.keys() & dataset.variables.keys():
+        own = {"long_name": CORE[name].long_name} | ({"units": clock} if name in ("time", "trajectory_time") else {})
+        if lost := {key: text for key, text in own.items() if key not in dataset[name].attrs}:
+            found = found.assign({name: dataset[name].assign_attrs(lost)})
     return found
 
 
 def _converted(array: xr.DataArray, variable: Variable, base: Base) -> xr.DataArray:
     return converted(variable.name, array, coherent(variable.si, base))
-
-
-def _declared(dataset: xr.Dataset, variables: tuple[Variable, ...]) -> list[Variable]:
-    """The variables whose dimension is known."""
-    generalised = dataset.attrs.get("coordinate_system", "cartesian") != "cartesian"
-    own = variables or AbstractNewtonian.variables
-    return [v for v in (*CORE.values(), *own) if v.si and not (generalised and v.name in CORE and "space" in v.dims)]
-
-
-def _base(dataset: xr.Dataset) -> Base | None:
-    """What length, mass and time are counted in; None for N-body units, in which nothing has a name."""
-    if name := dataset.attrs.get("unit_system"):
-        return None if name == N_BODY else base_of(name)
-    given = {name: str(dataset[name].attrs.get("units", OWN)) for name in ("q", "mass") if name in dataset}
-    given = {name: units for name, units in given.items() if units != OWN}
-    if dataset.attrs.get("coordinate_system", "cartesian") != "cartesian":
-        given.pop("q", None)
-    for name, units in given.items():
-        factor(name, units, {"q": "m", "mass": "kg"}[name])
-    return Base(given.get("q", "m"), given.get("mass", "kg"), "s")

@@ -36,6 +36,7 @@ from systems.dataset.integrity import (
     size_of,
     structure_of,
 )
+from systems.dataset.labels import warn_of_half
 from systems.dataset.schema import CORE, validate
 from systems.dataset.standard import standardised
 from systems.dataset.unpacking import check_chunks_of_hdf5, check_chunks_of_zarr
@@ -78,6 +79,7 @@ def open(path: str | os.PathLike[str]) -> xr.Dataset:
         dataset = validate(standardised(dataset))
     except ValueError as error:
         raise ValueError(f"path: {path} is not a Dataset of trajectories: {error}") from error
+    warn_of_half(dataset)
     dataset.encoding["source"] = str(path)
     return dataset
 

@@ -8,6 +8,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
+from systems.checks import check
 from systems.numbers import to_array, unmasked
 from systems.units import OWN, factor
 
@@ -133,9 +134,35 @@ def as_coordinate(array: xr.DataArray, unit: str = "s") -> xr.DataArray:
     return _relabelled(array, _converted(name, values - first, tick, unit), unit, origin)
 
 
+def clock_of(data: xr.Dataset | xr.DataArray) -> xr.DataArray:
+    """The times of a Dataset, or of an array with them, as numbers in the unit that they say; seconds by default.
+
+    Dates and durations become seconds, of dates since the first.
+
+    Returns:
+        ``(time,)``, or ``(trajectory, time)`` where each trajectory has its own.
+
+    Raises:
+        ValueError: for what is no time, and where there are none.
+
+    Example:
+        >>> dates = np.array(["2024-01-01T00:00", "2024-01-01T00:01"], "datetime64[ns]")
+        >>> clock_of(xr.DataArray([1.0, 2.0], dims="time", coords={"time": dates})).values
+        array([ 0., 60.])
+    """
+    names = data.coords if isinstance(data, xr.DataArray) else data.variables
+    name = "trajectory_time" if "trajectory_time" in names else "time"
+    check("time", "none", name in names, "times, as a coordinate")
+    array = data[name]
+    unit = "s" if array.dtype.kind in "mMO" else str(array.attrs.get("units", "s")).partition(" since ")[0]
+    return as_coordinate(array, unit).assign_attrs(units=unit, long_name=array.attrs.get("long_name", "time"))
+
+
 def origin_of(dataset: xr.Dataset) -> str:
     """The date that the times of a Dataset are counted from, "" if there is none."""
-    return dataset["trajectory_time" if "trajectory_time" in dataset else "time"].attrs.get("origin", "")
+    array = dataset["trajectory_time" if "trajectory_time" in dataset else "time"]
+    dated = array.dtype.kind in "mMO" or " since " in str(array.attrs.get("units", ""))
+    return (as_coordinate(array) if dated else array).attrs.get("origin", "")
 
 
 def since(origin: str, times: Times) -> Times:

@@ -1,14 +1,32 @@
 """What is left of a Dataset by xarray's selections and arithmetic is right, or refused by name, in every diagnostic."""
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 from hlieconv import plots
 from hlieconv.cli.output import summary_of
 from hlieconv.diagnostics.accessor import Dynamics
-from systems import Gravity, PhaseSpace, Springs, from_arrays, save, simulate, state_of, system_of, trajectory_of
+from hlieconv.noether import discover, energy_conservation
+from hlieconv.spectra import power_spectrum
+from systems import (
+    Gravity,
+    PhaseSpace,
+    Springs,
+    from_arrays,
+    save,
+    simulate,
+    state_of,
+    system_of,
+    trajectory_of,
+    validate,
+)
+from systems.dataset import standardised
+from systems.registry import SYSTEMS, system_class
 
 T = np.linspace(0, 1, 6)
 
@@ -43,6 +61,12 @@ LOST = {
     "no times": (lambda x: x.sel(time=slice(5, 6)), "at least one time"),
     "no trajectories": (lambda x: x.isel(trajectory=[]), "at least one trajectory"),
     "no bodies": (lambda x: x.isel(body=[]), "at least one body"),
+    "whole numbers": (lambda x: x.assign(q=x.q.round().astype(int)), "q, p: expected float32 or float64, got int64"),
+    "no unit": (lambda x: x.assign(q=x.q.assign_attrs(units="ell")), "q: expected units that pint reads"),
+    "mixed units": (
+        lambda x: x.assign(q=x.q.assign_attrs(units="km"), p=x.p.assign_attrs(units="kg m / s")),
+        "p: expected units of 'kg km / s', got 'kg m / s': systems.dataset.standardised converts them",
+    ),
     "joined": (lambda x: xr.concat([x, x], "time", data_vars="all"), "mask: expected dims .*data_vars='minimal'"),
     "flat": (lambda x: x.stack(sample=("trajectory", "time")), "q: expected dims"),
 }
@@ -163,3 +187,120 @@ def test_what_is_counted_in_years_says_so():
         assert [ax.get_xlabel() for ax in drawn] == ["time (yr)"] * len(drawn)
         plt.close("all")
     assert "6 points from 0 to 1 yr, by" in summary_of(year)
+
+
+#: What times may be, with how many seconds lie between two of them.
+KINDS = {
+    "durations": ((T * 1e9).astype("timedelta64[ns]"), {}, 0.2),
+    "dates": (np.datetime64("2024-01-01", "ns") + (T * 1e9).astype("timedelta64[ns]"), {}, 0.2),
+    "milliseconds": (T * 1e3, {"units": "ms"}, 200.0),  # as the axis counts
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_times_of_any_kind_are_drawn_as_numbers(data, kind):
+    """matplotlib, numpy and torch each took durations and dates for something else: days, nanoseconds, an error."""
+    values, attrs, spacing = KINDS[kind]
+    own = data.drop_vars("time").assign(trajectory_time=(("trajectory", "time"), np.stack([values] * 3), attrs))
+    for dataset in (data.assign_coords(time=("time", values, attrs)), own):
+        drift = dataset.dynamics.drift()
+        drawn = [
+            plots.plot_energy(dataset),
+            plots.plot_drift(dataset),
+            plots.plot_error(dataset, dataset),
+            plots.plot_charges(dataset, "SE2"),
+            plots.plot_growth(drift),
+            plots.plot_conservation(dataset).axes[-1],
+        ]
+        for ax in drawn:
+            assert ax.get_xlabel() == ("time (ms)" if kind == "milliseconds" else "time (s)")
+            assert abs(np.diff(ax.lines[0].get_xdata()) - spacing).max() < 1e-9 * spacing
+        plt.close("all")
+        np.testing.assert_array_equal(validate(standardised(dataset)).dynamics.drift(), drift)
+    density = power_spectrum(data.assign_coords(time=("time", values, attrs)).q.isel(body=0))
+    assert float(density.frequency[-1]) == pytest.approx(0.5 / spacing)
+
+
+def test_times_that_go_to_and_fro_are_refused(data):
+    for index in ([0, 2, 1], [0, 1, 1]):
+        with pytest.raises(ValueError, match=r"^time: expected times that increase, or decrease, none of them twice"):
+            data.isel(time=index).dynamics.drift("momentum")
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_states_that_do_not_have_the_energy_stored_are_told(name):
+    """A body left out, or numbers changed, was seen by nobody: its energy was that of the whole."""
+    system, state = system_class(name).sample(2, seed=0)
+    whole = simulate(system, state, T)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        whole.dynamics.summary()
+        whole.assign({x: whole[x].astype("float32") for x in "qp"}).isel(time=[2, 1]).dynamics.energy()
+    changed = whole.assign(q=1.3 * whole.q + 0.1, p=0.5 * whole.p)
+    rest = changed if whole.sizes["body"] == 1 else whole.isel(body=[0])
+    for ask in (lambda x: x.dynamics.energy(), lambda x: x.dynamics.drift(), lambda x: x.dynamics.summary()):
+        with pytest.warns(UserWarning, match="in 2 of 2 trajectories the states do not have the energy that is stored"):
+            ask(rest)
+    with pytest.raises(ValueError, match="dataset: expected states of the energy that it stores"):
+        energy_conservation(rest)
+
+
+def test_why_the_energy_changes_where_bodies_are_lost():
+    orbits = simulate(*Gravity.sample(3, seed=0, bodies=3), T)
+    alone = energy_conservation(orbits.isel(body=[0, 1]).drop_vars("energy"))
+    assert alone.cause == "states"
+    assert "gravity has not moved these states" in alone.sentence
+    late = xr.DataArray(np.arange(6) > 3, dims="time") & (xr.DataArray([1, 0, 0], dims="trajectory") == 1)
+    gone = late & (xr.DataArray([0, 0, 1], dims="body") == 1)
+    lost = orbits.assign(q=orbits.q.where(~gone), p=orbits.p.where(~gone))
+    found = energy_conservation(lost)
+    assert (found.cause, found.sentence[:46]) == ("bodies", "In 1 of 3 trajectories a body is missing at so")
+    with pytest.raises(ValueError, match="states at two times or more, got '1 time'"):
+        energy_conservation(orbits.isel(time=[0]))
+    own = orbits.drop_vars("time").assign(trajectory_time=(("trajectory", "time"), np.stack([T] * 3)))
+    assert energy_conservation(own).cause == "round_off"
+
+
+def test_units_that_are_known_of_a_part_are_told():
+    q = np.random.default_rng(0).normal(size=(6, 2, 2))
+    for units in ({"q": "m"}, {"mass": "g", "q": "furlong"}):
+        with pytest.warns(UserWarning, match=r"^units: .* but nobody knows what .* counted in"):
+            half = from_arrays(q, 2 * q, times=T, mass=[1.0, 2.0], units=units)
+        assert half.dynamics.angular_momentum().units == "1"
+    with pytest.raises(ValueError, match=r"^charge: expected units that pint reads"):
+        from_arrays(q, 2 * q, times=T, mass=1.0, charge=1.0, units={"charge": "ell"})
+    with pytest.raises(ValueError, match=r"^units: expected that of q too"):
+        from_arrays(q, v=q, times=T, mass=1.0, units={"v": "km / h"})
+    metres = xr.DataArray(q[:1], dims=("trajectory", "body", "space"), attrs={"units": "m"})
+    with pytest.warns(UserWarning, match=r"^units: q in m, but nobody knows what p and mass are counted in"):
+        simulate(Springs(mass=[1.0, 2.0], stiffness=1.0), (metres, q[:1]), T)
+    whole = from_arrays(q, 2 * q, times=T, mass=[1.0, 2.0], units={"q": "m", "p": "kg km / s", "mass": "kg"})
+    mixed = whole.assign(p=(whole.p / 1e3).assign_attrs(units="kg km / s"))
+    with pytest.raises(ValueError, match=r"systems\.dataset\.standardised converts them"):
+        mixed.dynamics.momentum()
+    np.testing.assert_allclose(standardised(mixed).p, whole.p)
+
+
+def test_what_other_programs_wrote_names_the_way_in(data):
+    foreign = data[["q", "p", "mass"]].drop_attrs()
+    with pytest.raises(ValueError, match=r"schema_version: .*the command import, or systems.from_arrays"):
+        validate(foreign)
+    with pytest.raises(ValueError, match=r"mask: .*systems.from_arrays, and so the command import, make it"):
+        foreign.dynamics.momentum()
+    with pytest.raises(ValueError, match=r"mask: expected bool, got float64: dataset.assign\(mask="):
+        validate(data.assign(mask=data.mask.where(data.mask).assign_attrs(data.mask.attrs)))
+
+
+def test_arrays_that_cannot_be_written_are_read_without_a_warning():
+    state = PhaseSpace(*(x.double() for x in torch.randn(2, 40, 1, 2, generator=torch.Generator().manual_seed(0))))
+    orbits = simulate(Springs(mass=1.0, stiffness=1.0), state, np.linspace(0, 1, 21))
+    frozen = orbits.map(lambda x: x.copy(data=np.broadcast_to(x.values, x.shape)), keep_attrs=True)
+    always = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            discover(frozen)
+            energy_conservation(frozen)
+    finally:
+        torch.set_warn_always(always)

@@ -198,13 +198,16 @@ def test_positions_far_apart_alone_have_the_law(recompute):
 @pytest.mark.filterwarnings("ignore:dataset. .* have gaps")
 def test_a_fit_from_positions_far_apart():
     system, data = ends()
-    settings = {"loss": "rollout", "chunk": 2, "integrator": "leapfrog", "step": 0.05, "progress": False}
+    settings = {"loss": "rollout", "integrator": "leapfrog", "step": 0.05, "progress": False}  # chunks of both points
     guess = Springs(mass=system.mass, stiffness=1.1 * system.stiffness, trainable=["stiffness"])
     fit(guess, data, steps=10, batch=12, validation=0.0, optimiser="adam", learning_rate=0.03, **settings)
     assert (guess.stiffness / system.stiffness - 1).abs().median() < 0.06  # from 0.1
     for model in (small(), small(dtype="float32")):
         fitted = fit(model, data, steps=2, batch=4, optimiser="adam", validation=0.25, **settings)
         assert fitted.history[-1]["validation"] > 0
+    whole = springs(count=4, points=2, spacing=1.5, bodies=3)[1]
+    with pytest.warns(UserWarning, match=r"^step: one step of rk4 .* % of themselves: .* step=0.075"):
+        assert fit(small(), whole, loss="rollout", steps=1, batch=4, progress=False).settings.chunk == 2
     with pytest.raises(ValueError, match="for points far apart take chunk=2, the loss rollout and a short step"):
         fit(small(), data)
     with pytest.raises(ValueError, match="force_matching uses nothing around gaps; the loss rollout needs q and p of"):

@@ -1,5 +1,7 @@
 """Measured trajectories: momenta from positions, irregular times, gaps, tables."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -81,7 +83,12 @@ def test_gaps_stay_gaps_and_do_not_disturb_the_rest():
     q, velocity = moving(t)
     q[0, 80:90, 1] = np.nan
     q[0, ::3, 2, 0] = np.nan
-    dataset = from_arrays(q, times=t, mass=1.0)
+    first, last = re.escape(f"{t[0]:g}"), re.escape(f"{t[-1]:g}")
+    with pytest.warns(
+        UserWarning,
+        match=f"^q: 2 of 6 bodies .* body 1 of trajectory 0, seen at 190 of 200 times, from {first} to {last}",
+    ):
+        dataset = from_arrays(q, times=t, mass=1.0)
     gaps = np.isnan(q).any(-1)
     assert np.array_equal(np.isnan(dataset["q"]).all("space"), gaps)
     assert np.array_equal(np.isnan(dataset["p"]).all("space"), gaps)
@@ -186,7 +193,7 @@ FRAME = pd.DataFrame({"time": [0.0, 1.0], "body": [0, 0], "x": [0.0, 1.0], "y": 
     [
         (FRAME.drop(columns="time"), "frame: expected the columns time, got body, x, y, mass"),
         (FRAME.assign(x=["a", "b"]), "frame: expected numbers in the columns x, got"),
-        (FRAME.assign(time=[0.0, 0.0]), "frame: expected one row for each body and time, got several"),
+        (FRAME.assign(time=[0.0, 0.0]), "frame: expected one row .* got several of body 0 at time 0.0: a column traj"),
         (FRAME.assign(time=[0.0, np.nan]), "time: expected finite times"),
         (FRAME.assign(mass=[1.0, 2.0]), "mass: expected one value for each body of a trajectory, got several"),
         (FRAME.iloc[:0], "frame: expected rows, got none"),
