@@ -1,4 +1,4 @@
-"""Sixteen laws, the systems that obey them, and what a reader of them should find."""
+"""Seventeen laws, the systems that obey them, and what a reader of them should find."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -77,6 +77,15 @@ def triangles(self: Any, q: Tensor) -> Tensor:
     angles = 1 + 3 / 8 * (a + c - b) * (a + b - c) * (b + c - a) / soft
     strength = self.stiffness[..., i] * self.stiffness[..., j] * self.stiffness[..., k]
     return 0.2 * (strength * angles / soft.pow(1.5)).sum(-1)
+
+
+def areas(self: Any, q: Tensor) -> Tensor:
+    """k_i k_j k_k tanh of the squared area of the triangle."""
+    i, j, k = torch.combinations(torch.arange(q.shape[-2]), 3).T
+    a, b, c = ((q[..., x, :] - q[..., y, :]).square().sum(-1) for x, y in ((i, j), (j, k), (i, k)))
+    square = (2 * (a * b + b * c + c * a) - a.square() - b.square() - c.square()) / 16  # Heron
+    strength = self.stiffness[..., i] * self.stiffness[..., j] * self.stiffness[..., k]
+    return 0.3 * (strength * torch.tanh(square)).sum(-1)
 
 
 @dataclass(frozen=True)
@@ -185,4 +194,5 @@ LAWS = {
 #: The fifteen of them on which others are compared; below are laws of three bodies that are in no library.
 NAMES = tuple(LAWS)
 LAWS["Axilrod-Teller"] = Case(law_of(lambda r: 0.5 * r**2, triangles), None)
+LAWS["areas"] = Case(law_of(lambda r: 0.5 * r**2, areas), None)
 UNTUNED = ("Lennard-Jones", "Yukawa", "Gaussian well", "logarithm", "hardening springs")

@@ -1,12 +1,15 @@
 """Laws are read out of trajectories: the right terms, the right numbers, for any units, masks and dimensions."""
 
+import re
+
 import pytest
 import torch
 
 import hlieconv.diagnostics  # noqa: F401 (the accessor)
-from hlieconv.dynamics import chunk_error, fit, load, rollout
+from hlieconv.benchmarks.laws_data import LAWS as LAWS_OF
+from hlieconv.dynamics import chunk_error, evidence, fit, load, rollout
 from hlieconv.dynamics.chunks import Places
-from hlieconv.dynamics.expansion import search, solving
+from hlieconv.dynamics.expansion import polynomials, search, solving
 from hlieconv.dynamics.expansion.ends import ends_of
 from hlieconv.dynamics.expansion.equations import least_squares
 from hlieconv.dynamics.expansion.polishing import paths_of, polished
@@ -273,6 +276,24 @@ def test_a_law_outside_of_the_library_is_said():
     dataset = simulated(*own(Kink, 6, 0))
     with pytest.warns(UserWarning, match="the library does not hold the law"):
         solve(PairExpansion.of(dataset, body_features=("mass",), triples=False), dataset)
+
+
+def test_three_bodies_may_obey_a_law_in_no_library(monkeypatch):
+    """A polynomial of the sides of triangles leaves the law of pairs as it is, and holds for other systems."""
+    monkeypatch.setattr(polynomials, "DEGREES", (6, 8))
+    monkeypatch.setattr(polynomials, "LENGTHS", (2.0, 4.0))
+    dataset, other = (simulated(*LAWS_OF["areas"].sample(count, seed, bodies=4)) for count, seed in ((40, 0), (20, 1)))
+    model = PairExpansion.of(dataset)
+    equations, length = solving.equations_of(model, trajectories_of(dataset), chunks=1, seed=0)
+    library = solving.library_of(model, equations)
+    lane = search.candidates(equations, library.plain())
+    pairs = search.from_best_pair(lane)
+    found = polynomials.with_polynomial(lane, pairs, library.arms())
+    model.estimates = solving.estimates_of(found, length)
+    assert found.typical < 1e-2 * pairs.typical
+    number = r"0\.(49999|50000)\d*\(\d\)"
+    assert re.fullmatch(rf"V = {number} k_i k_j r_ij\^2 \+ 1 k_i k_j k_k P\(r_ij, r_ik, r_jk\)", model.law())
+    assert evidence(model, other).unexplained < 0.05
 
 
 def test_terms_that_act_on_nothing_have_no_part():

@@ -12,6 +12,7 @@ from hlieconv.groups import group as group_of
 from hlieconv.models.expansion.law import Estimate, expression
 from hlieconv.models.expansion.library import TermLibrary
 from hlieconv.models.expansion.model import KINDS, ExpansionPotential, PairExpansion
+from hlieconv.models.expansion.polynomial import basis
 from hlieconv.models.expansion.shapes import SHAPES
 from hlieconv.models.expansion.spline import Spline, knots
 from hlieconv.models.expansion.terms import Bodies, Factor, Pair, from_json, to_json
@@ -42,13 +43,21 @@ def a_spline(dtype=torch.float64):
     return Spline("spline", (*inner, *torch.linspace(0, 1, 10).square().tolist()), (False,) * 16, (Factor("mass"),))
 
 
+def a_polynomial(*bodies):
+    """Of the third degree, of features of the centre and of the arms."""
+    one, *_ = some = basis(1.5, 3, bodies)
+    return one.at((*one.parameters[:2], *torch.linspace(-1, 1, len(some)).tolist()))
+
+
 def terms_of(group):
     symmetry = group_of(group)
     library = TermLibrary(symmetry, ("mass", "stiffness"), ("rest_length",), powers=(0.5,))
     kinds = (library.plain(), library.shaped(), library.triples())
     some = [term for terms in kinds for term in terms[:: len(terms) // 12 + 1]]
     one_of_each_kind = {type(term): term for term in library.plain()}
-    return [*some, *one_of_each_kind.values(), a_spline()]
+    mass, stiffness = Factor("mass"), Factor("stiffness")
+    polynomials = a_polynomial(mass, mass), a_polynomial(stiffness, mass)
+    return [*some, *one_of_each_kind.values(), a_spline(), *polynomials]
 
 
 def model_of(group, terms):

@@ -7,6 +7,7 @@ equations.py   one equation a component of a force: columns of terms, robust sol
 refinement.py  the parameters of shapes, by variable projection
 search.py      which terms: the best pair, forward, backward, snapped exponents
 splines.py     a smooth function of the distance where no known one explains the forces
+polynomials.py  a polynomial of three sides where no known function of three bodies does
 forces.py      the force of a law on given bodies, and its derivatives
 variation.py   how trajectories depend on their first states and on the law
 shooting.py    the coefficients that fit noisy trajectories best

@@ -15,6 +15,7 @@ from hlieconv.dynamics.expansion.features import positive, repeats, with_exponen
 from hlieconv.dynamics.expansion.forces import force_of
 from hlieconv.dynamics.expansion.leftover import kind_of
 from hlieconv.dynamics.expansion.noise import FEWEST, noise_in
+from hlieconv.dynamics.expansion.polynomials import with_polynomial
 from hlieconv.dynamics.expansion.refinement import free_of, with_tangents
 from hlieconv.dynamics.expansion.shooting import Shot, shoot
 from hlieconv.dynamics.expansion.splines import collapsed, with_splines
@@ -25,13 +26,17 @@ from hlieconv.groups import SE2, SE3, T
 from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.library import TermLibrary
 from hlieconv.models.expansion.model import PairExpansion
-from hlieconv.models.expansion.terms import Bodies
+from hlieconv.models.expansion.polynomial import Polynomial
+from hlieconv.models.expansion.terms import Bodies, Term, Triple
 from systems.checks import check
 from systems.dataset.blocks import is_beyond_memory
 from systems.dataset.smoothing import noise_of as noise_of_series
 
 #: Pieces of trajectories, and states in them, at which forces are compared, at most.
 PIECES, STATES, NOISY_STATES = 500, 1000, 3000
+
+#: Forces of which this part is left, relative, are explained by nothing that was tried.
+FAR = 1e-3
 
 #: Terms of a law, at most; and of one that needs no other beside it.
 MOST, SHORT = 12, 3
@@ -96,6 +101,15 @@ class Search:
     def explained(self) -> bool:
         """Whether the best law explains the trajectories."""
         return self.best.explained if self.shot is None else self.shot.holds
+
+    @property
+    def far(self) -> bool:
+        """Whether the best law leaves much of the forces."""
+        return not self.explained and self.best.typical > FAR * self.equations.scale
+
+    def has(self, kind: type[Term]) -> bool:
+        """Whether the best law has terms of a kind."""
+        return any(isinstance(term, kind) for term in self.best.terms)
 
     @property
     def readable(self) -> bool:
@@ -268,22 +282,25 @@ def searched(
         if thorough and repeats(found.best.terms):
             _offer_exponents(found, raisable)
         return found
-    far = found.best.typical > 1e-3 * equations.scale
-    if far and raisable:
+    if found.far and raisable:
         powers = library_of(model, equations, powers=(0.5, 2.0))
         lane = search.candidates(equations, powers.plain() + powers.shaped())
         found.offer("powers of features", search.from_best_pair(lane, most=8))
         _offer_exponents(found, raisable)
     if not found.explained:
         _offer_functions(found, library.body_features)
-        far = not found.explained and found.best.typical > 1e-3 * equations.scale
-    if far and model.triples:
+    if found.far and model.triples:
         lane = search.candidates(equations, plain + library.triples())
         found.offer("triples, from nothing", search.from_nothing(lane, most=8))
+        if trial is None and not found.explained and found.has(Triple):
+            pairs = search.candidates(equations, plain + library.shaped())
+            found.offer("a polynomial of three sides", with_polynomial(pairs, found.best, library.arms()))
         if not found.explained:
             lane = search.candidates(equations, plain + library.shaped() + library.triples())
-            found.offer("triples, from the best law", search.from_terms(lane, found.best.terms, most=MOST))
-    if not found.explained:
+            start = [term for term in found.best.terms if not isinstance(term, Polynomial)]
+            most = len(start) + SHORT if found.has(Polynomial) else MOST
+            found.offer("triples, from the best law", search.from_terms(lane, start, most=most))
+    if not found.explained and (found.far or not found.has(Polynomial)):
         for solution in with_splines(equations, found.best, library.products()):
             found.offer("splines", solution)
     return found

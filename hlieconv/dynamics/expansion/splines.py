@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hlieconv.dynamics.expansion.equations import Equations, Solution, least_squares
 from hlieconv.dynamics.expansion.search import ERRORS, GAIN
+from hlieconv.models.expansion.polynomial import Polynomial
 from hlieconv.models.expansion.spline import DEGREE, Spline, knots
 from hlieconv.models.expansion.terms import Pair, Term
 
@@ -73,17 +74,16 @@ def _extended(solution: Solution, products: Sequence[tuple], inner: tuple[float,
 
 
 def collapsed(terms: Sequence[Term], coefficients: Tensor) -> list[tuple[Term, float]]:
-    """Terms and their coefficients, where all functions of one spline are that spline, with coefficient 1."""
+    """Terms and their coefficients, where all functions of one spline, or polynomial, are that, with coefficient 1."""
     found: list[tuple[Term, float]] = []
-    sums: dict[tuple, Tensor] = {}
+    sums: dict[Spline | Polynomial, Tensor] = {}
     for term, coefficient in zip(terms, coefficients, strict=True):
-        if isinstance(term, Spline):
-            key = (term.bodies, term.pairs, term.parameters[: term.inner])
+        if isinstance(term, Spline | Polynomial):
+            key = term.at((*term.parameters[: term.inner], *(0.0,) * (len(term.parameters) - term.inner)))
             row = coefficient * torch.tensor(term.parameters[term.inner :], dtype=torch.float64)
             sums[key] = sums.get(key, 0) + row
         else:
             found.append((term, float(coefficient)))
-    for (bodies, pairs, inner), row in sums.items():
-        parameters = (*inner, *row.tolist())
-        found.append((Spline("spline", parameters, (False,) * len(parameters), bodies, pairs), 1.0))
+    for whole, row in sums.items():
+        found.append((whole.at((*whole.parameters[: whole.inner], *row.tolist())), 1.0))
     return found

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from hlieconv.models.expansion.polynomial import Polynomial
 from hlieconv.models.expansion.shapes import SHAPES
 from hlieconv.models.expansion.spline import Spline
 from hlieconv.models.expansion.terms import Anisotropic, Central, Factor, Monomial, Term, Triple
@@ -61,14 +62,8 @@ def expression(term: Term) -> Any:
 
     numbers = [_number(x) for x in term.parameters]
     if isinstance(term, Triple):
-        m, length = numbers
-        a, b, dot = sympy.symbols("r_ij r_ik d_ijk", positive=True)
-        shape = {
-            "cosine": lambda r: (r**2 + length**2) ** (-m / sympy.Integer(2)),
-            "bell": lambda r: sympy.exp(-(r**2) / length**2),
-        }[term.shape]
         centre, arm = term.bodies
-        return _factor(centre, "i") * _factor(arm, "j") * _factor(arm, "k") * dot**m * shape(a) * shape(b)
+        return _factor(centre, "i") * _factor(arm, "j") * _factor(arm, "k") * _of_triple(term, numbers)
     if isinstance(term, Monomial):
         coordinates = [sympy.Symbol(f"{axis}_i") for axis in _axes(len(numbers))]
         return _product(term.bodies, "i") * math.prod(x**p for x, p in zip(coordinates, numbers, strict=True))
@@ -90,6 +85,21 @@ def expression(term: Term) -> Any:
     return weight * _product(term.pairs, "ij") * function
 
 
+def _of_triple(term: Triple, numbers: Sequence[Any]) -> Any:
+    """The function of the sides, and of the product d_ijk of both arms."""
+    import sympy
+
+    a, b, c, dot = sympy.symbols("r_ij r_ik r_jk d_ijk", positive=True)
+    if isinstance(term, Polynomial):
+        return sympy.Function("P")(a, b, c)
+    m, length = numbers
+    shape = {
+        "cosine": lambda r: (r**2 + length**2) ** (-m / sympy.Integer(2)),
+        "bell": lambda r: sympy.exp(-(r**2) / length**2),
+    }[term.shape]
+    return dot**m * shape(a) * shape(b)
+
+
 def gathered(estimates: Sequence[Estimate]) -> list[Estimate]:
     """Estimates of which no two are of one term: coefficients are added, standard errors too, as of independent ones.
 
@@ -101,7 +111,8 @@ def gathered(estimates: Sequence[Estimate]) -> list[Estimate]:
     """
     found: dict[Any, Estimate] = {}
     for x in estimates:
-        key = x.term.over, repr(x.term.function) if isinstance(x.term, Spline) else "", expression(x.term)
+        unnamed = isinstance(x.term, Spline | Polynomial)
+        key = x.term.over, repr(x.term.function) if unnamed else "", expression(x.term)
         same = found.get(key, x._replace(coefficient=0.0, error=0.0))
         coefficient, error = same.coefficient + x.coefficient, math.hypot(same.error, x.error)
         found[key] = same._replace(coefficient=coefficient, error=error)

@@ -70,13 +70,16 @@ class TermLibrary:
         """Terms of three bodies."""
         shapes = [("cosine", float(m), e) for m in (1, 2, 3) for e in (0.1, 0.4, 1.0)]
         shapes += [("bell", float(m), a) for m in (0, 1, 2) for a in (0.7, 1.5)]
-        singles = [NONE, *self._factors()]
         return [
-            Triple(shape, (m, self.length * size), (False, True), bodies=(centre, arm))
+            Triple(shape, (m, self.length * size), (False, True), bodies=own)
             for shape, m, size in shapes
-            for centre in singles
-            for arm in singles
+            for own in self.arms()
         ]
+
+    def arms(self) -> list[tuple[Factor, Factor]]:
+        """Features of the centre of three bodies, and of both arms."""
+        singles = [NONE, *self._factors()]
+        return [(centre, arm) for centre in singles for arm in singles]
 
     def products(self) -> list[tuple[tuple[Factor, ...], tuple[Factor, ...]]]:
         """Products of features of two bodies, and of their pair."""

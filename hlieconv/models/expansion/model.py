@@ -17,6 +17,7 @@ from hlieconv.models.expansion import law
 from hlieconv.models.expansion.configuration import Configuration
 from hlieconv.models.expansion.law import Estimate
 from hlieconv.models.expansion.library import TermLibrary
+from hlieconv.models.expansion.polynomial import Polynomial
 from hlieconv.models.expansion.shapes import SHAPES, regular
 from hlieconv.models.expansion.spline import Spline
 from hlieconv.models.expansion.terms import (
@@ -34,7 +35,9 @@ from hlieconv.models.inputs import check_mass
 from systems import AbstractNewtonian, AbstractPairs, Variable
 from systems.pairs import Parameters, nearest
 
-KINDS: dict[str, type[Term]] = {kind.__name__: kind for kind in (Pair, Anisotropic, Central, Monomial, Triple, Spline)}
+KINDS: dict[str, type[Term]] = {
+    kind.__name__: kind for kind in (Pair, Anisotropic, Central, Monomial, Triple, Spline, Polynomial)
+}
 
 
 class PairExpansion(AbstractModel):

@@ -37,7 +37,7 @@ class Spline(Pair):
 
     @property
     def inner(self) -> int:
-        """How many knots there are from the first to the last distance."""
+        """How many knots there are from the first to the last distance: they come before the coefficients."""
         return (len(self.parameters) - DEGREE + 1) // 2
 
     def value(self, configuration: Configuration) -> Float[Tensor, "*batch pair"]:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from jaxtyping import Bool, Float
@@ -125,7 +125,7 @@ class Term(ABC):
         """The same without features: equal for terms that could share their evaluation."""
         return replace(self, bodies=(), pairs=())
 
-    def at(self, parameters: tuple) -> "Term":
+    def at(self, parameters: tuple) -> Self:
         """The same with other values of all parameters."""
         return replace(self, parameters=parameters)
 
