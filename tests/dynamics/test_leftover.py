@@ -56,6 +56,16 @@ def test_what_a_law_lacks_is_named_in_noise():
     assert "distances of pairs" in judged.left
 
 
+def test_free_bodies_speak_for_no_force():
+    """Rounding is all the force that they show: V = 0 holds, and a weak force does not."""
+    dataset = moved_by(lambda r: 0 * r)
+    free, springs = PairExpansion.of(dataset), springs_of(dataset)
+    springs.estimates = [springs.estimates[0]._replace(coefficient=1e-4)]
+    assert evidence(free, dataset).holds
+    assert evidence(free, dataset).unexplained < 1e-10
+    assert not evidence(springs, dataset).holds
+
+
 def test_a_law_that_holds_lacks_nothing():
     dataset = moved_by(lambda r: r**2)
     model, data = springs_of(dataset), trajectories_of(dataset)

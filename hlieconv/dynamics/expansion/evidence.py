@@ -4,17 +4,23 @@ from dataclasses import dataclass, replace
 
 import torch
 import xarray as xr
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from hlieconv.dynamics.expansion.equations import QUANTILE
 from hlieconv.dynamics.expansion.leftover import kind_of
 from hlieconv.dynamics.expansion.noise import Noise, noise_in, typical_noise
 from hlieconv.dynamics.expansion.shooting import CHI_SQUARE, shoot
 from hlieconv.dynamics.expansion.solving import bodies_in, forces_of, library_for, pieces_of
+from hlieconv.dynamics.expansion.targets import Targets
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models.expansion.model import PairExpansion
 
 #: Forces that are known no better than to this part of themselves speak for no law.
 BLIND = 0.1
+
+#: A force is seen that is larger than so many of its errors.
+SEEN = 3.0
 
 #: Said where forces are blind.
 UNKNOWN = "the forces are unknown: p is no mass times velocity (a magnetic field?), or points are far apart, or noisy"
@@ -27,7 +33,8 @@ class Evidence:
     chi_square: float | None
     """Of the trajectories with unknown first states, a degree of freedom: 1 for a right law; None without noise."""
     unexplained: float
-    """Nine of ten forces differ by no more than this, relative to the root mean square force."""
+    """Nine of ten forces differ by no more than this, relative to the root mean square force, or where no force is seen
+    to one that would change momenta by as much as they are within the time that was seen."""
     expected: float
     """What the errors of the force targets alone make of it: much less than `unexplained` where the law is wrong."""
     noise: Noise | None
@@ -77,8 +84,7 @@ def evidence(model: PairExpansion, dataset: xr.Dataset, *, seed: int = 0) -> Evi
     real = torch.ones(targets.q.shape[:-1], dtype=torch.bool) if own.mask is None else own.mask
     left = targets._replace(force=targets.force - field.force(targets.q))
     residual = left.force.norm(dim=-1)[real]  # a law may be wrong of one axis, or of a few bodies
-    size = targets.force[real].square().mean().sqrt()
-    size = torch.where(size > 0, size, 1)
+    size = _typical(targets, own.features["mass"][..., None] * targets.velocity, data.times, real)
     whole, chi = noise_in(data, seed=seed), None
     if whole is not None:
         own = bodies.take(whole.trajectory)
@@ -94,3 +100,15 @@ def evidence(model: PairExpansion, dataset: xr.Dataset, *, seed: int = 0) -> Evi
     if found.expected > BLIND:
         return replace(found, left=UNKNOWN)
     return replace(found, left=kind_of(left, bodies, library_for(model, bodies)))
+
+
+def _typical(
+    targets: Targets, p: Float[Tensor, "sample n d"], times: Tensor, real: Bool[Tensor, "sample n"]
+) -> Float[Tensor, ""]:
+    """The root mean square force, or where bodies are free one that they would have shown."""
+    size = targets.force[real].square().mean().sqrt()
+    seen = targets.force.norm(dim=-1) > SEEN * targets.error
+    if float(seen[real].double().mean()) < 1 - QUANTILE:
+        known = times[times.isfinite()]
+        size = torch.maximum(size, p[real].square().mean().sqrt() / (known.max() - known.min()))
+    return torch.where(size > 0, size, 1)
