@@ -9,6 +9,9 @@ import xarray as xr
 from systems.dataset.reading import mask_of, times_of, trajectory_of
 from systems.status import Status
 
+#: The part of a duration by which times differ that were rounded to float32.
+SAME = 1e-6
+
 
 class Presence(NamedTuple):
     """Of each trajectory and time, ``(trajectory, time)``."""
@@ -28,8 +31,8 @@ def presence(dataset: xr.Dataset) -> Presence:
     What is not finite in any other, or not at all before a finite state, is a gap.
 
     Warns:
-        UserWarning: for broken trajectories, and for gaps between computed states, as `xarray.concat` leaves where
-            trajectories have other times.
+        UserWarning: for states at times after the last that was computed, for broken trajectories, and for gaps
+            between computed states, as `xarray.concat` leaves where trajectories have other times.
 
     Example:
         >>> import torch
@@ -46,7 +49,16 @@ def presence(dataset: xr.Dataset) -> Presence:
     if "status" in dataset:  # after its end, or an event that ends it, there is nothing to be missed
         stopped = np.isin(dataset["status"].values, (Status.OK, Status.EVENT))
         last = np.where(stopped, dataset["last_time"].values, np.nan)
-        asked = asked & ~(np.abs(times - times[0]) > np.abs(last - times[0]))
+        beyond = np.abs(times - times[0]) > np.abs(last - times[0])
+        asked = asked & ~beyond
+        late = np.abs(times - times[0]) > (1 + SAME) * np.abs(last - times[0])
+        if count := int((late & finite).any(0).sum()):
+            warnings.warn(
+                f"dataset: {count} of {dataset.sizes['trajectory']} trajectories have states at times after last_time, "
+                "the last that was computed: were the times changed? Say in what they are counted by their units",
+                UserWarning,
+                stacklevel=2,
+            )
     missing = ~finite & asked
     ended = missing & ~np.flip(np.maximum.accumulate(np.flip(finite, 0), 0), 0)
     if "integrator" not in dataset.attrs:

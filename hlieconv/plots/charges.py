@@ -1,5 +1,7 @@
 """Charges of a group along trajectories, with a band over them, and the law by which their drift grows."""
 
+import warnings
+
 import numpy as np
 import torch
 import xarray as xr
@@ -10,6 +12,7 @@ from hlieconv.groups.abstract import AbstractGroup
 from hlieconv.noether import Growth
 from hlieconv.noether.growth import growth_law
 from hlieconv.plots.style import ROUND_OFF, axes_or_new, on_shared_times, plot_band, time_label, times_of
+from systems.checks import check
 
 
 def plot_charges(dataset: xr.Dataset, group: AbstractGroup | str, *, ax: Axes | None = None) -> Axes:
@@ -47,14 +50,32 @@ def plot_growth(drift: xr.DataArray, *, ax: Axes | None = None, **line) -> Axes:
 
     Returns:
         The Axes.
+
+    Raises:
+        ValueError: if no trajectory goes on to the end, or the drift is known at fewer than four times after the first.
+
+    Warns:
+        UserWarning: for trajectories that end early, which are left out.
     """
+    ended = (abs(drift) == np.inf).any("time")
+    count, lost = drift.sizes["trajectory"], int(ended.sum())
+    check("drift", f"{lost} that end early of {count}", lost < count, "a trajectory that goes on to the end")
+    if lost:
+        warnings.warn(
+            f"drift: {lost} of {count} trajectories end early and are left out: their drift is infinite",
+            UserWarning,
+            stacklevel=2,
+        )
+        drift = drift.isel(trajectory=np.flatnonzero(~ended.values))
     ax = axes_or_new(ax)
     if "trajectory_time" in drift.coords:  # as far as all of them go
         drift = on_shared_times(drift, elapsed=True).dropna("time")
     times = times_of(drift) - times_of(drift)[0]
     values = drift.transpose("time", "trajectory").values.astype(float)
     growth = growth_law(torch.tensor(times), torch.tensor(values))
-    size = np.maximum(np.sqrt(np.square(values).mean(1)), ROUND_OFF)
+    known = np.isfinite(values)
+    mean = np.where(known, values, 0.0) ** 2 @ np.ones(values.shape[1]) / np.maximum(known.sum(1), 1)
+    size = np.where(known.any(1), np.maximum(np.sqrt(mean), ROUND_OFF), np.nan)
     line.setdefault("label", f"{drift.attrs.get('long_name', drift.name)}: {law_text(growth)}")
     [drawn] = ax.loglog(times[1:], size[1:], **line)
     late = times >= 0.02 * times[-1]

@@ -148,13 +148,25 @@ def on_shared_times(array: xr.DataArray, *, elapsed: bool = False) -> xr.DataArr
     return xr.DataArray(values, dims=array.dims, coords={"time": time}, attrs=array.attrs, name=array.name)
 
 
+def band_of(values: np.ndarray) -> np.ndarray:
+    """The 10th, 50th and 90th percentile over trajectories of ``(trajectory, time)``; NaN where nothing is known.
+
+    Example:
+        >>> band_of(np.array([[1.0, np.nan], [3.0, np.nan]]))[1]
+        array([ 2., nan])
+    """
+    found, known = np.full((3, values.shape[1]), np.nan), ~np.isnan(values).all(0)
+    found[:, known] = np.nanquantile(values[:, known], [0.1, 0.5, 0.9], axis=0)
+    return found
+
+
 def plot_band(ax: Axes, array: xr.DataArray, *, log: bool = False, **line) -> None:
     """The median over trajectories, and a band from the 10th to the 90th percentile, at the same times of all."""
     array = on_shared_times(array)
     values = array.transpose("trajectory", "time").values
     if log:
         values = np.maximum(values, ROUND_OFF)
-    low, middle, high = np.nanquantile(values, [0.1, 0.5, 0.9], axis=0)
+    low, middle, high = band_of(values)
     [drawn] = ax.plot(times_of(array), middle, **line)
     ax.fill_between(times_of(array), low, high, color=drawn.get_color(), alpha=0.2, linewidth=0)
     if log:

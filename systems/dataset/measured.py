@@ -119,6 +119,8 @@ def from_arrays(
             f"p: expected momenta, or mass to {purpose} with, got neither: "
             "mass=1.0 (--mass 1) where all bodies weigh the same, and energies are then those of a unit mass"
         )
+    if p is None and v is None and points < 2:
+        raise ValueError(f"times: expected two or more, from which momenta can be estimated, or p or v, got {points}")
     given = {name: x for name, x in {"q_rate": q_rate, "p_rate": p_rate}.items() if x is not None}
     if len(given) == 1:
         raise ValueError(f"{next(iter(given))}: expected both q_rate and p_rate, or neither, got one of them")

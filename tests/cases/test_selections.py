@@ -11,7 +11,7 @@ import xarray as xr
 from hlieconv import plots
 from hlieconv.cli.output import summary_of
 from hlieconv.diagnostics.accessor import Dynamics
-from hlieconv.noether import discover, energy_conservation
+from hlieconv.noether import discover, energy_conservation, growth_law
 from hlieconv.spectra import power_spectrum
 from systems import (
     Gravity,
@@ -304,3 +304,29 @@ def test_arrays_that_cannot_be_written_are_read_without_a_warning():
             energy_conservation(frozen)
     finally:
         torch.set_warn_always(always)
+
+
+def test_what_is_not_known_is_not_bounded():
+    """A drift that is not a number, or infinite, was called bounded by the law of its growth."""
+    times = torch.linspace(0, 10, 41).double()
+    errors = torch.stack([times, torch.where(times > 5, torch.nan, times)], 1)
+    found = growth_law(times, errors)
+    assert (found.law, found.amplitude) == ("t", pytest.approx(1, rel=0.02))  # of bins
+    with pytest.raises(ValueError, match=r"^times: expected at least 4 after zero at which errors are known, got 0"):
+        growth_law(times, torch.full_like(errors, torch.nan))
+    with pytest.raises(ValueError, match=r"^errors: expected finite ones"):
+        growth_law(times, torch.where(times > 5, torch.inf, times))
+    drift = xr.DataArray(errors.T.numpy(), dims=("trajectory", "time"), coords={"time": times.numpy()}, name="drift")
+    with pytest.warns(UserWarning, match="1 of 2 trajectories end early and are left out"):
+        ax = plots.plot_growth(drift.fillna(np.inf))
+    assert "$t$" in ax.lines[0].get_label()
+    plt.close("all")
+    with pytest.raises(ValueError, match=r"^drift: expected a trajectory that goes on to the end"):
+        plots.plot_growth(drift.fillna(np.inf).isel(trajectory=[1]))
+
+
+def test_times_beyond_the_last_that_was_computed_are_told(data):
+    with pytest.warns(UserWarning, match="3 of 3 trajectories have states at times after last_time"):
+        data.assign_coords(time=1000 * data.time).dynamics.drift("momentum")
+    with pytest.raises(ValueError, match=r"^times: expected two or more, from which momenta can be estimated"):
+        from_arrays(np.ones((1, 2, 2)), times=[0.0], mass=1.0)
