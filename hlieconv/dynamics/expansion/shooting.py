@@ -22,8 +22,9 @@ LENGTH, SEGMENTS = 50, 200
 #: Segments whose chi^2 is so many times the median are left out: a close passage that no linear step describes.
 FAR = 5.0
 
-#: Iterations of Gauss and Newton, at most; they end where a step lowers the sum of squares by less than this.
-ITERATIONS, SETTLED = 12, 1.0
+#: Iterations of Gauss and Newton, at most, and of those by halved steps, which begin near the end; they end where a
+#: step lowers the sum of squares by less than this.
+ITERATIONS, NEAR, SETTLED = 12, 4, 1.0
 
 #: A step by which the sum of squares grows by so much is shortened to this part, so many times; then the law is left.
 WORSE, SHORTER, SHORTENED = 1.1, 0.3, 3
@@ -178,7 +179,7 @@ class _Segments:
         unknown, near = self.law.unknown if polish else 0, linear is not None
         shot, errors = Shot([], unknown, self.freedom, self.freedom), torch.zeros(unknown, dtype=torch.float64)
         move, before, size, shortened, stale = tuple[Tensor, Tensor](), 0.0, math.inf, 0, linear is None
-        for k in range(ITERATIONS):
+        for k in range(NEAR if near else ITERATIONS):
             path, taken = self._roll(halved)
             residual = self.data - path
             size, last = float(residual.square().sum(1).nan_to_num(nan=math.inf).median()), size

@@ -314,12 +314,18 @@ def _offer_exponents(found: Search, features: Sequence[str]) -> None:
 
 
 def _offer_functions(found: Search, features: Sequence[str]) -> None:
-    """The best law with unknown functions of a feature of its bodies, as simple as explain the forces."""
-    for solution in with_functions(found.best, features):
-        if found.trial is not None or solution.explained:
-            found.offer("functions of features", solution)
-        if found.explained:
-            break
+    """The best law with an unknown function of a feature of its bodies, where that explains the forces.
+
+    In noise forces do not say whether they are explained: where it halves what is left, the trajectories decide.
+    """
+    options = with_functions(found.best, features)
+    if found.trial is None:
+        options = [x for x in options if x.explained][:1]
+    elif options:
+        best = min(options, key=lambda x: float(x.score.mean()))
+        options = [best] if best.typical < found.best.typical / 2 else []
+    for solution in options:
+        found.offer("functions of features", solution)
 
 
 def _offer_relatives(found: Search) -> None:
