@@ -67,10 +67,12 @@ class HLieConv(AbstractModel):
         edges: let bodies see each other along the edges of the data alone, those of a chain, a lattice or a graph:
             then ``pair_features`` are features of edges, and memory and time are linear in the bodies.
         residual: learn only what is left of a law of known functions, `known`, which `fit` reads from the data first.
+        growing: let forces grow with the distance, as those of springs do; without, the pair features "invariant" level
+            off far away, as gravity and charges ask for.
 
     Raises:
-        ValueError: for an unknown group, a group without known invariants, features without mass, or edges with the
-            pair features "log", and a residual along edges or of centred positions.
+        ValueError: for an unknown group, a group without known invariants, features without mass, edges or forces that
+            do not grow with the pair features "log", and a residual along edges or of centred positions.
 
     Source: Finzi et al. 2020 (arXiv:2002.12880), section 6. The readout "pairs" sums over pairs of bodies the product
     of a pair kernel and functions of both bodies.
@@ -112,6 +114,7 @@ class HLieConv(AbstractModel):
         centred: bool = False,
         edges: bool = False,
         residual: bool = False,
+        growing: bool = True,
     ) -> None:
         super().__init__()
         self.group, symmetry = resolved(group, dimension)
@@ -120,11 +123,14 @@ class HLieConv(AbstractModel):
         self.body_features, self.pair_features = tuple(body_features), tuple(pair_features)
         self.width, self.blocks, self.bottleneck = width, blocks, bottleneck
         self.normalised, self.centred, self.edges, self.residual = normalised, centred, edges, residual
+        self.growing = growing
         check_mass(self.body_features)
         if pairs not in ("invariant", "log"):
             raise ValueError(f"pairs: expected invariant or log, got {pairs!r}")
         if edges and pairs != "invariant":
             raise ValueError(f"pairs: expected invariant along edges, got {pairs!r}")
+        if pairs == "log" and not growing:
+            raise ValueError("growing: expected True with the pair features log, which it has no effect on, got False")
         if residual and (edges or centred):
             raise ValueError("residual: expected False along edges, and for centred positions, got True")
         self.readout = readout or {"invariant": "pairs", "log": "mean"}[pairs]
@@ -133,7 +139,8 @@ class HLieConv(AbstractModel):
         for name, value, least in (("width", width, bottleneck), ("blocks", blocks, 0), ("samples", samples, 0)):
             if value < least:
                 raise ValueError(f"{name}: expected at least {least}, got {value}")
-        self.geometry = InvariantPairs(symmetry) if pairs == "invariant" else LogPairs(symmetry, samples)
+        invariant = pairs == "invariant"
+        self.geometry = InvariantPairs(symmetry, growing=growing) if invariant else LogPairs(symmetry, samples)
         embedded = 4 if self.pair_features else 0
         self.embed_pairs = perceptron((len(self.pair_features), 32, embedded)) if embedded else None
         channels = self.geometry.channels + embedded

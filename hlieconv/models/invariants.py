@@ -74,6 +74,10 @@ class InvariantPairs(nn.Module):
     y / sqrt(y^2 + b) for all `BENDS` b. Far beyond the data x itself goes on as its root does, so that whatever weights
     there are, no energy grows faster than the distance: bodies cannot run away exponentially.
 
+    Args:
+        group: whose invariants they are.
+        growing: whether there are invariants themselves; without, all features level off far away, as gravity does.
+
     Example:
         >>> from hlieconv.groups import SE2
         >>> bounded, growing = InvariantPairs(SE2())(torch.randn(10, 5, 2))
@@ -90,9 +94,9 @@ class InvariantPairs(nn.Module):
     quadratic_median: Tensor
     bends: Tensor
 
-    def __init__(self, group: AbstractGroup) -> None:
+    def __init__(self, group: AbstractGroup, *, growing: bool = True) -> None:
         super().__init__()
-        self.group = group
+        self.group, self.growing = group, growing
         origin = torch.zeros(group.dimension)
         sizes = {kind: len(values) for kind, values in invariants(group, origin, origin)._asdict().items()}
         for kind, size in sizes.items():
@@ -101,7 +105,7 @@ class InvariantPairs(nn.Module):
             self.register_buffer(f"{kind}_reach", torch.full((sizes[kind],), FREE))
         self.register_buffer("bends", torch.tensor(BENDS)[:, None], persistent=False)
         self.channels = len(BENDS) * (sizes["square"] + sizes["signed"])
-        self.growing_channels = sum(sizes.values())
+        self.growing_channels = sum(sizes.values()) if growing else 0
 
     def forward(
         self,
@@ -117,6 +121,8 @@ class InvariantPairs(nn.Module):
             signed = signed * shortening(square, self.square_reach)[..., 1:].prod(-1, keepdim=True).sqrt()
         x, y = square[..., None, :], signed[..., None, :]
         bounded = torch.cat([x / (x + self.bends), y * (y.square() + self.bends).rsqrt()], -1).flatten(-2)
+        if not self.growing:
+            return bounded, bounded[..., :0]
         quadratic = restrained(found.quadratic / self.quadratic_median, self.quadratic_reach)
         return bounded, torch.cat([restrained(square, self.square_reach), signed, quadratic], -1)
 
@@ -129,8 +135,11 @@ class InvariantPairs(nn.Module):
         """The same features of squared distances, where these are all; and their derivatives in the squares."""
         x, bend = square / self.square_median, self.bends[:, 0]
         bounded, unit = 1 / (x + bend), 1 / self.square_median
-        growth = (self.square_reach / torch.maximum(x, self.square_reach)).sqrt()
-        return (x * bounded, restrained(x, self.square_reach)), (bend * bounded.square() * unit, growth * unit)
+        growth = unit * (self.square_reach / torch.maximum(x, self.square_reach)).sqrt()
+        values, tangents = (x * bounded, restrained(x, self.square_reach)), (bend * bounded.square() * unit, growth)
+        if not self.growing:
+            return (values[0], x[..., :0]), (tangents[0], x[..., :0])
+        return values, tangents
 
     @torch.no_grad()
     def calibrate(

@@ -276,7 +276,7 @@ def test_without_a_compiler_a_fit_is_eager(monkeypatch):
         assert not model.compiled
 
 
-@pytest.mark.parametrize("given", [{}, {"pair_features": ("rest_length",)}])
+@pytest.mark.parametrize("given", [{}, {"pair_features": ("rest_length",)}, {"growing": False}])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_without_blocks_the_force_is_known_in_closed_form(given, dtype):
     """It is minus the gradient of the potential, as is its derivative in the weights; bodies may be missing."""
@@ -296,6 +296,23 @@ def test_without_blocks_the_force_is_known_in_closed_form(given, dtype):
     for name, a, b in zip(dict(model.named_parameters()), own, wanted, strict=True):
         a, b = (torch.zeros(()) if x is None else x for x in (a, b))
         assert float((a - b).abs().max()) <= tolerance * max(1.0, float(b.abs().max())), name
+
+
+@pytest.mark.parametrize("group", ["SE2", "SO2", "T2", "Trivial"])
+def test_forces_that_do_not_grow_vanish_far_away(group):
+    """Whatever the weights; those that may grow do not."""
+    features, generator = {"mass": torch.ones(5, 3), "stiffness": torch.ones(5, 3)}, torch.Generator().manual_seed(0)
+    q = torch.randn(5, 3, 2, generator=generator)
+    ratios = {}
+    for growing in (True, False):
+        model = HLieConv(group, width=8, growing=growing)
+        model.calibrate(q, q, features)
+        field = model.condition(features)
+        near, far = (float(field.force(scale * q).detach().abs().max()) for scale in (1, 1e3))
+        ratios[growing] = far / near
+    assert ratios[False] < 1e-3 < 1 < ratios[True]
+    with pytest.raises(ValueError, match="growing: expected True with the pair features log"):
+        HLieConv(group, pairs="log", growing=False)
 
 
 @pytest.mark.parametrize(("group", "d"), [("SE2", 2), ("SO2", 2), ("T", 2), ("Trivial", 3)])
