@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,6 +11,8 @@ from torch import Tensor
 
 from hlieconv.models.expansion.configuration import Configuration, sites
 from hlieconv.models.expansion.shapes import SHAPES, singular
+
+Own = TypeVar("Own", bound="Term")
 
 
 class Factor(NamedTuple):
@@ -125,7 +127,7 @@ class Term(ABC):
         """The same without features: equal for terms that could share their evaluation."""
         return replace(self, bodies=(), pairs=())
 
-    def at(self, parameters: tuple) -> Self:
+    def at(self: Own, parameters: tuple) -> Own:
         """The same with other values of all parameters."""
         return replace(self, parameters=parameters)
 
