@@ -21,6 +21,9 @@ EXTERNAL = 3
 #: Singular values of the columns below this part of the largest are damped: kinds are told apart, not laws.
 DAMPED = 1e-2
 
+#: How a force of three bodies is named.
+THREE = "a force of three bodies"
+
 #: A kind of force is named that predicts so much of what is left in other trajectories.
 NAMED = 0.5
 
@@ -61,7 +64,7 @@ def kind_of(targets: Targets, bodies: Bodies, library: TermLibrary) -> str:
     found["an external field"] = equations.columns(external)
     found["a force that depends on velocities"] = of_velocities(equations, singles)
     if len(equations.configuration.sites.centre):
-        found["a force of three bodies"] = equations.columns(library.triples())
+        found[THREE] = equations.columns(library.triples())
     explained = {name: 1 - _missed(equations, a, weights) / whole for name, a in found.items()}
     most = max(explained.values())
     simplest = next(name for name, part in explained.items() if part > most - ALIKE)

@@ -13,7 +13,7 @@ from hlieconv.dynamics.expansion import search
 from hlieconv.dynamics.expansion.equations import QUANTILE, Equations, Solution, normalised
 from hlieconv.dynamics.expansion.features import positive, repeats, with_exponents, with_functions
 from hlieconv.dynamics.expansion.forces import force_of
-from hlieconv.dynamics.expansion.leftover import kind_of
+from hlieconv.dynamics.expansion.leftover import THREE, kind_of
 from hlieconv.dynamics.expansion.noise import FEWEST, noise_in
 from hlieconv.dynamics.expansion.polynomials import with_polynomial
 from hlieconv.dynamics.expansion.refinement import free_of, with_tangents
@@ -292,7 +292,7 @@ def searched(
     if found.far and model.triples:
         lane = search.candidates(equations, plain + library.triples())
         found.offer("triples, from nothing", search.from_nothing(lane, most=8))
-        if trial is None and not found.explained and found.has(Triple):
+        if trial is None and not found.explained and (found.has(Triple) or THREE in kind_left(model, found)):
             pairs = search.candidates(equations, plain + library.shaped())
             found.offer("a polynomial of three sides", with_polynomial(pairs, found.best, library.arms()))
         if not found.explained:
