@@ -1,7 +1,7 @@
 """What laws make of features of bodies where these, their roots and squares do not explain the forces."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -106,10 +106,11 @@ def _snapped(solution: Solution, exponents: Mapping[str, float]) -> Solution:
     return solution
 
 
-def with_functions(solution: Solution, features: Sequence[str]) -> list[Solution]:
+def with_functions(solution: Solution, features: Sequence[str]) -> Iterator[Solution]:
     """Laws in which an unknown function w of a feature of both bodies stands before each function of the distance.
 
-    It is a polynomial w(k_i, k_j) = w(k_j, k_i); one law for each degree, of the feature that explains most.
+    It is a polynomial w(k_i, k_j) = w(k_j, k_i) of the feature that explains most: one law for each degree, the lowest
+    first.
 
     Args:
         solution: the law whose functions of distances these are; terms of other kinds stay.
@@ -118,7 +119,7 @@ def with_functions(solution: Solution, features: Sequence[str]) -> list[Solution
     equations = solution.equations
     functions = list(dict.fromkeys(term.function for term in solution.terms if type(term) is Pair))[:FUNCTIONS]
     if not functions or not features:
-        return []
+        return
     others = [term for term in solution.terms if type(term) is not Pair]
 
     def law(name: str, degree: int) -> list[Term]:
@@ -128,4 +129,4 @@ def with_functions(solution: Solution, features: Sequence[str]) -> list[Solution
 
     few = equations.few(ROWS)
     best = min(features, key=lambda name: few.solve(law(name, DEGREES[1])).typical)
-    return [equations.solve(law(best, degree)) for degree in DEGREES]
+    yield from (equations.solve(law(best, degree)) for degree in DEGREES)

@@ -318,14 +318,14 @@ def _offer_functions(found: Search, features: Sequence[str]) -> None:
 
     In noise forces do not say whether they are explained: where it halves what is left, the trajectories decide.
     """
-    options = with_functions(found.best, features)
+    options, best = with_functions(found.best, features), None
     if found.trial is None:
-        options = [x for x in options if x.explained][:1]
-    elif options:
-        best = min(options, key=lambda x: float(x.score.mean()))
-        options = [best] if best.typical < found.best.typical / 2 else []
-    for solution in options:
-        found.offer("functions of features", solution)
+        best = next((x for x in options if x.explained), None)
+    elif tried := list(options):
+        best = min(tried, key=lambda x: float(x.score.mean()))
+        best = best if best.typical < found.best.typical / 2 else None
+    if best is not None:
+        found.offer("functions of features", best)
 
 
 def _offer_relatives(found: Search) -> None:
