@@ -71,7 +71,8 @@ def cost_of(results: list[Result], reached: float) -> float | None:
     for entry in COST:
         for n in sizes(results, "springs", entry):
             found = select(results, "springs", entry, n)
-            seconds = [x for result in found if (x := result["cost"]["cpu_seconds"]) is not None]
+            on_cpu = [result["cost"] for result in found if result["cost"].get("device", "cpu") == "cpu"]
+            seconds = [x for cost in on_cpu if (x := cost["cpu_seconds"]) is not None]
             if seconds and (error(found) or math.inf) <= reached:
                 costs.append(median(seconds))
     return min(costs, default=None)

@@ -150,8 +150,10 @@ def _budget(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
 
 
 def _seconds(results: list[Result]) -> str:
-    known = [result["cost"]["cpu_seconds"] for result in results if result["cost"]["cpu_seconds"] is not None]
-    return f"{median(known):.{0 if median(known) >= 10 else 1}f}" if known else ""
+    """CPU seconds of a training; of one on a GPU the seconds that it took."""
+    on_gpu = any(result["cost"].get("device", "cpu") != "cpu" for result in results)
+    known = [x for result in results if (x := result["cost"]["seconds" if on_gpu else "cpu_seconds"]) is not None]
+    return f"{median(known):.{0 if median(known) >= 10 else 1}f}{' s of a GPU' * on_gpu}" if known else ""
 
 
 def _number(value: float | None) -> str:

@@ -22,7 +22,7 @@ def run_trial(trial: Trial, size: Effort, path: Path, device: str = "auto") -> d
         trial: what to train on what.
         size: how much to measure.
         path: the folder of the results.
-        device: where to train.
+        device: where to train and to measure.
 
     Returns:
         The result.
@@ -33,7 +33,7 @@ def run_trial(trial: Trial, size: Effort, path: Path, device: str = "auto") -> d
     model: Any = trained.model
     last = trained.history[-1] if trained.history else {}
     started = time.process_time()
-    measured = _finite(evaluate(model.cpu(), trial, size))
+    measured = _finite(evaluate(model, trial, size))  # where it was trained
     result = {
         "trial": trial._asdict(),
         "seed": trial.seed,
@@ -45,6 +45,7 @@ def run_trial(trial: Trial, size: Effort, path: Path, device: str = "auto") -> d
             "cpu_seconds": last.get("cpu_seconds") if resumed else cpu,
             "seconds": last.get("seconds") if resumed else seconds,
             "steps": last.get("step", 0),
+            "device": model.like.device.type,
             "measuring_cpu_seconds": time.process_time() - started,
         },
         "size": size._asdict(),
