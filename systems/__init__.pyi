@@ -8,7 +8,6 @@ from .damping import LinearDamping as LinearDamping
 from .damping import QuadraticDamping as QuadraticDamping
 from .dataset.by_rates import smoothed_by_rates as smoothed_by_rates
 from .dataset.measured import from_arrays as from_arrays
-from .dataset.measured import from_dataframe as from_dataframe
 from .dataset.reading import mask_of as mask_of
 from .dataset.reading import state_of as state_of
 from .dataset.reading import system_of as system_of
@@ -19,6 +18,7 @@ from .dataset.schema import to_dataset as to_dataset
 from .dataset.schema import validate as validate
 from .dataset.storage import open as open
 from .dataset.storage import save as save
+from .dataset.tables import from_dataframe as from_dataframe
 from .dense import at as at
 from .dense import solver_of as solver_of
 from .drive import Drive as Drive

@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from systems.integrable import check_integrable
 from systems.pairs import AbstractPairs
 from systems.phase_space import PhaseSpace
 from systems.sampling import Draws
-from systems.vector_field import Variable, check_integrable
+from systems.vector_field import Variable
 
 
 class CalogeroMoser(AbstractPairs):

@@ -13,8 +13,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from systems.edges import checked_edges
+from systems.minimum_image import nearest_images
 from systems.tracing import readable
-from systems.vector_field import AbstractNewtonian, nearest_images
+from systems.vector_field import AbstractNewtonian
 
 #: Tensors by name, with their own dimensions after those of the batch: ``("body",)``, ``()``, ...
 Parameters = Mapping[str, tuple[tuple[str, ...], Tensor]]

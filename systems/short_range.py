@@ -10,10 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from systems.checks import check
+from systems.minimum_image import nearest_images
 from systems.neighbours import NeighbourList
 from systems.pairs import AbstractPairs, PairValues
 from systems.tracing import outside, readable, value_of
-from systems.vector_field import AbstractNewtonian, Variable, nearest_images
+from systems.vector_field import AbstractNewtonian, Variable
 
 #: Where the cutoff begins to be felt, as a fraction of it.
 ONSET = 0.8

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from systems.checks import check
 from systems.constrained import AbstractConstrained, AbstractConstraint
 from systems.external import AbstractExternal, AbstractForce
+from systems.names_in_sums import declared_names, named_in_sum
 from systems.phase_space import PhaseSpace
 from systems.units import check_together
 from systems.vector_field import (
@@ -31,8 +32,6 @@ from systems.vector_field import (
     AbstractSeparable,
     AbstractSplit,
     AbstractVectorField,
-    declared_names,
-    named_in_sum,
 )
 
 

@@ -7,9 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from systems.chains import AbstractChain
+from systems.integrable import check_integrable
 from systems.phase_space import PhaseSpace
 from systems.sampling import Draws
-from systems.vector_field import check_integrable
 
 
 class Toda(AbstractChain):

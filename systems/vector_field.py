@@ -13,7 +13,7 @@ Fields of bodies add up: ``springs + trap + damping`` (see `systems.sums`).
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pkgutil import resolve_name
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
+from systems.minimum_image import nearest_images
 from systems.numbers import ordered, ragged_mask, to_tensor
 from systems.phase_space import PhaseSpace
 from systems.tracing import readable
@@ -387,65 +388,3 @@ class AbstractNewtonian(AbstractSeparable):
     def velocity(self, p: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
         velocity = self.existing(p) / self.inertia[..., None]
         return velocity if self.fixed is None else torch.where(self.fixed[..., None], 0, velocity)
-
-
-def declared_names(part: "AbstractVectorField | type[AbstractVectorField]") -> tuple[str, ...]:
-    """The names of all variables that a field declares, or all parts of a sum, of those too that are left out."""
-    kind = part if isinstance(part, type) else type(part)
-    return part.in_sum or tuple(variable.name for variable in kind.variables)
-
-
-def named_in_sum(
-    parts: Sequence["AbstractVectorField | type[AbstractVectorField]"],
-) -> list[dict[str, str]]:
-    """The names that the declared variables of each part have in a sum, in the order of the parts.
-
-    The mass, and what a part may borrow from another one, has one name for all; what else two parts call the same gets
-    a number: ``trap_constant``, ``trap_constant_2``.
-    """
-    shared = {"mass"}.union(*(part.borrowed for part in parts))
-    taken: set[str] = set()
-    found = []
-    for part in parts:
-        names = {}
-        for name in declared_names(part):
-            names[name] = name if name in shared else _numbered(name, taken)
-        taken |= set(names.values())
-        found.append(names)
-    return found
-
-
-def _numbered(name: str, taken: set[str]) -> str:
-    count = 1
-    while (found := name if count == 1 else f"{name}_{count}") in taken:
-        count += 1
-    return found
-
-
-def nearest_images(apart: Sequence[Tensor], box: Float[Tensor, "*some d"]) -> list[Tensor]:
-    """Differences of positions, one dimension at a time, to the nearest image in a periodic box.
-
-    Args:
-        apart: one tensor for each dimension.
-        box: its sides, ``(..., d)`` or ``(..., 1)`` for all, such that those of a dimension broadcast with its tensor.
-    """
-    sides = box.expand(*box.shape[:-1], len(apart)).unbind(-1)
-    return [x - side * (x / side + 0.5).floor() for x, side in zip(apart, sides, strict=True)]
-
-
-def check_integrable(field: AbstractNewtonian) -> None:
-    """A ValueError unless all masses are 1 and all bodies exist and move: what a Lax matrix asks for.
-
-    Example:
-        >>> from systems import Toda
-        >>> check_integrable(Toda(mass=torch.tensor([1.0, 2.0])))
-        Traceback (most recent call last):
-        ...
-        ValueError: mass: expected 1 for each body, which an integrable system needs, got 1 to 2
-    """
-    low, high = field.mass.min().item(), field.mass.max().item()
-    if low != 1 or high != 1:
-        raise ValueError(f"mass: expected 1 for each body, which an integrable system needs, got {low:g} to {high:g}")
-    for name in field.marks:
-        if (mark := getattr(field, name)) is not None and bool(mark.any() if name == "fixed" else not mark.all()):
-            raise ValueError(f"{name}: expected bodies that all exist and move, which an integrable system needs")

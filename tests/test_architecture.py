@@ -35,12 +35,19 @@ FLOORS = [
     ["systems.dataset"],
     ["systems.clock", "systems.constrained"],
     ["systems.pairs"],
-    ["systems.edges"],
+    ["systems.edges", "systems.names_in_sums"],
     ["systems.vector_field", "systems.provenance"],
     ["systems.door"],
     ["systems.expectations"],
     ["systems.variables"],
-    ["systems.phase_space", "systems.checks", "systems.files", "systems.fingerprint", "systems.tracing"],
+    [
+        "systems.phase_space",
+        "systems.checks",
+        "systems.files",
+        "systems.fingerprint",
+        "systems.tracing",
+        "systems.minimum_image",
+    ],
     ["systems.registry", "systems.status", "systems.numbers", "systems.units"],
 ]
 

@@ -14,8 +14,8 @@ from hlieconv.models.inputs import Features
 from hlieconv.nn.convolution import perceptron
 from systems import AbstractHamiltonian, PhaseSpace
 from systems.checks import check
+from systems.names_in_sums import declared_names
 from systems.registry import system_class
-from systems.vector_field import declared_names
 
 
 class RateFrame(Frame):

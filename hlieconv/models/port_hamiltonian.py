@@ -18,8 +18,8 @@ from hlieconv.nn.convolution import perceptron
 from systems import AbstractHamiltonian, PhaseSpace
 from systems.checks import check, check_choice
 from systems.dataset.reading import mask_of, state_of, times_of, variables_of
+from systems.names_in_sums import declared_names
 from systems.registry import system_class
-from systems.vector_field import declared_names
 
 #: Inputs that are known functions of time, by the names of the parts of a sum that have them.
 CONTROLS = ("", "sinusoidal_drive")

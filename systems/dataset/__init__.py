@@ -2,7 +2,9 @@
 
 schema.py     what a Dataset holds, and from tensors to it
 reading.py    from a Dataset to tensors and to the system that made it
-measured.py   Datasets from arrays and tables of measurements
+measured.py   Datasets from arrays of measurements
+tables.py     Datasets from tables of measurements
+roughness.py  warnings where measurements are rough
 times.py      dates, durations and numbers as seconds
 standard.py   one system of units for all variables
 storage.py    files that are whole or absent, written in parts

@@ -1,6 +1,5 @@
 from .by_rates import smoothed_by_rates as smoothed_by_rates
 from .measured import from_arrays as from_arrays
-from .measured import from_dataframe as from_dataframe
 from .reading import mask_of as mask_of
 from .reading import state_of as state_of
 from .reading import system_of as system_of
@@ -13,3 +12,4 @@ from .schema import validate as validate
 from .standard import standardised as standardised
 from .storage import open as open
 from .storage import save as save
+from .tables import from_dataframe as from_dataframe

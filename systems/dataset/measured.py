@@ -1,12 +1,10 @@
-"""Measured trajectories, from arrays or tables, as Datasets of the schema."""
+"""Measured trajectories, from arrays, as Datasets of the schema."""
 
 import inspect
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 import xarray as xr
 from numpy.typing import NDArray
@@ -14,15 +12,19 @@ from numpy.typing import NDArray
 from systems.checks import check
 from systems.dataset.derivative import derivative
 from systems.dataset.labels import warn_of_half
+from systems.dataset.roughness import warn_of_errors, warn_of_gaps, warn_of_rough_times, warn_of_rounding
 from systems.dataset.schema import CORE, MOMENTA, STATE_DIMS, data_array, to_dataset, validate
 from systems.dataset.smoothing import Smooth, noise_of, smooth
 from systems.dataset.standard import standardised
-from systems.dataset.times import counted_from, one_clock, to_times
+from systems.dataset.times import counted_from, to_times
 from systems.numbers import ordered, to_array
 from systems.phase_space import PhaseSpace
 from systems.registry import system_class
 from systems.units import OWN, factor, label_of, parsed
 from systems.vector_field import AbstractNewtonian, Variable
+
+#: The dims that states have at least: time, body and space.
+STATES = 3
 
 
 def from_arrays(
@@ -110,7 +112,7 @@ def from_arrays(
     exists = np.broadcast_to(exists, (count, n))
     check("mask", "False for all", bool(exists.any()), "a body that exists")
     positions = np.where((seen & exists[:, None])[..., None], positions, np.nan)
-    _warn_of_gaps(seen, exists, moments)
+    warn_of_gaps(seen, exists, moments)
     if p is not None and v is not None:
         raise ValueError("p: expected momenta or velocities v, got both")
     if p is None and "mass" not in values:
@@ -138,14 +140,14 @@ def from_arrays(
                 marks = {"estimated": f"from q, whose noise of {noise:.2g} was smoothed as far as the data say"}
                 extra = _beside(positions, found, mass)
                 positions, velocities = found.x.astype(positions.dtype), found.rate
-                _warn_of_errors(found)
+                warn_of_errors(found)
             else:
                 near = 7 if window is None else window
                 options = {"window": near, "degree": degree}
                 marks = {"estimated": f"from q, by local polynomials of degree {degree} through {near} points"}
                 velocities = derivative(positions.astype(np.float64), moments, **options)
-                _warn_of_rounding(positions, velocities, moments, noise, options)
-            _warn_of_rough_times(moments, times)
+                warn_of_rounding(positions, velocities, moments, noise, options)
+            warn_of_rough_times(moments, times)
         else:
             velocities = _like("v", v, positions)
             if "v" in units:
@@ -194,175 +196,6 @@ def _beside(positions: NDArray[np.floating], found: Smooth, mass: NDArray[np.flo
     return {name: data_array(CORE[name], x.astype(positions.dtype)) for name, x in values.items()}
 
 
-def _warn_of_gaps(seen: NDArray[np.bool_], exists: NDArray[np.bool_], moments: NDArray[np.float64]) -> None:
-    """Say so where bodies that exist were not seen at some of the times: which the first is, and when."""
-    asked = np.isfinite(np.broadcast_to(moments, seen.shape[:2]))[..., None] & exists[:, None]
-    lacking = (asked & ~seen).any(1)
-    if not lacking.any():
-        return
-    k, body = np.argwhere(lacking)[0]
-    rows = asked[k, :, body]
-    times, there = np.broadcast_to(moments, seen.shape[:2])[k][rows], seen[k, rows, body]
-    spans = times[there]
-    when = (
-        f"seen at {there.sum()} of {len(there)} times, from {spans[0]:g} to {spans[-1]:g}"
-        if len(spans)
-        else "never seen"
-    )
-    warnings.warn(
-        f"q: {lacking.sum()} of {exists.sum()} bodies are not seen at all times of their trajectories, the first of "
-        f"them body {body} of trajectory {k}, {when}: rows are missing or NaN, and what is made of them has gaps",
-        UserWarning,
-        stacklevel=3,
-    )
-
-
-def _warn_of_errors(found: Smooth) -> None:
-    """Say so where smooth momenta are not known well."""
-    size, error = (np.sqrt(np.nanmean(x**2)) for x in (found.rate, found.rate_error))
-    if error > LARGEST_ERROR * size > 0:
-        warnings.warn(
-            f"q: the noise leaves errors of about {100 * error / size:.2g} % in the momenta that are estimated "
-            "(p_error): points that lie closer in time, or more exact ones, would help",
-            UserWarning,
-            stacklevel=3,
-        )
-
-
-def _warn_of_rounding(
-    q: NDArray[np.floating],
-    velocities: NDArray[np.floating],
-    seconds: NDArray[np.floating],
-    noise: float,
-    options: Any,
-) -> None:
-    """Say so where noise, or the last bits of the positions, make up more than 1 % of the velocities."""
-    eps, generator = np.finfo(q.dtype).eps, np.random.default_rng(0)
-    # The derivative of the positions' own rounding: each is off by up to half of its last bit.
-    bits = generator.uniform(-0.5, 0.5, q.shape) * eps * q
-    off = bits + noise * generator.standard_normal(q.shape)
-    size, error = (np.sqrt(np.nanmean(x**2)) for x in (velocities, derivative(off, seconds, **options)))
-    if error > LARGEST_NOISE * size > 0:
-        cause = f"in {q.dtype} are rounded so much, for their spacing in time,"
-        cure = "give them in float64 or from a nearer origin"
-        if noise:
-            cause, cure = f"have noise of about {noise:.2g}, so", "leave window out, so that the data choose"
-        warnings.warn(
-            f"q: positions {cause} that momenta estimated from them are off by about {100 * error / size:.2g} %: "
-            f"{cure}, give a wider window, or momenta",
-            UserWarning,
-            stacklevel=3,
-        )
-
-
-def _warn_of_rough_times(seconds: NDArray[np.floating], times: Any) -> None:
-    """Say so where the last bits of the times make up more than 1 % of their spacing."""
-    kind = getattr(times, "dtype", None)
-    rough = str(kind).removeprefix("torch.") in ("float16", "float32")
-    last_bit = np.nanmax(np.spacing(abs(seconds).astype(np.float32 if rough else np.float64)))
-    gaps = np.diff(seconds, axis=-1)
-    spacing = np.nanmin(abs(gaps)) if gaps.size else np.inf
-    if 0.5 * last_bit > LARGEST_NOISE * spacing > 0:
-        warnings.warn(
-            f"times: {'float32' if rough else 'float64'} keeps these times to {last_bit:.2g} s where they are "
-            f"{spacing:.2g} s apart, which shows in the momenta that are estimated: give them in float64, or as dates",
-            UserWarning,
-            stacklevel=3,
-        )
-
-
-#: The dims that states have at least: time, body and space.
-STATES = 3
-
-#: The part of a velocity that the rounding of what it is estimated from may make up without a warning.
-LARGEST_NOISE = 0.01
-
-#: The part of smooth velocities that their standard errors may be without a warning.
-LARGEST_ERROR = 0.1
-
-
-def from_dataframe(frame: pd.DataFrame, *, time_tolerance: float = 1e-6, **options: Any) -> xr.Dataset:
-    """A table with a row for each body and time as a Dataset; bodies and trajectories in the order of their labels.
-
-    Args:
-        frame: columns ``time`` (seconds, durations or dates), ``body`` (any label), ``x``, ``y``[, ``z``], and ``px``,
-            ``py``[, ``pz``], or ``mass``, with ``vx``, ... if they are known; ``trajectory`` if there are several.
-            Other columns of numbers (``charge``, ...) are variables of the bodies, one value for each body of a
-            trajectory; derivatives are for `from_arrays`. Rows in any order; a missing row is a gap.
-        time_tolerance: times that differ by less than this part of the spacing (the median time between two rows of a
-            body) are one time, the earliest of them.
-        **options: of `from_arrays`.
-
-    Raises:
-        ValueError: for missing columns or labels, x and z without y, two rows for one body and time, bodies that are
-            meant to be seen at one time but are seen at two nearly equal ones, and all that `from_arrays` refuses.
-
-    Example:
-        >>> import pandas as pd
-        >>> from systems import from_dataframe
-        >>> frame = pd.DataFrame({"time": [0.0, 0.0, 0.5, 0.5], "body": ["sun", "earth"] * 2, "mass": [1.0, 3e-6] * 2,
-        ...                       "x": [0.0, 1.0, 0.0, 0.9], "y": [0.0, 0.0, 0.0, 0.4]})
-        >>> dataset = from_dataframe(frame)
-        >>> dict(dataset.sizes), dataset.mass.values.tolist()
-        ({'trajectory': 1, 'time': 2, 'body': 2, 'space': 2}, [[3e-06, 1.0]])
-    """
-    axes = [axis for axis in ("x", "y", "z") if axis in frame]
-    check("frame", ", ".join(axes), axes != ["x", "z"], "a column y beside x and z; a plane has the columns x and y")
-    momenta, velocities = ([f"{letter}{axis}" for axis in axes] for letter in "pv")
-    if missing := [name for name in ("time", "body", "x") if name not in frame]:
-        raise ValueError(f"frame: expected the columns {', '.join(missing)}, got {', '.join(map(str, frame.columns))}")
-    for names in (momenta, velocities):
-        given = [name for name in names if name in frame]
-        check("frame", ", ".join(given), len(given) in (0, len(names)), f"all of {', '.join(names)}, or none of them")
-    if frame.empty:
-        raise ValueError("frame: expected rows, got none")
-    numbers = frame.drop(columns=[name for name in ("trajectory", "body") if name in frame])
-    numbers = numbers.drop(columns="time")
-    options["units"] = dict(options.get("units") or {})
-    if odd := [name for name, dtype in numbers.dtypes.items() if dtype.kind not in "fiu"]:
-        raise ValueError(
-            f"frame: expected numbers in the columns {', '.join(map(str, odd))}, got {numbers[odd[0]].dtype}"
-        )
-    for name in ("trajectory", "body"):
-        missing = np.asarray(frame[name].isna()).sum() if name in frame else 0
-        check(name, f"{missing} rows without one", not missing, "a label in every row")
-    time, origin = to_times(frame["time"], "time", unit=options["units"].pop("time", "s"))
-    if not np.isfinite(time).all():
-        raise ValueError("time: expected finite times in every row, got NaN or infinity")
-    trajectory = _codes(frame["trajectory"]) if "trajectory" in frame else np.zeros(len(frame), int)
-    body = _codes(frame["body"])
-    times, point = _points(trajectory, body, time, time_tolerance)
-    count, n = trajectory.max() + 1, body.max() + 1
-    place = (trajectory, point, body)
-    _, same, rows = np.unique(
-        np.ravel_multi_index(place, (count, times.shape[-1], n)), return_inverse=True, return_counts=True
-    )
-    if (rows > 1).any():
-        k = int((rows[same] > 1).argmax())
-        body, time = (frame[name].iloc[k] for name in ("body", "time"))
-        raise ValueError(
-            f"frame: expected one row for each body and time, got several of body {body} at time {time}: "
-            "a column trajectory tells runs apart, drop_duplicates leaves out rows that are there twice"
-        )
-
-    def spread(columns: list[str]) -> NDArray[np.floating]:
-        array = np.full((count, times.shape[-1], n, len(columns)), np.nan)
-        array[place] = frame[columns].to_numpy(dtype=float)
-        return array
-
-    values, others = {}, numbers.columns.difference([*axes, *momenta, *velocities])
-    check_variables("frame", others, options)
-    for name in others:
-        array = spread([name])[..., 0]
-        low, high = np.fmin.reduce(array, 1), np.fmax.reduce(array, 1)
-        if (high > low).any():
-            raise ValueError(f"{name}: expected one value for each body of a trajectory, got several")
-        values[name] = low
-    p, v = (spread(names) if all(name in frame for name in names) else None for names in (momenta, velocities))
-    v = None if p is not None else v
-    return counted_from(origin, from_arrays(spread(axes), p, v=v, times=times, **values, **options))
-
-
 def check_variables(argument: str, names: Iterable[Any], options: Mapping[str, Any]) -> None:
     """A ValueError for variables of a table or file that are options too, or named as arguments of `from_arrays`."""
     names = [*names]
@@ -371,33 +204,6 @@ def check_variables(argument: str, names: Iterable[Any], options: Mapping[str, A
     others = [name for name in inspect.signature(from_arrays).parameters if name not in ("mask", "values")]
     taken = ", ".join(name for name in names if name in others)
     check(argument, taken, not taken, "no variables with the names of arguments of from_arrays, which takes these")
-
-
-def _codes(labels: Any) -> NDArray[np.integer]:
-    """The number of each label in their order: sorted, as text where they are of several kinds."""
-    codes, unique = labels.factorize()
-    try:
-        order = np.argsort(np.asarray(unique))
-    except TypeError:
-        order = np.argsort(np.asarray(unique).astype(str))
-    return np.argsort(order)[codes]
-
-
-def _points(
-    trajectory: NDArray[np.integer], body: NDArray[np.integer], time: NDArray[np.float64], tolerance: float
-) -> tuple[NDArray[np.floating], NDArray[np.integer]]:
-    """The times ``(time,)``, or ``(trajectory, time)`` if they differ, and the index in them of each row of a table."""
-    own, point = [], np.empty(len(time), int)
-    for i in range(trajectory.max() + 1):
-        rows = trajectory == i
-        moments, point[rows] = np.unique(one_clock(time[rows], body[rows], tolerance), return_inverse=True)
-        own.append(moments)
-    if all(np.array_equal(moments, own[0]) for moments in own):
-        return own[0], point
-    times = np.full((len(own), max(map(len, own))), np.nan)
-    for i, moments in enumerate(own):
-        times[i, : len(moments)] = moments
-    return times, point
 
 
 def _state_array(name: str, values: Any) -> NDArray[np.floating]:

@@ -16,10 +16,11 @@ from systems.dataset.blocks import blocks_of, is_beyond_memory
 from systems.dataset.schema import COMPANIONS, EDGES, MASK, STATE_DIMS, aligned, is_known, parameters_of, shaped
 from systems.dataset.times import as_coordinate
 from systems.edges import matrix_of
+from systems.names_in_sums import named_in_sum
 from systems.phase_space import PhaseSpace
 from systems.registry import system_class
 from systems.units import time_unit
-from systems.vector_field import AbstractVectorField, named_in_sum
+from systems.vector_field import AbstractVectorField
 
 
 def trajectory_of(
