@@ -44,7 +44,7 @@ class FitDynamics(AbstractCommand):
 
         import systems
         from hlieconv.dynamics import fit
-        from hlieconv.dynamics.choice import Choice, automatic, law_beside
+        from hlieconv.dynamics.choice import Choice, automatic, law_beside, messages_of
         from hlieconv.noether import symmetry
         from hlieconv.training.best import finished
 
@@ -68,7 +68,8 @@ class FitDynamics(AbstractCommand):
             result = fit(model, dataset, compile=arguments.compile, **run_of(arguments), **settings)
         print(last_record(arguments.path, result.history))
         candidates = result.candidates if isinstance(result, Choice) else ()
-        for line in candidates or filter(None, (result.model.law(), law_beside(result.model, dataset))):
+        said = (result.model.law(), messages_of(result.model), law_beside(result.model, dataset))
+        for line in candidates or filter(None, said):
             print(line)
         return 0 if finished(result.history, result.settings.steps, result.settings.patience) else 1
 

@@ -194,6 +194,13 @@ def law_beside(model: AbstractModel, dataset: xr.Dataset, *, seed: int = 0) -> s
     return f"a law explains these data better, error {medians[0]} beside {medians[1]} (--model expansion): {law.law()}"
 
 
+def messages_of(model: AbstractModel) -> str:
+    """One line if a fit found that messages between bodies do not help it, empty otherwise."""
+    if not isinstance(model, HLieConv) or not model.blocks or not model.is_silent:
+        return ""
+    return "messages between bodies do not help: the same network without them is as good and faster (--blocks 0)"
+
+
 def better(new: Tensor, old: Tensor) -> bool:
     """Whether errors are smaller beyond doubt: by their logarithms, as some are many times as large as others.
 

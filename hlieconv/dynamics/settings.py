@@ -60,8 +60,9 @@ class Settings(AbstractSettings):
     )
     last_layer: str = setting(
         "auto",
-        "last layer of hlieconv, found by descent, or solved by robust least squares too, after the last step, where "
-        "that predicts trajectories left out better; auto tries it in long trainings of few bodies by force_matching",
+        "last layer of hlieconv, found by descent, or solved by robust least squares too, after the last step, with "
+        "and without messages, where that predicts trajectories left out better; auto tries it in long trainings of "
+        "few bodies by force_matching",
         LAST_LAYERS,
     )
     seed: int = setting(

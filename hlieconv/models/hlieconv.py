@@ -179,6 +179,16 @@ class HLieConv(AbstractModel):
     ) -> "LieConvPotential":
         return LieConvPotential(self, self.checked(features, mask), mask)
 
+    @property
+    def last_of_blocks(self) -> list[nn.Parameter]:
+        """The weights without which the blocks add nothing to what is known of a body."""
+        return [parameter for block in self.layers for parameter in block.widen.parameters()]  # type: ignore[union-attr]
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no messages are sent: there are no blocks, or a fit found that they are of no use."""
+        return not any(bool(parameter.any()) for parameter in self.last_of_blocks)
+
     def law(self) -> str:
         return "" if self.known is None else f"{self.known.law()} + a network"
 

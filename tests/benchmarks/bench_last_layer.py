@@ -3,7 +3,8 @@
     python tests/benchmarks/bench_last_layer.py [steps] [seeds] adds to results/last_layer.json what is not in it yet
 
 100 trajectories of 500 points, the settings of `fit`; errors are mean square errors over chunks of 5 points of 200
-other systems (`chunk_error`). The law of springs with zero rest length lies in the span of the network.
+other systems (`chunk_error`). The law of springs with zero rest length lies in the span of the network. Messages say
+whether the blocks were kept.
 """
 
 import sys
@@ -23,7 +24,7 @@ from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models import HLieConv
 
 RESULT = Path("results/last_layer.json")
-NAMES = ("springs", "springs with rest lengths", "gravity", "charges")
+NAMES = ("springs", "springs with rest lengths", "gravity", "charges", "Morse", "cos^2 of angles")
 
 
 def trial(case, seed):
@@ -45,6 +46,7 @@ def trial(case, seed):
     solved = solve_last_layer(bodies, bodies.framed(chunks), precision=data.eps, seed=seed)
     solution, after = time.process_time() - begun, chunk_error(model, test)
     row = {"seconds": round(seconds, 1), "seconds_of_solution": round(solution, 1), "solved": solved}
+    row["messages"] = not model.is_silent
     errors = {"before": before, "after": after}
     return row | {
         f"{kind}_{when}": float(getattr(x, kind)()) for when, x in errors.items() for kind in ("median", "mean")

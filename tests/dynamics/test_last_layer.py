@@ -1,15 +1,19 @@
 """The last layer of an HLieConv is solved where that predicts trajectories left out better, and only there."""
 
+import copy
+
 import pytest
 import torch
 from small import small, springs
 
 from hlieconv.dynamics import chunk_error, fit, last_layer, load
+from hlieconv.dynamics.choice import messages_of
 from hlieconv.dynamics.chunks import chunks_of
 from hlieconv.dynamics.fitting import bodies_of
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models import HLieConv
 from systems import PhaseSpace, Springs, to_dataset
+from systems.integrators import AdaptiveGauss
 
 
 def network(dataset, **options):
@@ -46,10 +50,39 @@ def test_a_frozen_layer_stays_as_it_is(monkeypatch):
         fit(model, data, last_layer="solved")
 
 
-def test_blocks_are_solved_with_what_they_bring():
+def test_messages_that_do_not_help_fall_silent():
+    """What blocks add to the bodies' values hides the law of springs, which is a sum over pairs."""
     data, unseen = springs(count=20)[1], springs(count=30, points=5)[1]
     solved, descended = (trained(data, kind, blocks=1) for kind in ("solved", "descent"))
-    assert chunk_error(solved, unseen).median() < 1e-2 * chunk_error(descended, unseen).median()
+    assert "do not help" in messages_of(solved)
+    assert messages_of(descended) == messages_of(network(data)) == ""
+    assert chunk_error(solved, unseen).median() < 1e-14
+    assert chunk_error(descended, unseen).median() > 1e-9
+
+
+def test_messages_that_help_stay():
+    """The law is that of a network with messages, of which the last layer alone is forgotten."""
+    system, state = Springs.sample(40, seed=0, bodies=3)
+    teacher = network(springs(count=2)[1], blocks=1, normalised=False).requires_grad_(False)
+    field = teacher.condition({"mass": system.mass, "stiffness": system.stiffness})
+    moved = AdaptiveGauss().integrate(field, state, torch.linspace(0, 0.4, 9, dtype=torch.float64))
+    dataset = to_dataset(moved, torch.linspace(0, 0.4, 9, dtype=torch.float64), field=system)
+    model = copy.deepcopy(teacher).requires_grad_(True)
+    for layer in model.energy.kernels:
+        torch.nn.init.zeros_(layer.weight)
+    assert last_layer.solve_last_layer(*bodies_and_chunks(model, dataset), precision=2e-16)
+    assert not model.is_silent
+    features = {"mass": system.mass, "stiffness": system.stiffness}
+    found, true = (x.condition(features).force(state.q + 0.1) for x in (model, teacher))
+    assert (found - true).norm() < 1e-2 * true.norm()
+
+
+def test_frozen_blocks_stay_as_they_are():
+    data = springs(count=20, points=9)[1]
+    model = network(data, blocks=1)
+    model.layers.requires_grad_(False)
+    fit(model, data, steps=1, last_layer="solved", progress=False, compile="off")
+    assert not model.is_silent
 
 
 def test_a_run_keeps_what_was_solved(tmp_path):
