@@ -94,6 +94,7 @@ def at(
         if name in new and name in dataset:
             new[name].attrs = dict(dataset[name].attrs)
     kept = dataset.drop_dims([dim for dim in ("time", "event") if dim in dataset.dims])
+    kept = kept.drop_vars("event_list", errors="ignore")
     new = new.assign({name: array for name, array in kept.data_vars.items() if name not in new})
     return counted_from(origin, new.assign_coords(kept.coords))
 

@@ -7,7 +7,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from systems.dataset.event_table import BLANK
+from systems.dataset.event_table import BLANK, number_of
 from systems.dataset.schema import CORE, EVENT_BODIES, data_array
 from systems.events import AbstractEvent
 from systems.watching import Occurrences
@@ -55,10 +55,13 @@ def lengthened(table: Mapping[str, Tensor], most: int) -> dict[str, Tensor]:
 
 def as_variables(table: Mapping[str, Tensor], events: Sequence[AbstractEvent]) -> dict[str, xr.DataArray]:
     """The variables as a Dataset has them, trajectory first; the kinds with the names of the events (CF's flags)."""
+    names = [event.name for event in events]
     found = {name: data_array(CORE[name], x.transpose(0, 1)) for name, x in table.items()}
     if "event_kind" in found:
         found["event_kind"].attrs["flag_values"] = np.arange(len(events), dtype=np.int8)
-        found["event_kind"].attrs["flag_meanings"] = " ".join(event.name for event in events)
+        found["event_kind"].attrs["flag_meanings"] = " ".join(names)
+        count = len(found["event_kind"])
+        found["event_list"] = data_array(CORE["event_list"], np.full(count, number_of(names), np.int32))
     return found
 
 

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 
 from hlieconv.plots.style import COLOURS, axes_or_new, label, style
 from systems.checks import check
+from systems.dataset.event_table import joined_problem, names_of
 from systems.dataset.schema import EVENT_BODIES, aligned
 
 #: Trajectories that share the legend's room: more are drawn in the colours of a map.
@@ -94,7 +95,9 @@ def plot_return_map(
 def _at_events(dataset: xr.Dataset, name: str, event: int | str, body: int) -> np.ndarray:
     """One coordinate at the events of one kind, ``(trajectory, event)``: first ones first, NaN after the last."""
     check("dataset", "none", "event_kind" in dataset, "recorded events: simulate(..., events=[Plane(...)])")
-    kinds = str(dataset["event_kind"].attrs.get("flag_meanings", "")).split()
+    if joined := joined_problem(dataset):
+        raise ValueError(f"dataset: {joined}")
+    kinds = names_of(dataset)
     known = event in kinds if isinstance(event, str) else 0 <= event < len(kinds)
     check("event", event, known, f"one of {', '.join(kinds)}, or an index of them")
     axes = ["x", "y", "z"][: dataset.sizes["space"]]

@@ -20,6 +20,7 @@ events: \
 which body it was when these were written, so that ``isel(body=[1, 0])`` loses no pair |
 | ``event_time``, ``event_kind``, ``event_part`` | trajectory, event | when what happened to what (`systems.events`) |
 | ``event_body``, ``event_other_body`` | trajectory, event | to which body, or two, by their numbers; -1 for none |
+| ``event_list`` | trajectory | a number for the names of the kinds, which differs where others were joined to it |
 | ``event_q``, ``event_p`` | trajectory, event, body, space | the states at events; NaN, and -1, where there are fewer |
 | ``mass``, ... | [trajectory,] body[, other_body] | parameters as the system declares them, of each trajectory or all |
 | ``spring_constant``, ... | [trajectory,] edge | parameters of pairs where the system has edges |
@@ -45,6 +46,7 @@ from jaxtyping import Bool, Float, Int8
 from torch import Tensor
 
 from systems.checks import ANY, check
+from systems.dataset.event_table import joined_problem
 from systems.dataset.labels import declared, labels_in, problem_of
 from systems.phase_space import PhaseSpace
 from systems.registry import SYSTEMS, system_class
@@ -78,6 +80,7 @@ CORE = {
     "last_time": Variable("last_time", ("trajectory",), "s", "time of the last state that was computed", si="s"),
     "event_time": Variable("event_time", ("trajectory", "event"), "s", "time of an event", si="s"),
     "event_kind": Variable("event_kind", ("trajectory", "event"), "1", "what happened"),
+    "event_list": Variable("event_list", ("trajectory",), "1", "number of the list of names that the kinds have"),
     "event_part": Variable("event_part", ("trajectory", "event"), "1", "which of the functions of an event was zero"),
     "event_body": Variable("event_body", ("trajectory", "event"), "1", "number of the body that it happened to"),
     "event_other_body": Variable("event_other_body", ("trajectory", "event"), "1", "number of the other one of a pair"),
@@ -342,6 +345,8 @@ def _problems(dataset: xr.Dataset) -> Iterator[str]:
     if misshapen := list(_shape_problems(dataset)):
         yield from misshapen
         return
+    if joined := joined_problem(dataset):
+        yield joined
     given = [name for name in ("q_rate", "p_rate") if name in dataset]
     if len(given) == 1:
         yield f"{given[0]}: expected both q_rate and p_rate, or neither, got one of them"

@@ -4,9 +4,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from hlieconv.plots import plot_return_map, plot_section
-from systems import HenonHeiles, PhaseSpace, Plane, Springs, simulate
+from systems import HenonHeiles, PhaseSpace, Plane, Springs, simulate, validate
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,19 @@ def test_a_return_map_takes_a_crossing_to_the_next(crossings):
     values = crossings.event_q.values[0, crossings.event_kind.values[0] == 0, 0, 1]
     assert np.array_equal(np.asarray(x)[kept], values[:-2])
     assert np.array_equal(np.asarray(y)[kept], values[2:])
+    plt.close("all")
+
+
+def test_events_of_other_lists_are_not_read_by_the_names_of_the_first(crossings):
+    others = simulate(*HenonHeiles.sample(1, seed=0), [0.0, 40.0], events=[Plane([0.0, 1.0], name="up", direction=1)])
+    some = crossings.isel(event=slice(others.sizes["event"]))
+    joined = xr.concat([some, others], "trajectory", data_vars="minimal")
+    for read in (plot_section, validate):
+        with pytest.raises(ValueError, match=r"other names in 1 of 4 trajectories, .* keeps the names of the first"):
+            read(joined)
+    validate(joined.drop_dims("event"))
+    same = xr.concat([some, some.isel(trajectory=[0])], "trajectory", data_vars="minimal")
+    assert len(plot_section(validate(same)).lines) == 4
     plt.close("all")
 
 
