@@ -30,6 +30,8 @@ def energy_balance(dataset: xr.Dataset, system: AbstractVectorField | None = Non
     - ``gap = energy - energy(first) - total work``: of the order of the trapezium rule with its end correction
       (Euler and Maclaurin), the fourth power of the spacing, beside the error of the trajectory itself.
 
+    From a state on at which a body was not seen, the work and the gap are not numbers.
+
     Args:
         dataset: trajectories.
         system: that moved them; by default the one that the Dataset names. A `Drive` by a function has to be given.

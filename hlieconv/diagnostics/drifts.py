@@ -29,7 +29,8 @@ def drift(
     from zero energy or momentum, forward and backward in time, and in any units.
 
     Where a computation has ended the drift is infinite: what is not there is not conserved. In a gap of measured data
-    it is not a number.
+    it is not a number, and where all bodies are not yet seen at the first time, J(0) is J at the first time at which
+    they are.
 
     Args:
         dataset: trajectories.
@@ -73,10 +74,24 @@ def drift_values(dataset: xr.Dataset, quantity: str, hamiltonian: AbstractHamilt
         values, scale = angular_momentum(dataset), _charge_scale(dataset, rotations(dataset))
     else:
         raise ValueError(f"quantity: expected energy, momentum or angular_momentum, got {quantity}")
-    change = abs(values - values.isel(time=0).reset_coords(drop=True))
-    share = (change / scale.where(scale > 0, 1)).where(~presence(dataset).ended, np.inf)
+    share = (abs(change_of(values)) / scale.where(scale > 0, 1)).where(~presence(dataset).ended, np.inf)
     attrs = {"units": "1", "long_name": f"drift of the {values.attrs.get('long_name', quantity)}"}
     return share.transpose(*values.dims).rename(f"{quantity}_drift").assign_attrs(attrs)
+
+
+def change_of(values: xr.DataArray) -> xr.DataArray:
+    """A quantity ``(trajectory, time, ...)`` less what it was at the first time at which all of it is known.
+
+    Example:
+        >>> values = xr.DataArray([[np.nan, 2.0, 5.0], [1.0, 2.0, np.nan]], dims=("trajectory", "time"))
+        >>> change_of(values).values
+        array([[nan,  0.,  3.],
+               [ 0.,  1., nan]])
+    """
+    known: xr.DataArray = xr.apply_ufunc(np.isfinite, values, dask="allowed")
+    whole = known.drop_vars(known.coords).all([dim for dim in values.dims if dim not in ("trajectory", "time")])
+    first = whole.argmax("time").compute()
+    return values - values.isel(time=first).reset_coords(drop=True)
 
 
 def _charge_scale(dataset: xr.Dataset, parts: list[Charge]) -> xr.DataArray:

@@ -7,6 +7,7 @@ import torch
 import xarray as xr
 from matplotlib.axes import Axes
 
+from hlieconv.diagnostics.drifts import change_of
 from hlieconv.diagnostics.momentum_map import charges_of
 from hlieconv.groups.abstract import AbstractGroup
 from hlieconv.noether import Growth
@@ -16,7 +17,9 @@ from systems.checks import check
 
 
 def plot_charges(dataset: xr.Dataset, group: AbstractGroup | str, *, ax: Axes | None = None) -> Axes:
-    """How each charge of a group has changed since the start: median over trajectories, band from 10 to 90 %.
+    """How each charge of a group has changed: median over trajectories, band from 10 to 90 %.
+
+    It is counted from the first time at which all bodies of a trajectory are seen.
 
     Args:
         dataset: trajectories.
@@ -32,7 +35,7 @@ def plot_charges(dataset: xr.Dataset, group: AbstractGroup | str, *, ax: Axes | 
     ax = axes_or_new(ax)
     units, found = set(), charges_of(dataset, group)
     for name, values in found.items():
-        plot_band(ax, values - values.isel(time=0).reset_coords(drop=True), label=symbol(str(name)))
+        plot_band(ax, change_of(values), label=symbol(str(name)))
         units.add(values.attrs["units"])
     ax.set_xlabel(time_label(found))
     ax.set_ylabel("change of the charge" + (f" ({units.pop()})" if len(units) == 1 and units != {"1"} else ""))

@@ -138,7 +138,7 @@ def _judged(values: xr.DataArray, eps: float) -> tuple[str, str]:
         known |= np.isnan(array["trajectory_time"].transpose("trajectory", "time").values)
     good = known.all(1)
     if not good.any():
-        return "", "ends early"
+        return "", "ends early" if np.isinf(array).any() else "not seen at all times"
     array = array.isel(trajectory=good)
     shared = on_shared_times(array, elapsed=True).dropna("time")
     times = times_of(shared)

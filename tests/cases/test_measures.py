@@ -2,11 +2,13 @@
 
 import warnings
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 
 import hlieconv  # noqa: F401  (registers .dynamics)
+from hlieconv.plots import plot_charges
 from systems import Gravity, Pendulum, PhaseSpace, Springs, from_arrays, simulate
 from systems.integrators import RK4, Leapfrog
 from systems.registry import SYSTEMS, system_class
@@ -53,6 +55,27 @@ def test_a_gap_of_measured_data_is_a_gap():
     assert found["valid_time"] == np.inf
     assert found["P_x"] < 1e-12
     assert np.isnan(measured.dynamics.drift("momentum").values[0, 5:7]).all()
+
+
+def test_a_body_that_is_not_seen_at_first_leaves_a_drift_from_when_it_is():
+    """All drifts of such a trajectory were not numbers: its whole motion was lost to a gap in its first state."""
+    truth = run("springs")
+    q, p = truth.q.values.copy(), truth.p.values.copy()
+    q[:, :2, 1], p[:, :2, 1] = np.nan, np.nan
+    p[:, -1] *= 2
+    measured = from_arrays(q, p, times=truth.time.values, mass=truth.mass.values)
+    late = measured.isel(time=slice(2, None))
+    for quantity in ("momentum", "angular_momentum"):
+        found, expected = (x.dynamics.drift(quantity).values for x in (measured, late))
+        assert np.isnan(found[:, :2]).all()
+        np.testing.assert_allclose(found[:, 2:], expected, rtol=1e-12)  # the mean of other sums
+        assert (found[:, -1] > 1e-3).any()
+    numbers, others = measured.dynamics.summary(), late.dynamics.summary()
+    assert numbers["gaps"] == 2 * len(q)
+    assert [numbers[x] for x in DRIFTS[1:]] == pytest.approx([others[x] for x in DRIFTS[1:]], rel=1e-12)
+    behind = plot_charges(measured.chunk(trajectory=1), "T2").lines[0].get_ydata()
+    np.testing.assert_array_equal(behind, [np.nan, np.nan, *plot_charges(late, "T2").lines[0].get_ydata()])
+    plt.close("all")
 
 
 def test_a_pendulum_let_go_at_the_horizontal_has_zero_energy_and_no_drift():

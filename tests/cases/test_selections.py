@@ -245,6 +245,23 @@ def test_states_that_do_not_have_the_energy_stored_are_told(name):
         energy_conservation(rest)
 
 
+def test_noise_that_standard_errors_tell_of_is_no_other_energy():
+    system, state = Springs.sample(50, seed=0)
+    whole, draws = simulate(system, state, T), np.random.default_rng(0)
+    noisy = whole.assign({x: whole[x] + 0.05 * draws.standard_normal(whole[x].shape) for x in "qp"})
+    told = noisy.assign(q_error=xr.full_like(whole.q, 0.05), p_error=xr.full_like(whole.p, 0.05))
+    with pytest.warns(UserWarning, match=r"or was noise added \(of which q_error and p_error may tell\)"):
+        noisy.dynamics.summary()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        told.dynamics.summary()
+    rest = told.isel(body=[0, 1, 2])
+    with pytest.warns(UserWarning, match="in 50 of 50 trajectories the states do not"):
+        rest.dynamics.summary()
+    with pytest.raises(ValueError, match="dataset: expected states of the energy that it stores"):
+        energy_conservation(told)
+
+
 def test_why_the_energy_changes_where_bodies_are_lost():
     orbits = simulate(*Gravity.sample(3, seed=0, bodies=3), T)
     alone = energy_conservation(orbits.isel(body=[0, 1]).drop_vars("energy"))
