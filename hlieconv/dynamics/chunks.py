@@ -133,7 +133,7 @@ class Places:
         for some in number.split(max(1, wanted)):
             trajectory, row = self.trajectory(some), some // self.data.count
             start = self.start[row] if self.start.ndim == 1 else self.start[row, trajectory]
-            times, (q, p), companions = self.data.pieces(trajectory, start, self.length)
+            times, (q, p), companions = self.data.pieces(trajectory, start, self.length, self.whole)
             chunks = Chunks(trajectory, times, q, p)._replace(**companions)
             useful = self._useful(chunks)
             found.append(chunks if useful.all() else chunks.take(useful.nonzero().flatten()))

@@ -144,7 +144,7 @@ def fit(
     if isinstance(model, AbstractModel):
         model.check_coordinates(dataset)
         _warn_of_forces(model, dataset)
-    told = functools.partial(trajectories_of, along_edges=getattr(model, "edges", False) is True)
+    told = functools.partial(trajectories_of, along_edges=getattr(model, "edges", False) is True, gaps=False)
     where, data = device_named(device), told(dataset)
     other = told(validation) if isinstance(validation, xr.Dataset) else None
     if validation is not None:
@@ -155,6 +155,8 @@ def fit(
     chosen = settings(preset, data.count, description["name"], group, **changes)
     chosen = _as_long_as(data if other is None else min(data, other, key=_points), chosen, changes)
     bodies.check(chosen)
+    for some in (data,) if other is None else (data, other):
+        some.warn_of_gaps(_starts(chosen))
     data, other = _shared(data, other, {"model": description, "settings": asdict(chosen)})
     if learns_residual(model):
         read_law(model, data, chunks=chosen.chunks, seed=chosen.seed)
@@ -393,6 +395,13 @@ def _as_long_as(data: Trajectories, chosen: Settings, changes: Mapping[str, Any]
     if chosen.loss == "multiple_shooting" and "segment" not in changes and (points - 1) % chosen.segment:
         shorter["segment"] = points - 1
     return replace(chosen, **shorter)
+
+
+def _starts(chosen: Settings) -> int:
+    """From one point from which the loss may start to the next; 0 if it looks at all points alike."""
+    if chosen.loss == "force_matching":
+        return 0
+    return 1 if chosen.chunks else restart_length(chosen)  # chunks at random begin anywhere
 
 
 def _warn_of_one_step(chunks: Chunks, chosen: Settings) -> None:

@@ -94,7 +94,7 @@ class Trajectories(TrajectoryParameters):
         return self.state.p
 
     def pieces(
-        self, trajectory: Int[Tensor, " piece"], start: Int[Tensor, " piece"], length: int
+        self, trajectory: Int[Tensor, " piece"], start: Int[Tensor, " piece"], length: int, whole: int = 0
     ) -> tuple[Float[Tensor, "point piece"], PhaseSpace, dict[str, PhaseSpace]]:
         """Times, states and `companions` in some pieces of trajectories, ``(point, piece, n, d)``: no others are kept.
 
@@ -102,6 +102,7 @@ class Trajectories(TrajectoryParameters):
             trajectory: the number of the trajectory of each.
             start: the index of the first point of each.
             length: points of all.
+            whole: see `warn_of_gaps`, which is called of data that are larger than memory.
         """
         time = torch.arange(length)[:, None] + start
         times = self.times[time, trajectory]
@@ -123,7 +124,8 @@ class Trajectories(TrajectoryParameters):
             for x in pair:
                 self.ranks.merge(x)
         state = found.pop("states")
-        warn_of_gaps(times, state, found.get("rates"), "pieces that were read")
+        check_finite(state, found.get("rates"))
+        warn_of_gaps(times, state, found.get("rates"), "pieces that were read", whole)
         return times, state, found
 
     @staticmethod
@@ -133,6 +135,11 @@ class Trajectories(TrajectoryParameters):
         for name, pair in (read | companions_of(block, dtype=torch.float64)).items():
             for x, values in zip(found[name], pair, strict=True):
                 x[:, own] = values[time, row]
+
+    def warn_of_gaps(self, whole: int = 0) -> None:
+        """A warning if there are gaps (see `warn_of_gaps`), but for data that are larger than memory."""
+        if not is_beyond_memory(self.dataset):
+            warn_of_gaps(self.times, self.state, self.companions.get("rates"), "trajectories", whole)
 
     def never_seen(self, names: Sequence[str]) -> str:
         """Which of q, p, q_rate and p_rate are NaN at all times, of all bodies or of one, and what to do then.
@@ -169,8 +176,13 @@ class Trajectories(TrajectoryParameters):
         return known | self.state._asdict()
 
 
-def trajectories_of(dataset: xr.Dataset, *, along_edges: bool = False) -> Trajectories:
-    """The tensors of a Dataset; what is stored of edges as of pairs, in matrices, unless it is to stay along edges.
+def trajectories_of(dataset: xr.Dataset, *, along_edges: bool = False, gaps: bool = True) -> Trajectories:
+    """The tensors of a Dataset.
+
+    Args:
+        dataset: trajectories.
+        along_edges: whether what is stored of edges stays along edges; else it is as of pairs, in matrices.
+        gaps: whether to warn of them; what looks at some of the points alone does it by `Trajectories.warn_of_gaps`.
 
     Warns:
         UserWarning: if trajectories have gaps: a body that exists and was not seen at some time; and where states have
@@ -201,7 +213,9 @@ def trajectories_of(dataset: xr.Dataset, *, along_edges: bool = False) -> Trajec
     if not is_beyond_memory(dataset):
         seen = not bool(data.state.q.isnan().all())  # what is infinite is refused below
         check("dataset", "NaN everywhere", seen, "bodies that were seen at some time")
-        warn_of_gaps(times, data.state, data.companions.get("rates"), "trajectories")
+        check_finite(data.state, data.companions.get("rates"))
+        if gaps:
+            data.warn_of_gaps()
         warn_of_disagreement(dataset, tolerance=NOISY_ENERGY)
         warn_of_half(dataset)
     return data
@@ -243,17 +257,42 @@ def with_measured_noise(data: Trajectories) -> Trajectories:
     return replace(data, dataset=data.dataset.assign(bars))
 
 
-def warn_of_gaps(times: Float[Tensor, "time piece"], state: PhaseSpace, rates: PhaseSpace | None, of: str) -> None:
-    """A warning if there are gaps in trajectories, or in pieces of them; a ValueError for what is infinite."""
-    looked_at = state._asdict() | ({} if rates is None else {"q_rate": rates.q, "p_rate": rates.p})
-    for name, x in looked_at.items():
+def _looked_at(state: PhaseSpace, rates: PhaseSpace | None) -> dict[str, Tensor]:
+    return state._asdict() | ({} if rates is None else {"q_rate": rates.q, "p_rate": rates.p})
+
+
+def check_finite(state: PhaseSpace, rates: PhaseSpace | None) -> None:
+    """A ValueError for what is infinite."""
+    for name, x in _looked_at(state, rates).items():
         if any(bool(point.isinf().any()) for point in x):  # isinf makes numbers on its way
             raise ValueError(f"{name}: expected finite values, or NaN where a body was not seen, got infinity")
+
+
+def warn_of_gaps(
+    times: Float[Tensor, "time piece"], state: PhaseSpace, rates: PhaseSpace | None, of: str, whole: int = 0
+) -> None:
+    """A warning if there are gaps in trajectories, or in pieces of them.
+
+    Args:
+        times: NaN after the last one of a trajectory.
+        state: at these times.
+        rates: its time derivatives, where they are data.
+        of: what has them.
+        whole: from one point that has to be seen whole to the next, the last point of a trajectory being none: gaps at
+            others are left out of the loss, and nothing else is; 0: all points have to be.
+    """
+    looked_at = _looked_at(state, None if whole else rates)
     unseen = torch.stack([x.isnan().flatten(2).any(2) for x in looked_at.values()]).any(0)
-    if gaps := int((times.isfinite() & unseen).any(0).sum()):
+    there = times.isfinite()
+    if whole:
+        there = (there & there.roll(-1, 0))[:-1:whole]
+        unseen = unseen[:-1:whole]
+    if gaps := int((there & unseen).any(0).sum()):
+        words = "force_matching uses nothing around them, the other losses use what was seen"
+        if whole:
+            words = "the loss starts from no state with a gap, and leaves out the chunks that would have such a start"
         warnings.warn(
-            f"dataset: {gaps} of {times.shape[1]} {of} have gaps (NaN in {' or '.join(looked_at)}): force_matching "
-            "uses nothing around them, the other losses use what was seen",
+            f"dataset: {gaps} of {times.shape[1]} {of} have gaps (NaN in {' or '.join(looked_at)}): {words}",
             UserWarning,
             stacklevel=4,
         )

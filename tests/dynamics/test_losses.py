@@ -1,5 +1,7 @@
 """The losses: zero for the field that made the data, and with the derivatives that they should have."""
 
+import warnings
+
 import pytest
 import torch
 from small import small, springs
@@ -195,7 +197,27 @@ def test_positions_far_apart_alone_have_the_law(recompute):
     assert wrong.stiffness.grad.any()
 
 
-@pytest.mark.filterwarnings("ignore:dataset. .* have gaps")
+def test_gaps_are_told_where_the_loss_loses_something():
+    """Momenta that are not known at the last time, and positions between starts, are no loss to what starts before."""
+    system, data = ends()
+    lost, settings = data.copy(deep=True), {"loss": "rollout", "steps": 1, "batch": 4, "progress": False}
+    lost.q[2, 0, 1] = float("nan")
+    guess = Springs(mass=system.mass, stiffness=system.stiffness, trainable=["stiffness"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        fit(guess, data, step=0.05, **settings)
+    with pytest.warns(UserWarning, match=r"1 of 12 trajectories have gaps \(NaN in q or p\): the loss starts from no"):
+        fit(guess, lost, step=0.05, **settings)
+    between = springs(count=3, points=9, bodies=3)[1]
+    between.q[0, 2] = float("nan")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        fit(small(), between, chunk=5, **settings)
+        assert not [x for x in told if "gaps" in str(x.message)]
+        fit(small(), between, chunk=5, chunks=2, **settings)
+        assert [x for x in told if "have gaps" in str(x.message)]
+
+
 def test_a_fit_from_positions_far_apart():
     system, data = ends()
     settings = {"loss": "rollout", "integrator": "leapfrog", "step": 0.05, "progress": False}  # chunks of both points
