@@ -45,6 +45,9 @@ class Limits(NamedTuple):
     """Of a number by itself; those in sequences, tables and tensors may have any sign."""
 
 
+#: What users may call the step of an integrator, which is an argument of the integrator itself.
+STEPS = ("step", "step_size", "timestep", "dt")
+
 #: What a calculation found may be infinite or negative.
 ANY_NUMBER = Limits(finite=False)
 
@@ -66,6 +69,10 @@ class Expectations:
         self.positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         self.paths = {name for name, hint in self.hints.items() if "Path" in str(hint)}
         self.rest = next((one.name for one in parameters if one.kind is one.VAR_POSITIONAL), "")
+        any_name = any(one.kind is one.VAR_KEYWORD for one in parameters)
+        no_step = "integrator" in signature.parameters and not any_name
+        self.misplaced = {name for name in STEPS if no_step and name not in signature.parameters}
+        self.owner = source.__name__
 
     @functools.cache  # noqa: B019
     def of(self, name: str, masked: bool) -> Expectation:
@@ -78,12 +85,15 @@ class Expectations:
         return expectation(self.hints[name], limits) if name in self.hints else ANYTHING
 
     def verify(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """What is missing or unknown is left to Python, which names it.
+        """What is missing or unknown is left to Python, which names it, but for the step of an integrator.
 
         Raises:
-            ArgumentTypeError: for a wrong type.
+            ArgumentTypeError: for a wrong type, and for a step where an integrator is asked for.
             ValueError: for a wrong shape, NaN and infinity.
         """
+        for name in self.misplaced & {*kwargs}:
+            words = f"expected a step as part of an integrator, as in integrator=Leapfrog(step={shown(kwargs[name])})"
+            raise ArgumentTypeError(f"{name}: {words} of systems.integrators, got it as an argument of {self.owner}")
         named = [*zip(self.positional, args, strict=False), *kwargs.items()]
         named += [(self.rest, value) for value in args[len(self.positional) :]]
         masked = any(name == "mask" and value is not None for name, value in named)

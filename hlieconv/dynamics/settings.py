@@ -110,6 +110,20 @@ def settings(preset: str, trajectories: int, model: str = "", group: str = "", *
     """A preset with changes.
 
     Raises:
-        ValueError: for an unknown preset, an unknown setting or a value outside its range.
+        ValueError: for an unknown preset, an unknown setting or a value outside its range, and for an integrator in
+            place of its name.
+
+    Example:
+        >>> from systems.integrators import Leapfrog
+        >>> settings("best", 3, integrator=Leapfrog(step=0.5))
+        Traceback (most recent call last):
+        ...
+        ValueError: integrator: expected its name here, as in fit(..., integrator='leapfrog', step=0.5), got Leapfrog...
     """
+    given = changes.get("integrator")
+    kind = given if isinstance(given, type) else type(given)
+    for name in (name for name, where in INTEGRATORS.items() if where.endswith(f":{kind.__name__}")):
+        step = getattr(given, "step", None)
+        call = f"integrator={name!r}" + (f", step={step}" if isinstance(step, float) else "")
+        raise ValueError(f"integrator: expected its name here, as in fit(..., {call}), got {given}")
     return choose(PRESETS, preset, trajectories, model, group, owner="fit", changes=changes)

@@ -10,8 +10,9 @@ import pytest
 import torch
 import xarray as xr
 
-import hlieconv.diagnostics  # noqa: F401  (registers .dynamics)
+import hlieconv
 import systems
+from hlieconv.models import HLieConv
 from systems import (
     SYSTEMS,
     AbstractNewtonian,
@@ -567,3 +568,20 @@ def test_an_infinite_mass_is_a_fixed_body():
     assert (infinite.q.values[:, :, 0] == 0).all()
     with pytest.raises(ValueError, match=r"mass: expected finite values, got infinity: give the mass, and fixed="):
         Gravity(mass=[np.inf, 1], units="N-body")
+
+
+def test_a_step_belongs_to_an_integrator():
+    """Python said that there is no such argument, and not where else it goes."""
+    system, state = sample("henon_heiles")
+    dataset = simulate(system, state, [0.0, 1.0])
+    calls = {
+        "simulate": lambda **step: systems.simulate(system, state, [0.0, 1.0], "leapfrog", **step),
+        "rollout": lambda **step: hlieconv.rollout(HLieConv.of(dataset), dataset, **step),
+        "at": lambda **step: dataset.dynamics.at([0.5], **step),
+    }
+    for (name, call), word in zip(calls.items(), ("step", "dt", "step_size"), strict=True):
+        words = rf"{word}: expected a step as part of .* integrator=Leapfrog\(step=0.1\) .* as an argument of {name}$"
+        with pytest.raises(TypeError, match=words):
+            call(**{word: 0.1})
+    with pytest.raises(TypeError, match="unexpected keyword argument 'steps'"):
+        systems.simulate(system, state, [0.0, 1.0], steps=3)

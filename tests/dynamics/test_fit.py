@@ -14,6 +14,7 @@ from small import Small, small, springs
 
 from hlieconv.dynamics import fit, load
 from hlieconv.dynamics.settings import Settings, settings
+from systems.integrators import Leapfrog
 
 DATA = springs()[1]
 
@@ -186,6 +187,11 @@ def test_a_model_that_cannot_be_imported_is_named(tmp_path):
         ({"learning_rate": float("nan")}, "learning_rate: expected a number"),
         ({"chunk": 10}, "chunk: expected at most the 9 points"),
         ({"width": 3}, "no setting width: its settings are loss"),
+        (
+            {"integrator": Leapfrog(step=0.5)},
+            r"expected its name here, as in fit\(..., integrator='leapfrog', step=0.5\)",
+        ),
+        ({"integrator": Leapfrog}, r"expected its name here, as in fit\(..., integrator='leapfrog'\), got <class"),
     ],
 )
 def test_bad_settings_are_named(changes, words):
