@@ -26,6 +26,9 @@ class Entry:
 #: The published data: of every system one chunk of 5 points. Our recipe takes all 124 of them.
 ONE_CHUNK = {"chunks": 1}
 
+#: As longer trainings do by default.
+SOLVED = {"last_layer": "solved"}
+
 
 def _group(group: str) -> Entry:
     return Entry("hlieconv", f"HLieConv-{group}, our recipe", {"group": group}, settings=ONE_CHUNK)
@@ -44,6 +47,7 @@ def _short(
 ENTRIES: dict[str, Entry] = {
     **{group: _group(group) for group in ("SE2", "T2", "SO2", "Trivial")},
     "law": Entry("expansion", "PairExpansion: the law, solved for", settings=ONE_CHUNK),
+    "SE2-solved": Entry("hlieconv", "HLieConv-SE2, our recipe, the last layer solved", settings=ONE_CHUNK | SOLVED),
     "SE2-all": Entry("hlieconv", "HLieConv-SE2, our recipe, all chunks of every system", {"group": "SE2"}),
     # The published models, at the published settings.
     **{
@@ -80,6 +84,8 @@ ENTRIES: dict[str, Entry] = {
     # Trainings of 400 steps: the defaults, the baselines with our recipe, and one change each.
     "short": _short("HLieConv-SE(2), the defaults"),
     "short-SE3": _short("HLieConv-SE(3), the defaults", group="SE3"),
+    "short-solved": _short("HLieConv-SE(2), the last layer solved at the end", settings=SOLVED),
+    "short-SE3-solved": _short("HLieConv-SE(3), the last layer solved at the end", settings=SOLVED, group="SE3"),
     **{
         f"short-{name}": _short(f"{name}, our recipe", name.lower())
         for name in ("FC", "HFC", "HNN", "OGN", "HOGN", "VOGN")
@@ -205,14 +211,15 @@ RIVALS = ("short-FC", "short-HFC", "short-HOGN")
 
 
 def elsewhere(system: str) -> tuple[str, ...]:
-    """What is trained on a system: the best, its rivals, and LieConv with the published features, small and whole."""
+    """What is trained on a system: ours, its rivals, and LieConv with the published features, small and whole."""
     group = "T3" if SYSTEMS[system][1].get("dimension") == 3 else "T2"
-    return best_of(system), *RIVALS, f"short-{group}-log", f"short-{group}-full"
+    return best_of(system), f"{best_of(system)}-solved", *RIVALS, f"short-{group}-log", f"short-{group}-full"
 
 
 def _cpu() -> list[Trial]:
     trials = _grid("springs", COST, (3000,), (0,))
     trials += _grid("springs", ["SE2"], (400, 3000, 100), (0, 1, 2))
+    trials += _grid("springs", ["SE2-solved"], (100, 3000), (0,))
     trials += _grid("springs", ["law"], (400, 3000, 100), (0, 1, 2))
     trials += _grid("springs", ["T2", "SO2", "Trivial"], (400,), (0,))
     trials += _grid("springs", ["FC", "HFC"], (3000, 400, 100), (0, 1, 2))
