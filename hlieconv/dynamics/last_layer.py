@@ -1,6 +1,7 @@
 """The last layer of an HLieConv, solved: its force is linear in the weights of its pair kernels."""
 
 import copy
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -56,8 +57,10 @@ def solve_last_layer(bodies: LearnedBodies, chunks: Chunks, *, precision: float,
 
     With f_i and g_j the values that bodies bring to the readout and s_m its kernels, the force is that of the energy
     sum over i, j, m of s_m(q_i, q_j) f_i . W_m g_j, and linear in W. Robust least squares give the change of W in the
-    few directions in which the f and g of all bodies lie. It is solved for twice, with the messages of the blocks and
-    without them: they stay where they predict better beyond doubt.
+    few directions in which the f and g of all bodies lie. It is solved for three times: without the messages of the
+    blocks, by first weights of all other layers and by those that were learned, and with messages. A later one is taken
+    where it predicts better beyond doubt. (The functions that descent has made for one potential span less than random
+    ones do.)
 
     Args:
         bodies: of an HLieConv (see `has_last_layer`), calibrated.
@@ -74,33 +77,50 @@ def solve_last_layer(bodies: LearnedBodies, chunks: Chunks, *, precision: float,
     targets = targets.take(torch.randperm(len(targets.trajectory), generator=generator)[:STATES])
     held_out = _held_out(targets.trajectory, generator)
     network = _model_of(bodies)
-    best, chosen = _Problem(bodies, targets, held_out).left_of_unseen(), None
-    may_fall_silent = network.blocks > 0 and all(x.requires_grad for x in network.last_of_blocks)
-    for silent in (True, False) if may_fall_silent else (False,):
-        problem = _Problem(bodies, targets, held_out, silent=silent)
+    ways = [_Way()]
+    if network.blocks and all(parameter.requires_grad for parameter in network.last_of_blocks):
+        ways.insert(0, _Way(silent=True))
+    if not network.residual and all(parameter.requires_grad for parameter in network.parameters()):
+        ways.insert(0, _Way(silent=True, fresh=True))
+    best, chosen = _Problem(bodies, targets, held_out, _Way(), seed).left_of_unseen(), None
+    for way in ways:
+        problem = _Problem(bodies, targets, held_out, way, seed)
         left = problem.solve()
         if left is not None and _is_better(left, best, problem.error[problem.unseen]):
             best, chosen = left, problem
     if chosen is None:
         return False
-    for parameter in network.last_of_blocks if chosen.silent else ():
+    if chosen.way.fresh:
+        network.initialise(seed)
+    for parameter in network.last_of_blocks if chosen.way.silent else ():
         nn.init.zeros_(parameter)
     for own, solved in zip(_readout_of(network).kernels, chosen.readout.kernels, strict=True):
         own.weight.copy_(solved.weight)
     return True
 
 
+class _Way(NamedTuple):
+    """Of which network the last layer is solved for."""
+
+    silent: bool = False
+    """Without messages of the blocks."""
+    fresh: bool = False
+    """With first weights in place of those that were learned."""
+
+
 class _Problem:
-    """The last layer of a network, or of the one that is left without messages, as a linear problem in float64."""
+    """The last layer of a network as a linear problem in float64."""
 
     def __init__(
-        self, bodies: LearnedBodies, targets: Targets, held_out: Bool[Tensor, " state"], *, silent: bool = False
+        self, bodies: LearnedBodies, targets: Targets, held_out: Bool[Tensor, " state"], way: _Way, seed: int
     ) -> None:
-        self.silent, self.twin = silent, copy.deepcopy(bodies)
+        self.way, self.twin = way, copy.deepcopy(bodies)
+        network = _model_of(self.twin)
+        if way.fresh:
+            network.initialise(seed)
         self.twin.model.double().eval()
         self.twin.features = {name: value.double() for name, value in self.twin.features.items()}
-        network = _model_of(self.twin)
-        if silent:
+        if way.silent:
             network.layers, network.blocks = nn.ModuleList(), 0
         self.readout, self.dtype = _readout_of(network), bodies.model.like.dtype
         where = network.like.device

@@ -153,7 +153,7 @@ class HLieConv(AbstractModel):
             self.energy = PairReadout(width, width // bottleneck, channels, linear)
         else:
             self.energy = MeanReadout(width)
-        self.apply(_initialise)
+        self.apply(_first_weights)
         self.known = None
         if residual:
             self.known = PairExpansion(
@@ -178,6 +178,16 @@ class HLieConv(AbstractModel):
         self, features: Mapping[str, Tensor], mask: Bool[Tensor, "*batch n"] | None = None
     ) -> "LieConvPotential":
         return LieConvPotential(self, self.checked(features, mask), mask)
+
+    def initialise(self, seed: int) -> None:
+        """First weights of a seed in place of all that was learned; scales that were measured stay."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            first = type(self)(**self.config)
+        own = dict(first.named_parameters())
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                parameter.copy_(own[name])
 
     @property
     def last_of_blocks(self) -> list[nn.Parameter]:
@@ -325,7 +335,7 @@ class LieConvPotential(Conditioned, AbstractNewtonian):
         return found if self.known is None else found + self.known.force(q)
 
 
-def _initialise(part: nn.Module) -> None:
+def _first_weights(part: nn.Module) -> None:
     """torch's own first weights: on potentials they end four to seven times below He's, which suit deep networks."""
     if isinstance(part, nn.Linear):
         part.reset_parameters()

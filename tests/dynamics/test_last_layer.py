@@ -12,7 +12,7 @@ from hlieconv.dynamics.chunks import chunks_of
 from hlieconv.dynamics.fitting import bodies_of
 from hlieconv.dynamics.trajectories import trajectories_of
 from hlieconv.models import HLieConv
-from systems import PhaseSpace, Springs, to_dataset
+from systems import Charges, PhaseSpace, Springs, simulate, to_dataset
 from systems.integrators import AdaptiveGauss
 
 
@@ -75,6 +75,17 @@ def test_messages_that_help_stay():
     features = {"mass": system.mass, "stiffness": system.stiffness}
     found, true = (x.condition(features).force(state.q + 0.1) for x in (model, teacher))
     assert (found - true).norm() < 1e-2 * true.norm()
+
+
+def test_first_weights_are_solved_for_where_those_learned_span_less():
+    data = simulate(*Charges.sample(40, seed=0, bodies=3), torch.linspace(0, 0.5, 26, dtype=torch.float64))
+    model = network(data, blocks=1)
+    for parameter in model.energy.near.kernel.parameters():
+        torch.nn.init.zeros_(parameter)
+    assert last_layer.solve_last_layer(*bodies_and_chunks(model, data), precision=2e-16)
+    assert model.is_silent
+    assert all(bool(parameter.any()) for parameter in model.energy.near.kernel.parameters())
+    assert chunk_error(model, data).median() < 1e-9 * float((data.p**2).mean())
 
 
 def test_frozen_blocks_stay_as_they_are():
