@@ -99,6 +99,20 @@ def test_what_forces_do_not_show_trajectories_do():
     assert abs(harder.estimates[0].coefficient + 1) > 5e-3
     assert found.shot.better(harder)
     assert not harder.better(found.shot)
+    powers = [Estimate(Pair("power", (p,), (False,), (m, m)), c) for p, c in ((-1.0, -1.0), (-3.0, 5e-3))]
+    expansion = shoot(powers, whole, bodies)  # as many numbers, and a chi^2 that is smaller by chance
+    assert expansion.chi_square < found.shot.chi_square < expansion.chi_square + 1e-4
+    assert found.shot.better(expansion)
+    assert not expansion.better(found.shot)
+
+
+def test_a_law_of_more_terms_has_to_be_better_beyond_a_bare_mention():
+    freedom, estimate = torch.full((20,), 100.0), law().estimates
+    laws = ((1, 0.0), (2, 0.05), (2, 0.2))
+    one, alike, better = (Shot(terms * estimate, 2, freedom - less, freedom) for terms, less in laws)
+    for winner, loser in ((one, alike), (better, one), (better, alike)):
+        assert winner.better(loser)
+        assert not loser.better(winner)
 
 
 def test_one_segment_alone_does_not_decide():
@@ -226,8 +240,8 @@ def test_evidence_is_none_where_forces_are_unknown():
 
 
 def test_evidence_speaks_against_wrong_laws():
-    noisy, _ = trajectories(10, noise=1e-2)
-    exact, _ = trajectories(10)
+    noisy, _ = trajectories(7, noise=1e-2)
+    exact, _ = trajectories(7)
     for wrong in (law(1.1), law(power=1.0)):
         against = evidence(wrong, noisy)
         assert not against.holds

@@ -44,6 +44,9 @@ DEVIATIONS = 5.0
 #: Of so many segments one alone does not decide.
 MANY = 10
 
+#: Scores that differ by less than this, 2 ln of a Bayes factor, do not decide between two laws.
+UNDECIDED = 2.0
+
 #: Of two laws of which none holds one is better if this many standard errors of the sum over segments say so.
 ERRORS = 2.0
 
@@ -87,21 +90,27 @@ class Shot:
         return self.each < self.freedom + DEVIATIONS * (2 * self.freedom).sqrt()
 
     def better(self, other: "Shot") -> bool:
-        """Whether the trajectories speak for this law, or for neither and fewer of its numbers were unknown.
+        """Whether the trajectories speak for this law, or for neither and it is the simpler one.
 
         Every unknown number has to lower the sum of squares by the logarithm of their number (Schwarz 1978, Ann. Stat.
-        6, 461). Segments that fit none of the two laws say nothing, unless there are few others; nor does of many the
-        one that differs most, as where bodies meet between two steps.
+        6, 461). Where scores then differ by no more than "a bare mention" is worth (Kass and Raftery 1995, J. Am. Stat.
+        Assoc. 90, 773), the law with fewer terms is better: a softened power and the first terms of its expansion have
+        as many numbers, and meet data without close passages alike.
+
+        Segments that fit none of the two laws say nothing, unless there are few others; nor does of many the one that
+        differs most, as where bodies meet between two steps.
         """
         if not (self.finite and other.finite):
             return self.finite
+        more_terms = len(self.estimates) - len(other.estimates)
         gain, more = other.each - self.each, self.unknown - other.unknown
         either = self.fitting | other.fitting
         if 2 * int(either.sum()) > len(either):
             gain = gain[either]
             if len(gain) >= MANY:
                 gain = gain[gain.abs().argsort()[:-1]]
-            return float(gain.sum()) > more * float(self.freedom.sum().log())
+            doubt = UNDECIDED * ((more_terms > 0) - (more_terms < 0))
+            return float(gain.sum()) > more * float(self.freedom.sum().log()) + doubt
         gain = gain[self.passing & other.passing]
         return float(gain.sum()) > ERRORS * float(gain.std(correction=0)) * math.sqrt(len(gain))
 
