@@ -11,6 +11,8 @@ from hlieconv.study.tables import Result, error, select, sizes
 
 #: Test error of the SE(2) model by the number of training systems; the best published is 2.5e-5, 8.6e-6, 1.2e-6.
 TARGETS = {100: 5e-10, 400: 3e-10, 3000: 3e-11}
+#: The same with its last layer solved for: that of the data themselves.
+SOLVED_TARGET = 1e-15
 #: Mean square error of the SE(2) model at the end of 100 points; the best published is 7.4e-4.
 ROLLOUT_TARGET = 1e-6
 DRIFT_TARGET = 1e-12
@@ -47,6 +49,9 @@ def figures_to_reach(results: list[Result]) -> Iterator[Figure]:
             found = select(results, "springs", entry, n)
             seeds = "1 seed" if len(found) == 1 else f"{len(found)} seeds"
             yield Figure(f"test error of {entry} after {n} systems ({seeds})", error(found), bounds[n])
+    for n in (100, 3000):
+        solved = error(select(results, "springs", "SE2-solved", n))
+        yield Figure(f"test error of SE2-solved after {n} systems", solved, SOLVED_TARGET)
     last = [_number(result["rollout"]["mse"][-1]) for result in select(results, "springs", "SE2", 3000)]
     yield Figure("mean square error of SE2 at step 99 of a rollout", median(last) if last else None, ROLLOUT_TARGET)
     for name, (reached, seconds, factor) in REACH.items():
