@@ -26,7 +26,7 @@ DIRECTIONS, THIN = 4, 1e-6
 #: Ridges of which the one is taken that predicts best, and iterations of the robust weights.
 RIDGES, ITERATIONS = (1e-13, 1e-11, 1e-9, 1e-7, 1e-5, 1e-3), 4
 
-#: A training of so many steps, of no more bodies, takes about four times as long as the solution, or longer.
+#: A training of so many steps, of no more bodies, takes about three times as long as the solution, or longer.
 LONG, FEW = 500, 8
 
 #: The mean logarithm of the squared residuals must fall by this, and by so many standard errors.
