@@ -77,14 +77,12 @@ def solve_last_layer(bodies: LearnedBodies, chunks: Chunks, *, precision: float,
     targets = targets.take(torch.randperm(len(targets.trajectory), generator=generator)[:STATES])
     held_out = _held_out(targets.trajectory, generator)
     network = _model_of(bodies)
-    ways = [_Way()]
-    if network.blocks and all(parameter.requires_grad for parameter in network.last_of_blocks):
-        ways.insert(0, _Way(silent=True))
-    if not network.residual and all(parameter.requires_grad for parameter in network.parameters()):
-        ways.insert(0, _Way(silent=True, fresh=True))
-    best, chosen = _Problem(bodies, targets, held_out, _Way(), seed).left_of_unseen(), None
-    for way in ways:
-        problem = _Problem(bodies, targets, held_out, way, seed)
+    silent = network.blocks > 0 and all(parameter.requires_grad for parameter in network.last_of_blocks)
+    fresh = not network.residual and all(parameter.requires_grad for parameter in network.parameters())
+    ways = [_Way(silent=True, fresh=True)] * fresh + [_Way(silent=True)] * silent + [_Way()]
+    problems = [_Problem(bodies, targets, held_out, way, seed) for way in ways]
+    best, chosen = problems[-1].left_of_unseen(), None
+    for problem in problems:
         left = problem.solve()
         if left is not None and _is_better(left, best, problem.error[problem.unseen]):
             best, chosen = left, problem

@@ -182,7 +182,7 @@ class HLieConv(AbstractModel):
     def initialise(self, seed: int) -> None:
         """First weights of a seed in place of all that was learned; scales that were measured stay."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             first = type(self)(**self.config)
         own = dict(first.named_parameters())
         with torch.no_grad():

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from hlieconv.study.catalogue import COST, RIVALS, SYSTEMS, best_of
 from hlieconv.study.published import EARLIER_JOB, LIECONV_PAPER
-from hlieconv.study.tables import Result, error, select, sizes
+from hlieconv.study.tables import Result, cpu_seconds, error, select, sizes
 
 #: Test error of the SE(2) model by the number of training systems; the best published is 2.5e-5, 8.6e-6, 1.2e-6.
 TARGETS = {100: 5e-10, 400: 3e-10, 3000: 3e-11}
@@ -76,8 +76,7 @@ def cost_of(results: list[Result], reached: float) -> float | None:
     for entry in COST:
         for n in sizes(results, "springs", entry):
             found = select(results, "springs", entry, n)
-            on_cpu = [result["cost"] for result in found if result["cost"].get("device", "cpu") == "cpu"]
-            seconds = [x for cost in on_cpu if (x := cost["cpu_seconds"]) is not None]
+            seconds = [x for result in found if (x := cpu_seconds(result)) is not None]
             if seconds and (error(found) or math.inf) <= reached:
                 costs.append(median(seconds))
     return min(costs, default=None)

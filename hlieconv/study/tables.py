@@ -142,18 +142,27 @@ def _cost(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
 
 def _budget(results: list[Result]) -> tuple[str, list[str], list[list[str]]]:
     trials = budgets()["cpu"].trials
-    costs = [result["cost"] for result in results if Trial(**result["trial"]) in trials]
-    hours = (sum(cost.get(part) or 0 for cost in costs) / 3600 for part in ("cpu_seconds", "measuring_cpu_seconds"))
+    own = [result for result in results if Trial(**result["trial"]) in trials]
+    training = sum(cpu_seconds(result) or 0 for result in own)
+    measuring = sum(result["cost"].get("measuring_cpu_seconds") or 0 for result in own)
+    hours = (seconds / 3600 for seconds in (training, measuring))
     header = ["trials", "with a result", "CPU hours of training", "of measuring, where it is known"]
-    row = [str(len(trials)), str(len(costs)), *(f"{value:.2f}" for value in hours)]
-    return "What `--budget cpu` costs", header, [row] if costs else []
+    row = [str(len(trials)), str(len(own)), *(f"{value:.2f}" for value in hours)]
+    return "What `--budget cpu` costs", header, [row] if own else []
+
+
+def cpu_seconds(result: Result) -> float | None:
+    """Of a training; None if that is not known, or it was one on a GPU."""
+    cost = result["cost"]
+    return cost["cpu_seconds"] if cost.get("device", "cpu") == "cpu" else None
 
 
 def _seconds(results: list[Result]) -> str:
-    """CPU seconds of a training; of one on a GPU the seconds that it took."""
-    on_gpu = any(result["cost"].get("device", "cpu") != "cpu" for result in results)
-    known = [x for result in results if (x := result["cost"]["seconds" if on_gpu else "cpu_seconds"]) is not None]
-    return f"{median(known):.{0 if median(known) >= 10 else 1}f}{' s of a GPU' * on_gpu}" if known else ""
+    """CPU seconds of a training; where all were on a GPU the seconds that it took."""
+    known, unit = [x for result in results if (x := cpu_seconds(result)) is not None], ""
+    if all(result["cost"].get("device", "cpu") != "cpu" for result in results):
+        known, unit = [x for result in results if (x := result["cost"]["seconds"]) is not None], " s of a GPU"
+    return f"{median(known):.{0 if median(known) >= 10 else 1}f}{unit}" if known else ""
 
 
 def _number(value: float | None) -> str:

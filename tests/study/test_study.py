@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hlieconv import cli
-from hlieconv.study import figures, published, workers
+from hlieconv.study import figures, published, tables, workers
 from hlieconv.study.catalogue import BUDGETS, ENTRIES, SYSTEMS, Trial, budgets
 from hlieconv.study.stated import TARGETS, check, figures_to_reach
 from hlieconv.study.tables import document, error, load_results, select, sizes
@@ -229,3 +229,10 @@ def test_a_file_that_is_no_result_is_named(tmp_path, capsys):
     (tmp_path / "other.json").write_text("{}")
     assert cli.main(["reproduce", "springs", "--check", "--path", str(tmp_path)]) == 2
     assert "other.json is not a result" in capsys.readouterr().err
+
+
+def test_seconds_of_a_gpu_are_no_cpu_seconds():
+    on_cpu = {"cost": {"cpu_seconds": 20.0, "seconds": 30.0}}
+    on_gpu = {"cost": {"cpu_seconds": 5.0, "seconds": 7.0, "device": "cuda"}}
+    assert [tables.cpu_seconds(result) for result in (on_cpu, on_gpu)] == [20.0, None]
+    assert [tables._seconds(some) for some in ([on_cpu, on_gpu], [on_gpu])] == ["20", "7.0 s of a GPU"]
